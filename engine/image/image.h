@@ -1,0 +1,54 @@
+#pragma once
+// Pictures on the host, and the files that hold them. Knows nothing of tensors or networks.
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace impasto {
+
+/// An sRGB picture: encoded values (not linear light), 0..1, row by row from the top left.
+struct Image {
+  std::int64_t width = 0, height = 0;
+  std::vector<float> rgb;    ///< height * width * 3, interleaved R G B; colour is not premultiplied by alpha
+  std::vector<float> alpha;  ///< height * width, or empty: opaque
+  [[nodiscard]] bool has_alpha() const { return !alpha.empty(); }
+  [[nodiscard]] std::int64_t pixels() const { return width * height; }
+};
+
+inline constexpr std::int64_t kDefaultMaxPixels = 300'000'000;
+
+/// Reads JPEG (RGB, grey, CMYK/YCCK), PNG (1 to 16 bit, palette, grey, alpha), WebP or TIFF, recognised by
+/// content, not by suffix. EXIF orientation is applied; an embedded ICC profile is converted to sRGB.
+/// Throws Error(kBadInput) "PATH: ..." for a missing, unknown, truncated or damaged file, and for a header
+/// that claims more than max_pixels (before anything of that size is allocated).
+[[nodiscard]] Image read_image(const std::filesystem::path& path,
+                               std::int64_t max_pixels = kDefaultMaxPixels);
+/// The same from memory; `name` stands in messages where the path would.
+[[nodiscard]] Image decode_image(const std::uint8_t* data, std::size_t size, const std::string& name,
+                                 std::int64_t max_pixels = kDefaultMaxPixels);
+
+struct WriteOptions {
+  int bits = 8;      ///< 8 or 16 (PNG and TIFF; others write 8)
+  int quality = 95;  ///< JPEG and WebP, 1..100
+  std::map<std::string, std::string>
+      metadata;  ///< keys such as "Software", "Comment"; PNG text, EXIF or XMP elsewhere
+};
+
+/// Which formats write_image knows; Error(kUsage) naming the known suffixes for another suffix.
+/// True where the format of that suffix keeps alpha (PNG, WebP, TIFF).
+[[nodiscard]] bool output_format_keeps_alpha(const std::filesystem::path& path);
+
+/// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile, to a temporary name in the same
+/// folder, synced and renamed: the file at `path` is either the old one or the whole new one. Values are
+/// clamped to 0..1 and rounded to nearest. Alpha is dropped where the format has none (composited over
+/// white). Throws Error(kBadInput) for a place that cannot be written (missing folder, full disk, no
+/// permission), leaving nothing behind.
+void write_image(const std::filesystem::path& path, const Image& image, const WriteOptions& options = {});
+
+/// Resamples with Pillow's LANCZOS (a = 3, antialiased, each axis in turn), float throughout, no clamping.
+/// Colour is weighted by alpha where there is one, so hidden colour does not leak.
+[[nodiscard]] Image resize(const Image& image, std::int64_t width, std::int64_t height);
+
+}  // namespace impasto

@@ -1,0 +1,8 @@
+#pragma once
+// The public face of the engine: options and pictures in, a picture out.
+#include "engine/core/error.h"
+#include "engine/image/image.h"
+#include "engine/network/weights.h"
+#include "engine/style/checkpoint.h"
+#include "engine/style/options.h"
+#include "engine/style/stylizer.h"

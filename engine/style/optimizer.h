@@ -1,0 +1,70 @@
+#pragma once
+// Optimisers over one picture-sized vector. All vectors stay on the device.
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/backend/backend.h"
+#include "engine/style/options.h"
+
+namespace impasto {
+
+/// A function of the picture, with its gradient.
+class Objective {
+ public:
+  virtual ~Objective() = default;
+  /// Queues J(x) and gradient = dJ/dx (overwritten); does not wait.
+  virtual void evaluate(ConstTensorView x, TensorView gradient) = 0;
+  /// J of the last evaluate; waits for it.
+  [[nodiscard]] virtual double value() = 0;
+};
+
+struct TensorSpec {
+  std::string name;
+  Shape shape;
+  DType dtype;
+};
+
+/// Displayable range of x in its three channels.
+struct PixelRange {
+  std::array<double, 3> lower{0, 0, 0}, upper{255, 255, 255};
+};
+
+/// One step = one evaluation of the objective ("iteration"), then a move of x.
+///
+/// Gradient descent, Adam and L-BFGS without line search neither allocate nor wait in step(); with the Wolfe
+/// line search each step reads J and one slope. Everything that a resumed run needs is in tensors() and
+/// host_state().
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  virtual void step(Objective& objective) = 0;
+  /// The point that step() evaluated last (what the loss of the last report belongs to is this point).
+  /// The picture to show and save: for a line search the best point accepted or tried so far, else the point
+  /// after the last move.
+  [[nodiscard]] virtual ConstTensorView picture() const = 0;
+  /// Doubles on the host that belong to the state (line search bracket, counters); same length at all times.
+  [[nodiscard]] virtual std::vector<double> host_state() const { return {}; }
+  virtual void restore_host_state(std::span<const double> /*state*/) {}
+  /// Device tensors that belong to the state, x first, named as optimizer_tensors names them.
+  [[nodiscard]] const std::vector<std::pair<std::string, TensorView>>& tensors() const { return tensors_; }
+
+ protected:
+  std::vector<std::pair<std::string, TensorView>> tensors_;
+};
+
+/// The device tensors that an optimiser works in, x first and the gradient among them: pure, for the memory
+/// plan.
+[[nodiscard]] std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape picture,
+                                                        DType real);
+
+/// `tensors` are memory for optimizer_tensors(), in that order; x (tensors[0]) holds the start, everything
+/// else is initialised here. The range is used when options.clamp is set.
+[[nodiscard]] std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, Backend& backend,
+                                                        std::span<const TensorView> tensors,
+                                                        const PixelRange& range);
+
+}  // namespace impasto

@@ -1,0 +1,106 @@
+#pragma once
+// Everything a render can be told, as plain values. Presets only set these; docs/losses.md has the formulas.
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/ops.h"
+
+namespace impasto {
+
+/// "relu4_2" (after the ReLU) or "conv4_2" (before it), with its weight c_l or lambda_l.
+struct LayerWeight {
+  std::string layer;
+  double weight = 1;
+  friend bool operator==(const LayerWeight&, const LayerWeight&) = default;
+};
+
+enum class Scaling : std::uint8_t { kRelative, kPaper, kMean };
+enum class Init : std::uint8_t { kContent, kNoise, kPicture };
+enum class OptimizerKind : std::uint8_t { kLbfgs, kAdam, kGradientDescent };
+enum class LineSearch : std::uint8_t { kNone, kWolfe };
+
+struct ObjectiveOptions {
+  Scaling scaling = Scaling::kRelative;
+  double content_weight = 0.05;  ///< alpha
+  double style_weight = 1;       ///< beta
+  double tv_weight = 0;          ///< tau
+  TotalVariation tv = TotalVariation::kL2;
+  std::vector<LayerWeight> content_layers{{"relu4_2", 1}};
+  std::vector<LayerWeight> style_layers{
+      {"relu1_1", 1}, {"relu2_1", 1}, {"relu3_1", 1}, {"relu4_1", 1}, {"relu5_1", 1}};
+  bool normalize_layer_weights = true;  ///< divide by their sum
+  std::vector<double> style_blend;      ///< one for each style picture, normalised to sum 1; empty: equal
+  Pooling pooling = Pooling::kMax;
+};
+
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::kLbfgs;
+  double learning_rate =
+      1;             ///< gradient descent: in 0..255 pixel units, as Adam's; L-BFGS: factor of the step
+  int history = 10;  ///< L-BFGS: pairs kept
+  LineSearch line_search = LineSearch::kWolfe;
+  double momentum = 0;                                ///< gradient descent
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< Adam
+  bool clamp = false;                                 ///< project onto displayable pixels after every step
+};
+
+struct StyleOptions {
+  std::string preset = "impasto";
+  // Pictures
+  std::int64_t size = 512;  ///< long side of the result in pixels; 0: the content's own
+  std::int64_t style_size =
+      -1;  ///< long side of the style picture; -1: the content's long side * style_scale; 0: its own
+  double style_scale = 1;
+  // Objective, start and optimiser
+  ObjectiveOptions objective;
+  Init init = Init::kContent;
+  double noise_deviation =
+      0;  ///< Init::kNoise: Gaussian around the mean colour, 0..255 units; 0: uniform pixels
+  std::uint64_t seed = 0;
+  OptimizerOptions optimizer;
+  int iterations = 100;  ///< evaluations of loss and gradient at each scale
+  int num_scales = 1;    ///< each scale doubles the one before; the last has `size`
+  std::int64_t min_size =
+      0;  ///< > 0: as many scales as keep the long side at least this (num_scales is ignored)
+  // Machine: changes speed and rounding, not the objective
+  std::string device = "auto";
+  std::string precision = "auto";
+  int threads = 0;
+  std::int64_t memory_bytes = 0;  ///< budget; 0: what the device has free, less a margin
+};
+
+/// "impasto", "paper", "neural-style-pt", "gatys-notebook"; Error(kUsage) naming these for another name.
+[[nodiscard]] StyleOptions make_preset(const std::string& name);
+[[nodiscard]] std::vector<std::string> preset_names();
+
+/// Error(kUsage) for values that make no sense (negative sizes, unknown layers are found later, by the
+/// network).
+void validate(const StyleOptions& options);
+
+/// Every option as "name" -> "value", names as on the command line without "--"; numbers read back exactly.
+/// What a picture's metadata and a checkpoint carry. `machine` options (device, precision, threads, memory)
+/// are left out.
+[[nodiscard]] std::map<std::string, std::string> describe(const StyleOptions& options);
+
+/// Names as on the command line; the parsers throw Error(kUsage) naming what is allowed.
+[[nodiscard]] std::string to_string(Scaling);
+[[nodiscard]] std::string to_string(TotalVariation);
+[[nodiscard]] std::string to_string(Pooling);
+[[nodiscard]] std::string to_string(Init);
+[[nodiscard]] std::string to_string(OptimizerKind);
+[[nodiscard]] std::string to_string(LineSearch);
+[[nodiscard]] std::string to_string(const std::vector<LayerWeight>&);
+[[nodiscard]] Scaling parse_scaling(const std::string&);
+[[nodiscard]] TotalVariation parse_total_variation(const std::string&);
+[[nodiscard]] Pooling parse_pooling(const std::string&);
+[[nodiscard]] OptimizerKind parse_optimizer(const std::string&);
+[[nodiscard]] LineSearch parse_line_search(const std::string&);
+/// "relu4_2" or "relu1_1=1,relu2_1=0.5,..."
+[[nodiscard]] std::vector<LayerWeight> parse_layer_weights(const std::string&);
+
+/// Shortest text that reads back as the same double.
+[[nodiscard]] std::string format_number(double value);
+
+}  // namespace impasto

@@ -1,0 +1,103 @@
+#pragma once
+// The vocabulary of the numeric primitives, and the contract of each, written once for every device.
+// kernels/<device>/ implements them on raw pointers; engine/backend/backend.h checks shapes and calls them.
+//
+// Common to all
+//   Layout    NHWC with n = 1, contiguous: element (y, x, c) of (h, w, c) lies at (y * w + x) * c_count + c.
+//   Real      the picture, gradients with respect to it, Gram matrices and optimiser vectors (float, or
+//   double in
+//             the reference); scalars ("slots") are always double.
+//   Repeats   every reduction has an order that depends on the sizes alone: the same input gives the same
+//   bits,
+//             whatever the number of threads.
+//   Aliasing  arguments do not overlap unless the contract says so.
+//   Effects   nothing allocates, nothing waits for the host.
+#include <cstdint>
+
+namespace impasto {
+
+/// Does an operation replace what its output holds, or add to it? Said at every call, because several losses
+/// add into one gradient.
+enum class Accumulate : std::uint8_t { kOverwrite, kAdd };
+
+/// Rows and columns of zeros at each edge of a 3x3 convolution's input, 0 or 1 each: a strip of a picture
+/// pads only where the picture ends. Output height = h + top + bottom - 2, width = w + left + right - 2.
+struct Padding {
+  int top = 1, bottom = 1, left = 1, right = 1;
+  friend constexpr bool operator==(const Padding&, const Padding&) = default;
+};
+
+enum class Relu : std::uint8_t { kNo, kYes };
+enum class Pooling : std::uint8_t { kMax, kAverage };  ///< 2x2, stride 2, sizes rounded down
+enum class TotalVariation : std::uint8_t { kL2, kL1, kHalfSum };
+
+struct AdamParameters {
+  double learning_rate = 1, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+};
+
+/// Contracts. (+)= means "= or +=, as Accumulate says".
+///
+/// conv2d_forward      y[p,k] = act(bias[k] + sum_{dy,dx,c} x[p + (dy,dx) - pad, c] * filter[dy,dx,c,k]),
+/// overwrites.
+///                     x (h,w,C), y (h',w',K), filter (3,3,C,K), zero outside x. Cross-correlation, as every
+///                     framework.
+/// conv2d_backward     dx (+)= transpose of the linear part applied to dy; then, where a mask is given (the
+/// stored
+///   _data             post-ReLU tensor that x was), dx *= (mask > 0): the sum, not only the new part, is
+///   masked.
+/// relu_forward        y = max(x, 0). y may be x.
+/// relu_backward       dx (+)= dy * (y > 0). dx may be dy when overwriting. y is the ReLU's output or its
+/// input. pool_forward        y[i,j,c] = max or mean of x[2i..2i+1, 2j..2j+1, c]; a last odd row or column of
+/// x is not read. pool_backward       dx (+)= the pool's gradient. Max: to the first maximum in the order
+/// (0,0), (0,1), (1,0), (1,1),
+///                     found again from x; average: dy / 4 to each. Rows and columns that were not read get
+///                     zero. With Relu::kYes the sum is then multiplied by (x > 0) (x is a ReLU's output).
+/// gram                g[a,b] (+)= scale * sum_p f[p,a] * f[p,b]. f (h,w,C), g (C,C) Real, symmetric to the
+/// last bit.
+///                     Sums stay accurate for millions of positions (blocked or in double).
+/// gram_backward       df[p,b] (+)= scale * sum_a f[p,a] * dg[a,b]. dg symmetric. Gradient of gram is scale *
+/// 2 * this. squared_error       *loss += value_scale * sum_i (x[i]-t[i])^2;  d[i] (+)= gradient_scale *
+/// (x[i]-t[i]).
+///                     d may be empty (value only); d may not be x. The content loss on feature maps, the
+///                     Frobenius style loss on Gram matrices. Gatys et al. 2016, eq. 1, 2, 4-6.
+/// total_variation     on pixels in 0..1: p = x / 255 (x in 0..255 units, any offset), over all channels.
+///                     l2: mean of dx^2 over its (h,w-1,3) differences + mean of dy^2 over its (h-1,w,3)
+///                     differences; l1: sum |x-differences| + |y-differences| of x itself; half-sum: 1/2 sum
+///                     (dx^2 + dy^2) of p. *loss += the value; d += weight * gradient with respect to x
+///                     (d/d|.| at 0 is 0).
+/// momentum_step       v = momentum * v + g; x -= learning_rate * v.
+/// adam_step           *step += 1; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x -= lr / (1 - b1^step) * m /
+///                     (sqrt(v) / sqrt(1 - b2^step) + epsilon). Kingma, Ba 2015, as torch.optim.Adam.
+/// clamp               x[p,c] = min(max(x[p,c], lower[c]), upper[c]), 3 channels.
+/// add_scaled          out = a + *scale * b; out may be a. scale is a slot.
+/// dot                 *out = sum_i a[i] * b[i], products and sums in double.
+/// lincomb             out = sum_r coefficients[r] * rows[r] (rows contiguous, one after another) +
+/// coefficients[rows] * g.
+///
+/// L-BFGS without the two-loop recursion's passes over memory (Chen, Wang, Zhou, NIPS 2014). The history
+/// holds slots = m + 1 pairs: row i is s_i, row slots + i is y_i; the slot after the newest is spare. `state`
+/// is lbfgs_state_size(slots) doubles in device memory, zero at the start (layout below); nothing is read by
+/// the host. lbfgs_push          writes s = *t * d and y = g - g_previous into the spare slot; then
+/// g_previous = g. lbfgs_dots          dots[r] = <row r, s>, dots[R + r] = <row r, y>, dots[2R + r] = <row r,
+/// g> for all R = 2 * slots rows
+///                     (s, y: the spare slot's), then dots[3R] = sum |g|, dots[3R+1] = <g, g>.
+/// lbfgs_direction     keeps the pair in the spare slot if y.s > 1e-10 (else it stays spare), drops the
+/// oldest beyond m,
+///                     runs the recursion on the inner products with H0 = y.s / y.y of the newest pair, and
+///                     writes the R + 1 coefficients of the direction d = -H g (rows that are not in use get
+///                     0), the step length *t = learning_rate (first call: min(1, 1/sum|g|) * learning_rate)
+///                     and the slope g.d into the state. Steps exactly as torch.optim.LBFGS without line
+///                     search.
+struct LbfgsState {
+  // Indices into the state's doubles.
+  static constexpr int kCount = 0;     ///< pairs in use, 0..m
+  static constexpr int kSpare = 1;     ///< the spare slot
+  static constexpr int kStep = 2;      ///< t
+  static constexpr int kCalls = 3;     ///< calls of lbfgs_direction so far
+  static constexpr int kSlope = 4;     ///< g . d
+  static constexpr int kMatrices = 8;  ///< then <s_i, y_j> and <y_i, y_j>, slots x slots each, row major
+  static constexpr std::int64_t size(std::int64_t slots) { return kMatrices + 2 * slots * slots; }
+  static constexpr std::int64_t num_dots(std::int64_t slots) { return 6 * slots + 2; }
+};
+
+}  // namespace impasto

@@ -1,0 +1,219 @@
+#include "engine/style/objective.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "engine/core/error.h"
+#include "engine/style/losses.h"
+
+namespace impasto {
+namespace {
+
+/// Weights as given, or divided by their sum.
+std::vector<double> layer_weights(const std::vector<LayerWeight>& layers, bool normalise) {
+  std::vector<double> weights;
+  for (const LayerWeight& layer : layers) weights.push_back(layer.weight);
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  if (normalise && sum > 0) {
+    for (double& w : weights) w /= sum;
+  }
+  return weights;
+}
+
+int tap_of(const NodeGraph& graph, const std::string& layer) {
+  return static_cast<int>(std::find(graph.taps.begin(), graph.taps.end(), layer) - graph.taps.begin());
+}
+
+Shape tap_shape(const NodeGraph& graph, const std::vector<Shape>& shapes, int tap) {
+  return shapes[static_cast<std::size_t>(graph.tap_nodes[static_cast<std::size_t>(tap)])];
+}
+
+}  // namespace
+
+std::vector<std::string> objective_taps(const ObjectiveOptions& options) {
+  std::vector<std::string> taps;
+  for (const auto* layers : {&options.content_layers, &options.style_layers}) {
+    for (const LayerWeight& layer : *layers) {
+      if (std::find(taps.begin(), taps.end(), layer.layer) == taps.end()) taps.push_back(layer.layer);
+    }
+  }
+  return taps;
+}
+
+std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const NodeGraph& graph,
+                                          Shape picture, const BackendTraits& traits) {
+  const std::vector<Shape> shapes = graph.shapes(picture);
+  std::vector<TensorSpec> specs;
+  for (const LayerWeight& layer : options.content_layers) {
+    specs.push_back(
+        {"content " + layer.layer, tap_shape(graph, shapes, tap_of(graph, layer.layer)), traits.activation});
+  }
+  std::int64_t widest = 0;
+  for (const LayerWeight& layer : options.style_layers) {
+    const std::int64_t c = tap_shape(graph, shapes, tap_of(graph, layer.layer)).c;
+    specs.push_back({"style " + layer.layer, {1, c, c}, traits.real});
+    specs.push_back({"style gradient " + layer.layer, {1, c, c}, traits.real});
+    widest = std::max(widest, c);
+  }
+  if (widest > 0) specs.push_back({"gram", {1, widest, widest}, traits.real});
+  const auto slots =
+      static_cast<std::int64_t>(options.content_layers.size() + options.style_layers.size() + 1);
+  specs.push_back({"slots", {1, 1, slots}, DType::kFloat64});
+  return specs;
+}
+
+StyleObjective::StyleObjective(Backend& backend, FeatureExtractor& extractor, const ObjectiveOptions& options,
+                               std::span<const TensorView> tensors, NetworkMemory memory)
+    : backend_(backend), extractor_(extractor), options_(options), memory_(memory) {
+  const NodeGraph& graph = extractor_.graph();
+  const std::vector<Shape> shapes = graph.shapes(memory_.plan->picture);
+  std::size_t next = 0;
+  const auto make_term = [&](const std::string& layer, double weight) {
+    Term term;
+    term.layer = layer;
+    term.tap = tap_of(graph, layer);
+    term.weight = weight;
+    term.features = tap_shape(graph, shapes, term.tap);
+    term.target = tensors[next++];
+    return term;
+  };
+  const std::vector<double> content_weights =
+      layer_weights(options_.content_layers, options_.normalize_layer_weights);
+  for (std::size_t i = 0; i < content_weights.size(); ++i) {
+    content_.push_back(
+        make_term(options_.content_layers[i].layer, options_.content_weight * content_weights[i]));
+  }
+  const std::vector<double> style_weights =
+      layer_weights(options_.style_layers, options_.normalize_layer_weights);
+  for (std::size_t i = 0; i < style_weights.size(); ++i) {
+    style_.push_back(make_term(options_.style_layers[i].layer, options_.style_weight * style_weights[i]));
+    style_.back().d_gram = tensors[next++];
+  }
+  if (!style_.empty()) gram_ = tensors[next++];
+  slots_ = tensors[next++];
+  slot_values_.resize(static_cast<std::size_t>(slots_.shape.c));
+  std::size_t slot = 0;
+  const auto slot_view = [&] { return TensorView{slots_.as<double>() + slot++, {1, 1, 1}, DType::kFloat64}; };
+  for (Term& term : content_) term.slot = slot_view();
+  for (Term& term : style_) term.slot = slot_view();
+  tv_slot_ = slot_view();
+
+  // Style Gram matrices are taken as soon as a tap's features exist; the gradients are written when backward
+  // gets there.
+  on_tap_ = [this](int tap, ConstTensorView features) {
+    for (Term& term : style_) {
+      if (term.tap != tap || term.factor == 0) continue;
+      const TensorView g{gram_.data, term.target.shape, gram_.dtype};
+      backend_.gram(g, features, 1.0 / static_cast<double>(term.features.positions()), Accumulate::kOverwrite,
+                    memory_.workspace);
+      backend_.squared_error(term.slot, term.d_gram, g, term.target, term.factor,
+                             term.weight * 2 * term.factor, Accumulate::kOverwrite);
+    }
+  };
+  write_tap_gradient_ = [this](int tap, TensorView d, ConstTensorView features) {
+    write_tap_gradient(tap, d, features);
+  };
+}
+
+void StyleObjective::set_content(const NetworkMemory& forward_memory) {
+  int last = 0;
+  for (const Term& term : content_) {
+    last = std::max(last, extractor_.graph().tap_nodes[static_cast<std::size_t>(term.tap)]);
+  }
+  if (content_.empty()) return;
+  extractor_.forward(
+      forward_memory, forward_memory.view(forward_memory.plan->staging),
+      [this](int tap, ConstTensorView features) {
+        for (const Term& term : content_) {
+          if (term.tap == tap) backend_.copy(term.target, features);
+        }
+      },
+      last);
+}
+
+void StyleObjective::add_style(const NetworkMemory& forward_memory, double weight) {
+  int last = 0;
+  for (const Term& term : style_) {
+    last = std::max(last, extractor_.graph().tap_nodes[static_cast<std::size_t>(term.tap)]);
+  }
+  if (style_.empty()) return;
+  extractor_.forward(
+      forward_memory, forward_memory.view(forward_memory.plan->staging),
+      [&](int tap, ConstTensorView features) {
+        for (const Term& term : style_) {
+          if (term.tap != tap) continue;
+          backend_.gram(term.target, features, weight / static_cast<double>(features.shape.positions()),
+                        first_style_ ? Accumulate::kOverwrite : Accumulate::kAdd, forward_memory.workspace);
+        }
+      },
+      last);
+  first_style_ = false;
+}
+
+void StyleObjective::finish_targets(const std::function<void(const std::string&)>& warn) {
+  for (Term& term : content_) backend_.dot(term.slot, term.target, term.target);
+  for (Term& term : style_) backend_.dot(term.slot, term.target, term.target);
+  backend_.fill(tv_slot_, 0);
+  backend_.download(std::span<double>(slot_values_), slots_);
+  std::size_t slot = 0;
+  const auto choose = [&](Term& term, const char* kind, std::optional<double> factor) {
+    if (!factor && warn) {
+      warn(std::string(kind) + " layer " + term.layer + " is left out: its target is zero everywhere");
+    }
+    term.factor = factor.value_or(0);
+  };
+  for (Term& term : content_) {
+    choose(term, "content", content_factor(options_.scaling, term.features, slot_values_[slot++]));
+  }
+  for (Term& term : style_) {
+    choose(term, "style", style_factor(options_.scaling, term.features, slot_values_[slot++]));
+  }
+}
+
+void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
+  fresh_ = false;
+  backend_.fill(slots_, 0);
+  extractor_.forward(memory_, x, on_tap_);
+  extractor_.backward(memory_, gradient, write_tap_gradient_);
+  if (options_.tv_weight != 0)
+    backend_.total_variation(tv_slot_, gradient, x, options_.tv, options_.tv_weight);
+}
+
+void StyleObjective::write_tap_gradient(int tap, TensorView d, ConstTensorView features) {
+  Accumulate accumulate = Accumulate::kOverwrite;
+  for (Term& term : style_) {
+    if (term.tap != tap || term.factor == 0) continue;
+    backend_.gram_backward(d, features, term.d_gram, 2.0 / static_cast<double>(term.features.positions()),
+                           accumulate, memory_.workspace);
+    accumulate = Accumulate::kAdd;
+  }
+  for (Term& term : content_) {
+    if (term.tap != tap || term.factor == 0) continue;
+    backend_.squared_error(term.slot, d, features, term.target, term.factor, term.weight * 2 * term.factor,
+                           accumulate);
+    accumulate = Accumulate::kAdd;
+  }
+  if (accumulate == Accumulate::kOverwrite) backend_.fill(d, 0);  // every loss of this tap is left out
+}
+
+const LossValues& StyleObjective::values() {
+  if (fresh_) return values_;
+  backend_.download(std::span<double>(slot_values_), slots_);
+  values_.content.resize(content_.size());
+  values_.style.resize(style_.size());
+  values_.total = 0;
+  for (std::size_t i = 0; i < content_.size(); ++i) {
+    values_.content[i] = {content_[i].layer, slot_values_[i]};
+    values_.total += content_[i].weight * slot_values_[i];
+  }
+  for (std::size_t i = 0; i < style_.size(); ++i) {
+    values_.style[i] = {style_[i].layer, slot_values_[content_.size() + i]};
+    values_.total += style_[i].weight * values_.style[i].second;
+  }
+  values_.tv = slot_values_.back();
+  values_.total += options_.tv_weight * values_.tv;
+  fresh_ = true;
+  return values_;
+}
+
+}  // namespace impasto

@@ -1,0 +1,78 @@
+#pragma once
+// J = alpha * sum c_l content_l + beta * sum lambda_l style_l + tau * tv, and its gradient with respect to
+// the picture. docs/losses.md has the formulas and their sources.
+#include <functional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/network/feature_extractor.h"
+#include "engine/style/optimizer.h"
+#include "engine/style/options.h"
+
+namespace impasto {
+
+/// Taps that the objective needs: content and style layers, without duplicates.
+[[nodiscard]] std::vector<std::string> objective_taps(const ObjectiveOptions& options);
+
+/// Device tensors of the objective beside the network's: content targets, style targets and their gradients,
+/// one Gram scratch, loss slots. Pure, for the memory plan.
+[[nodiscard]] std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options,
+                                                        const NodeGraph& graph, Shape picture,
+                                                        const BackendTraits& traits);
+
+struct LossValues {
+  double total = 0;                                            ///< J
+  std::vector<std::pair<std::string, double>> content, style;  ///< unweighted content_l, style_l
+  double tv = 0;                                               ///< unweighted
+};
+
+class StyleObjective final : public Objective {
+ public:
+  /// `tensors`: memory for objective_tensors(), in order. `memory`: a kForwardBackward plan for the picture's
+  /// shape.
+  StyleObjective(Backend& backend, FeatureExtractor& extractor, const ObjectiveOptions& options,
+                 std::span<const TensorView> tensors, NetworkMemory memory);
+
+  /// Measures the targets. Each picture is uploaded into its plan's staging tensor first (kForward plans in
+  /// the same arena). Call set_content once, then add_style for every style picture (weight w_i, sum 1), then
+  /// finish_targets, which reads the targets' energies and warns of layers that are dead in them (and leaves
+  /// those out).
+  void set_content(const NetworkMemory& forward_memory);
+  void add_style(const NetworkMemory& forward_memory, double weight);
+  void finish_targets(const std::function<void(const std::string&)>& warn);
+
+  void evaluate(ConstTensorView x, TensorView gradient) override;
+  [[nodiscard]] double value() override { return values().total; }
+  /// Of the last evaluate; waits for it.
+  [[nodiscard]] const LossValues& values();
+
+ private:
+  struct Term {
+    std::string layer;
+    int tap = -1;
+    double weight = 0;  // alpha * c_l or beta * lambda_l
+    double factor = 0;  // see losses.h; 0: left out
+    Shape features;
+    TensorView target;  // P or A^
+    TensorView d_gram;  // style only
+    TensorView slot;
+  };
+  void write_tap_gradient(int tap, TensorView d, ConstTensorView features);
+
+  Backend& backend_;
+  FeatureExtractor& extractor_;
+  ObjectiveOptions options_;
+  NetworkMemory memory_;
+  std::vector<Term> content_, style_;
+  TensorView gram_, slots_, tv_slot_;
+  FeatureExtractor::OnTap on_tap_;
+  FeatureExtractor::WriteTapGradient write_tap_gradient_;
+  std::vector<double> slot_values_;
+  LossValues values_;
+  bool fresh_ = false;  // values_ belong to the last evaluate
+  bool first_style_ = true;
+};
+
+}  // namespace impasto

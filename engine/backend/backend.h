@@ -70,7 +70,8 @@ struct Conv2dDesc {
   std::span<const float> filter, bias;
 };
 
-/// One 3x3 convolution with frozen weights, made by a backend and used with that backend only.
+/// One 3x3 convolution with frozen weights, made by a backend, used with that backend only and not outliving it.
+/// What it keeps on the device (traits().conv_filter_bytes) comes from Backend::allocate, so that it is counted.
 class Conv2d {
  public:
   virtual ~Conv2d() = default;
@@ -91,7 +92,9 @@ class Conv2d {
   virtual void do_forward(TensorView y, ConstTensorView x, Padding, Relu, Workspace) = 0;
   virtual void do_backward_data(TensorView dx, ConstTensorView dy, Padding, Accumulate, ConstTensorView mask,
                                 Workspace) = 0;
+  friend class Backend;
   std::int64_t in_channels_, out_channels_;
+  const BackendTraits* traits_ = nullptr;  ///< of the backend that made it
 };
 
 class Backend {

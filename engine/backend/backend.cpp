@@ -1,0 +1,416 @@
+// The public side of the seam: every argument is checked here, once for all devices.
+#include "engine/backend/backend.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "engine/core/error.h"
+
+namespace impasto {
+namespace {
+
+std::string describe(const Shape& shape, DType dtype) { return to_string(shape) + " " + to_string(dtype); }
+
+/// Collects the operands of one call: each is checked for shape, dtype and alignment as it is named, and
+/// against those named before it for overlap (allowed only between two that are read).
+class Check {
+ public:
+  explicit Check(const char* operation) : operation_(operation) {}
+
+  void output(const char* name, ConstTensorView view, DType dtype, Shape shape) {
+    add(name, view, dtype, shape, true, nullptr);
+  }
+  /// `in_place`: the name of the output that this operand may be (the very same memory).
+  void input(const char* name, ConstTensorView view, DType dtype, Shape shape,
+             const char* in_place = nullptr) {
+    add(name, view, dtype, shape, false, in_place);
+  }
+  void slot(const char* name, ConstTensorView view, bool written) {
+    add(name, view, DType::kFloat64, {1, 1, 1}, written, nullptr);
+  }
+  /// A vector of which only the number of elements matters.
+  void elements(const char* name, ConstTensorView view, DType dtype, std::int64_t count, bool written) {
+    if (view.shape.elements() != count || view.dtype != dtype) {
+      fail(name, std::to_string(count) + " elements of " + to_string(dtype),
+           describe(view.shape, view.dtype));
+    }
+    add(name, view, dtype, view.shape, written, nullptr);
+  }
+  void workspace(Workspace workspace, std::size_t needed) {
+    if (workspace.bytes < needed || (needed > 0 && workspace.data == nullptr)) {
+      fail("workspace", std::to_string(needed) + " bytes",
+           workspace.data == nullptr ? "none" : std::to_string(workspace.bytes) + " bytes");
+    }
+    add_range({"workspace", workspace.data, workspace.bytes, true}, nullptr);
+  }
+  void require(bool ok, const char* name, const std::string& expected, const std::string& found) const {
+    if (!ok) fail(name, expected, found);
+  }
+  [[noreturn]] void fail(const char* name, const std::string& expected, const std::string& found) const {
+    throw Error(ErrorCode::kInternal,
+                std::string(operation_) + ": " + name + ": expected " + expected + ", found " + found);
+  }
+
+ private:
+  struct Range {
+    const char* name = nullptr;
+    const void* data = nullptr;
+    std::size_t bytes = 0;
+    bool written = false;
+  };
+
+  void add(const char* name, ConstTensorView view, DType dtype, Shape shape, bool written,
+           const char* in_place) {
+    if (view.shape != shape || view.dtype != dtype) {
+      fail(name, describe(shape, dtype), describe(view.shape, view.dtype));
+    }
+    require(shape.h >= 0 && shape.w >= 0 && shape.c >= 0, name, "sizes of 0 or more", to_string(shape));
+    require(!view.empty() || shape.elements() == 0, name, describe(shape, dtype), "no memory");
+    require(reinterpret_cast<std::uintptr_t>(view.data) % size_of(dtype) == 0, name,
+            std::string("memory aligned for ") + to_string(dtype), "an odd address");
+    add_range({name, view.data, view.bytes(), written}, in_place);
+  }
+
+  void add_range(const Range& range, const char* in_place) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(range.data);
+    for (int i = 0; i < num_ranges_; ++i) {
+      const Range& other = ranges_[static_cast<std::size_t>(i)];
+      const auto other_begin = reinterpret_cast<std::uintptr_t>(other.data);
+      if (!(range.written || other.written)) continue;
+      if (in_place != nullptr && other.name == std::string(in_place) && begin == other_begin) continue;
+      if (begin < other_begin + other.bytes && other_begin < begin + range.bytes) {
+        fail(range.name, std::string("memory apart from ") + other.name, "an overlap");
+      }
+    }
+    ranges_[static_cast<std::size_t>(num_ranges_++)] = range;
+  }
+
+  const char* operation_;
+  std::array<Range, 8> ranges_{};
+  int num_ranges_ = 0;
+};
+
+Shape padded_output(const Check& check, const Shape& input, std::int64_t channels, const Padding& padding) {
+  for (const int edge : {padding.top, padding.bottom, padding.left, padding.right}) {
+    check.require(edge == 0 || edge == 1, "padding", "0 or 1 at each edge", std::to_string(edge));
+  }
+  const Shape output{input.h + padding.top + padding.bottom - 2, input.w + padding.left + padding.right - 2,
+                     channels};
+  check.require(output.h >= 1 && output.w >= 1, "padding", "an output of at least one pixel",
+                to_string(output));
+  return output;
+}
+
+Shape pooled(const Shape& x) { return {x.h / 2, x.w / 2, x.c}; }
+
+std::int64_t num_slots(const Check& check, const char* name, std::int64_t rows) {
+  check.require(rows >= 4 && rows % 2 == 0, name, "2 * slots rows, slots at least 2", std::to_string(rows));
+  return rows / 2;
+}
+
+}  // namespace
+
+const char* to_string(Precision precision) {
+  switch (precision) {
+    case Precision::kAuto: return "auto";
+    case Precision::kFp32: return "fp32";
+    case Precision::kTf32: return "tf32";
+    case Precision::kBf16: return "bf16";
+    case Precision::kFp16: return "fp16";
+    case Precision::kFp64: return "fp64";
+  }
+  return "?";
+}
+
+TensorView Buffer::view(std::size_t offset, Shape shape, DType dtype) const {
+  const TensorView view{static_cast<std::byte*>(data()) + offset, shape, dtype};
+  if (shape.h < 0 || shape.w < 0 || shape.c < 0 || offset > bytes_ || view.bytes() > bytes_ - offset ||
+      offset % size_of(dtype) != 0) {
+    throw Error(ErrorCode::kInternal,
+                "buffer: expected " + describe(shape, dtype) + " at byte " + std::to_string(offset) +
+                    " to fit and be aligned, found a buffer of " + std::to_string(bytes_) + " bytes");
+  }
+  return view;
+}
+
+// --- Conv2d
+// ---------------------------------------------------------------------------------------------------
+
+void Conv2d::forward(TensorView y, ConstTensorView x, Padding padding, Relu relu, Workspace workspace) {
+  Check check("conv2d_forward");
+  const Shape input{x.shape.h, x.shape.w, in_channels_};
+  check.output("y", y, traits_->activation, padded_output(check, input, out_channels_, padding));
+  check.input("x", x, traits_->activation, input);
+  check.workspace(workspace, traits_->conv_workspace_bytes(input, out_channels_));
+  do_forward(y, x, padding, relu, workspace);
+}
+
+void Conv2d::backward_data(TensorView dx, ConstTensorView dy, Padding padding, Accumulate accumulate,
+                           ConstTensorView mask, Workspace workspace) {
+  Check check("conv2d_backward_data");
+  const Shape input{dx.shape.h, dx.shape.w, in_channels_};
+  check.output("dx", dx, traits_->activation, input);
+  check.input("dy", dy, traits_->activation, padded_output(check, input, out_channels_, padding));
+  if (!mask.empty()) check.input("mask", mask, traits_->activation, input);
+  check.workspace(workspace, traits_->conv_workspace_bytes(input, out_channels_));
+  do_backward_data(dx, dy, padding, accumulate, mask, workspace);
+}
+
+// --- Backend: memory
+// --------------------------------------------------------------------------------------------
+
+Backend::Backend(DeviceInfo info, BackendTraits traits)
+    : info_(std::move(info)), traits_(std::move(traits)) {}
+
+Buffer Backend::allocate(std::size_t bytes) {
+  if (bytes == 0) return {};
+  void* data = do_allocate(bytes);
+  if (data == nullptr) {
+    throw Error(ErrorCode::kResources, "memory of " + info_.name + ": expected " + std::to_string(bytes) +
+                                           " bytes more, found not enough with " +
+                                           std::to_string(counts_->bytes) + " bytes in use");
+  }
+  counts_->bytes += bytes;
+  counts_->peak = std::max(counts_->peak, counts_->bytes);
+  ++counts_->allocations;
+  return {data, bytes, [this, bytes, counts = counts_](void* memory) {
+            counts->bytes -= bytes;
+            do_free(memory);
+          }};
+}
+
+void Backend::upload(TensorView dst, std::span<const float> src) {
+  Check check("upload");
+  check.elements("dst", dst, dst.dtype, static_cast<std::int64_t>(src.size()), true);
+  do_upload(dst, src.data(), DType::kFloat32);
+}
+
+void Backend::upload(TensorView dst, std::span<const double> src) {
+  Check check("upload");
+  check.elements("dst", dst, dst.dtype, static_cast<std::int64_t>(src.size()), true);
+  do_upload(dst, src.data(), DType::kFloat64);
+}
+
+void Backend::download(std::span<float> dst, ConstTensorView src) {
+  Check check("download");
+  check.elements("src", src, src.dtype, static_cast<std::int64_t>(dst.size()), false);
+  do_download(dst.data(), DType::kFloat32, src);
+}
+
+void Backend::download(std::span<double> dst, ConstTensorView src) {
+  Check check("download");
+  check.elements("src", src, src.dtype, static_cast<std::int64_t>(dst.size()), false);
+  do_download(dst.data(), DType::kFloat64, src);
+}
+
+void Backend::fill(TensorView dst, double value) {
+  Check check("fill");
+  check.output("dst", dst, dst.dtype, dst.shape);
+  do_fill(dst, value);
+}
+
+void Backend::copy(TensorView dst, ConstTensorView src) {
+  Check check("copy");
+  check.output("dst", dst, src.dtype, src.shape);
+  check.input("src", src, src.dtype, src.shape);
+  do_copy(dst, src);
+}
+
+// --- Backend: network
+// -------------------------------------------------------------------------------------------
+
+std::unique_ptr<Conv2d> Backend::make_conv2d(const Conv2dDesc& desc) {
+  const Check check("make_conv2d");
+  check.require(desc.in_channels >= 1 && desc.out_channels >= 1, "channels", "at least 1 in and 1 out",
+                std::to_string(desc.in_channels) + " and " + std::to_string(desc.out_channels));
+  const auto num_filter = static_cast<std::size_t>(9 * desc.in_channels * desc.out_channels);
+  check.require(desc.filter.size() == num_filter, "filter", std::to_string(num_filter) + " values",
+                std::to_string(desc.filter.size()));
+  check.require(desc.bias.size() == static_cast<std::size_t>(desc.out_channels), "bias",
+                std::to_string(desc.out_channels) + " values", std::to_string(desc.bias.size()));
+  std::unique_ptr<Conv2d> conv = do_make_conv2d(desc);
+  conv->traits_ = &traits_;
+  return conv;
+}
+
+void Backend::picture_to_input(TensorView input, ConstTensorView picture) {
+  Check check("picture_to_input");
+  const Shape& s = picture.shape;
+  check.output("input", input, traits_.activation, {s.h, s.w, traits_.input_channels});
+  check.input("picture", picture, traits_.real, {s.h, s.w, 3});
+  do_picture_to_input(input, picture);
+}
+
+void Backend::input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) {
+  Check check("input_to_picture");
+  const Shape& s = dinput.shape;
+  check.output("dpicture", dpicture, traits_.real, {s.h, s.w, 3});
+  check.input("dinput", dinput, traits_.activation, {s.h, s.w, traits_.input_channels});
+  do_input_to_picture(dpicture, dinput, accumulate);
+}
+
+void Backend::relu_forward(TensorView y, ConstTensorView x) {
+  Check check("relu_forward");
+  check.output("y", y, traits_.activation, x.shape);
+  check.input("x", x, traits_.activation, x.shape, "y");
+  do_relu_forward(y, x);
+}
+
+void Backend::relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y, Accumulate accumulate) {
+  Check check("relu_backward");
+  check.output("dx", dx, traits_.activation, y.shape);
+  check.input("dy", dy, traits_.activation, y.shape, accumulate == Accumulate::kOverwrite ? "dx" : nullptr);
+  check.input("y", y, traits_.activation, y.shape);
+  do_relu_backward(dx, dy, y, accumulate);
+}
+
+void Backend::pool_forward(TensorView y, ConstTensorView x, Pooling pooling) {
+  Check check("pool_forward");
+  check.output("y", y, traits_.activation, pooled(x.shape));
+  check.input("x", x, traits_.activation, x.shape);
+  do_pool_forward(y, x, pooling);
+}
+
+void Backend::pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+                            Accumulate accumulate, Relu mask) {
+  Check check("pool_backward");
+  check.output("dx", dx, traits_.activation, x.shape);
+  check.input("dy", dy, traits_.activation, pooled(x.shape));
+  check.input("x", x, traits_.activation, x.shape);
+  do_pool_backward(dx, dy, x, pooling, accumulate, mask);
+}
+
+// --- Backend: losses
+// --------------------------------------------------------------------------------------------
+
+void Backend::gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate,
+                   Workspace workspace) {
+  Check check("gram");
+  check.output("g", g, traits_.real, {1, f.shape.c, f.shape.c});
+  check.input("f", f, traits_.activation, f.shape);
+  check.workspace(workspace, traits_.gram_workspace_bytes(f.shape));
+  do_gram(g, f, scale, accumulate, workspace);
+}
+
+void Backend::gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
+                            Accumulate accumulate, Workspace workspace) {
+  Check check("gram_backward");
+  check.output("df", df, traits_.activation, f.shape);
+  check.input("f", f, traits_.activation, f.shape);
+  check.input("dg", dg, traits_.real, {1, f.shape.c, f.shape.c});
+  check.workspace(workspace, traits_.gram_workspace_bytes(f.shape));
+  do_gram_backward(df, f, dg, scale, accumulate, workspace);
+}
+
+void Backend::squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
+                            double value_scale, double gradient_scale, Accumulate accumulate) {
+  Check check("squared_error");
+  check.require(x.dtype == traits_.activation || x.dtype == traits_.real, "x",
+                std::string(to_string(traits_.activation)) + " or " + to_string(traits_.real),
+                to_string(x.dtype));
+  check.slot("loss", loss, true);
+  if (!d.empty()) check.output("d", d, x.dtype, x.shape);
+  check.input("x", x, x.dtype, x.shape);
+  check.input("target", target, x.dtype, x.shape);
+  do_squared_error(loss, d, x, target, value_scale, gradient_scale, accumulate);
+}
+
+void Backend::total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
+                              double weight) {
+  Check check("total_variation");
+  check.slot("loss", loss, true);
+  if (!d.empty()) check.output("d", d, traits_.real, x.shape);
+  check.input("x", x, traits_.real, {x.shape.h, x.shape.w, 3});
+  do_total_variation(loss, d, x, kind, weight);
+}
+
+// --- Backend: optimisers
+// ----------------------------------------------------------------------------------------
+
+void Backend::momentum_step(TensorView x, TensorView v, ConstTensorView g, double learning_rate,
+                            double momentum) {
+  Check check("momentum_step");
+  check.output("x", x, traits_.real, g.shape);
+  check.output("v", v, traits_.real, g.shape);
+  check.input("g", g, traits_.real, g.shape);
+  do_momentum_step(x, v, g, learning_rate, momentum);
+}
+
+void Backend::adam_step(TensorView x, TensorView m, TensorView v, TensorView step, ConstTensorView g,
+                        const AdamParameters& parameters) {
+  Check check("adam_step");
+  check.output("x", x, traits_.real, g.shape);
+  check.output("m", m, traits_.real, g.shape);
+  check.output("v", v, traits_.real, g.shape);
+  check.slot("step", step, true);
+  check.input("g", g, traits_.real, g.shape);
+  do_adam_step(x, m, v, step, g, parameters);
+}
+
+void Backend::clamp(TensorView x, const std::array<double, 3>& lower, const std::array<double, 3>& upper) {
+  Check check("clamp");
+  check.output("x", x, traits_.real, {x.shape.h, x.shape.w, 3});
+  do_clamp(x, lower, upper);
+}
+
+void Backend::add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b) {
+  Check check("add_scaled");
+  check.output("out", out, traits_.real, a.shape);
+  check.input("a", a, traits_.real, a.shape, "out");
+  check.slot("scale", scale, false);
+  check.input("b", b, traits_.real, a.shape);
+  do_add_scaled(out, a, scale, b);
+}
+
+void Backend::dot(TensorView out, ConstTensorView a, ConstTensorView b) {
+  Check check("dot");
+  check.slot("out", out, true);
+  check.input("a", a, traits_.real, a.shape);
+  check.input("b", b, traits_.real, a.shape);
+  do_dot(out, a, b);
+}
+
+void Backend::lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
+                         ConstTensorView g) {
+  Check check("lbfgs_push");
+  const std::int64_t n = g.shape.elements();
+  const std::int64_t slots = num_slots(check, "history", history.shape.h);
+  check.output("history", history, traits_.real, {2 * slots, 1, n});
+  check.elements("g_previous", g_previous, traits_.real, n, true);
+  check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), false);
+  check.elements("d", d, traits_.real, n, false);
+  check.input("g", g, traits_.real, g.shape);
+  do_lbfgs_push(history, g_previous, state, d, g);
+}
+
+void Backend::lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g) {
+  Check check("lbfgs_dots");
+  const std::int64_t slots = num_slots(check, "history", history.shape.h);
+  check.elements("dots", dots, DType::kFloat64, LbfgsState::num_dots(slots), true);
+  check.input("history", history, traits_.real, {2 * slots, 1, g.shape.elements()});
+  check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), false);
+  check.input("g", g, traits_.real, g.shape);
+  do_lbfgs_dots(dots, history, state, g);
+}
+
+void Backend::lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
+                              double learning_rate) {
+  Check check("lbfgs_direction");
+  const std::int64_t slots = num_slots(check, "coefficients", coefficients.shape.elements() - 1);
+  check.elements("coefficients", coefficients, DType::kFloat64, 2 * slots + 1, true);
+  check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), true);
+  check.elements("dots", dots, DType::kFloat64, LbfgsState::num_dots(slots), false);
+  do_lbfgs_direction(coefficients, state, dots, learning_rate);
+}
+
+void Backend::lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows, ConstTensorView g) {
+  Check check("lincomb");
+  const std::int64_t n = g.shape.elements();
+  check.elements("out", out, traits_.real, n, true);
+  check.elements("coefficients", coefficients, DType::kFloat64, rows.shape.h + 1, false);
+  check.input("rows", rows, traits_.real, {rows.shape.h, 1, n});
+  check.input("g", g, traits_.real, g.shape);
+  do_lincomb(out, coefficients, rows, g);
+}
+
+}  // namespace impasto

@@ -1,0 +1,118 @@
+#include "engine/style/picture.h"
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <cmath>
+#include <memory>
+#include <numbers>
+
+#include "engine/core/error.h"
+
+namespace impasto {
+namespace {
+
+/// Index in R, G, B of the network's channel c.
+std::size_t rgb_index(const Preprocessing& preprocessing, std::size_t c) {
+  return preprocessing.bgr ? 2 - c : c;
+}
+
+/// Counter-based generator: element i of a stream depends on seed and i only. Steele, Lea, Flood 2014.
+std::uint64_t splitmix64(std::uint64_t x) {
+  x += 0x9E3779B97F4A7C15ULL;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
+  return x ^ (x >> 31);
+}
+double uniform(std::uint64_t seed, std::uint64_t i) {
+  return (static_cast<double>(splitmix64(splitmix64(seed) + i) >> 11) + 0.5) * 0x1p-53;
+}
+
+}  // namespace
+
+std::vector<float> to_network_space(const Image& image, const Preprocessing& preprocessing) {
+  std::vector<float> x(image.rgb.size());
+  for (std::size_t p = 0; p < x.size(); p += 3) {
+    for (std::size_t c = 0; c < 3; ++c) {
+      x[p + c] =
+          static_cast<float>(255.0 * image.rgb[p + rgb_index(preprocessing, c)] - preprocessing.mean[c]);
+    }
+  }
+  return x;
+}
+
+Image from_network_space(std::span<const float> x, std::int64_t width, std::int64_t height,
+                         const Preprocessing& preprocessing) {
+  Image image{width, height, std::vector<float>(x.size()), {}};
+  for (std::size_t p = 0; p < x.size(); p += 3) {
+    for (std::size_t c = 0; c < 3; ++c) {
+      image.rgb[p + rgb_index(preprocessing, c)] =
+          static_cast<float>((x[p + c] + preprocessing.mean[c]) / 255.0);
+    }
+  }
+  return image;
+}
+
+PixelRange pixel_range(const Preprocessing& preprocessing) {
+  PixelRange range;
+  for (std::size_t c = 0; c < 3; ++c) {
+    range.lower[c] = -preprocessing.mean[c];
+    range.upper[c] = 255 - preprocessing.mean[c];
+  }
+  return range;
+}
+
+Image flatten(const Image& image) {
+  if (!image.has_alpha()) return image;
+  std::array<double, 3> sum{};
+  double weight = 0;
+  for (std::size_t p = 0; p < image.alpha.size(); ++p) {
+    for (std::size_t c = 0; c < 3; ++c) sum[c] += static_cast<double>(image.alpha[p]) * image.rgb[3 * p + c];
+    weight += image.alpha[p];
+  }
+  Image result{image.width, image.height, image.rgb, {}};
+  for (std::size_t p = 0; p < image.alpha.size(); ++p) {
+    const double a = image.alpha[p];
+    for (std::size_t c = 0; c < 3; ++c) {
+      const double average = weight > 0 ? sum[c] / weight : 0.5;
+      result.rgb[3 * p + c] = static_cast<float>(a * image.rgb[3 * p + c] + (1 - a) * average);
+    }
+  }
+  return result;
+}
+
+std::vector<float> noise(std::int64_t width, std::int64_t height, double deviation, std::uint64_t seed,
+                         const Preprocessing& preprocessing) {
+  std::vector<float> x(static_cast<std::size_t>(width * height * 3));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (deviation > 0) {  // Box-Muller
+      const double r = std::sqrt(-2 * std::log(uniform(seed, 2 * i)));
+      x[i] = static_cast<float>(deviation * r * std::cos(2 * std::numbers::pi * uniform(seed, 2 * i + 1)));
+    } else {
+      x[i] = static_cast<float>(255 * uniform(seed, i) - preprocessing.mean[i % 3]);
+    }
+  }
+  return x;
+}
+
+std::string digest(const Image& image) {
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
+  unsigned int length = 0;
+  const std::array<std::int64_t, 2> size{image.width, image.height};
+  const bool done =
+      context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1 &&
+      EVP_DigestUpdate(context.get(), size.data(), sizeof size) == 1 &&
+      EVP_DigestUpdate(context.get(), image.rgb.data(), image.rgb.size() * sizeof(float)) == 1 &&
+      EVP_DigestUpdate(context.get(), image.alpha.data(), image.alpha.size() * sizeof(float)) == 1 &&
+      EVP_DigestFinal_ex(context.get(), hash.data(), &length) == 1;
+  if (!done) throw Error(ErrorCode::kInternal, "digest: SHA-256 is not available");
+  std::string hex;
+  for (unsigned int i = 0; i < length; ++i) {
+    hex += "0123456789abcdef"[hash[i] >> 4];
+    hex += "0123456789abcdef"[hash[i] & 15];
+  }
+  return hex;
+}
+
+}  // namespace impasto

@@ -1,0 +1,197 @@
+#include "engine/backend/reference/reference_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "engine/core/error.h"
+#include "kernels/reference/reference.h"
+
+namespace impasto {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+reference::Size size(const Shape& s) { return {s.h, s.w, s.c}; }
+
+/// Calls use(T*) with the element type of a tensor in host memory.
+template <class Use>
+void with_type(DType dtype, Use use) {
+  if (dtype == DType::kFloat64) return use(double{});
+  if (dtype == DType::kFloat32) return use(float{});
+  throw Error(ErrorCode::kInternal,
+              std::string("reference: expected float64 or float32, found ") + to_string(dtype));
+}
+
+void convert(void* dst, DType dst_dtype, const void* src, DType src_dtype, std::int64_t n) {
+  with_type(dst_dtype, [&](auto to) {
+    with_type(src_dtype, [&](auto from) {
+      std::transform(static_cast<const decltype(from)*>(src), static_cast<const decltype(from)*>(src) + n,
+                     static_cast<decltype(to)*>(dst), [](auto v) { return static_cast<decltype(to)>(v); });
+    });
+  });
+}
+
+class ReferenceConv2d final : public Conv2d {
+ public:
+  ReferenceConv2d(Backend& backend, const Conv2dDesc& desc)
+      : Conv2d(desc.in_channels, desc.out_channels),
+        memory_(backend.allocate((desc.filter.size() + desc.bias.size()) * sizeof(double))),
+        filter_(static_cast<double*>(memory_.data())),
+        bias_(filter_ + desc.filter.size()) {
+    std::copy(desc.filter.begin(), desc.filter.end(), filter_);
+    std::copy(desc.bias.begin(), desc.bias.end(), bias_);
+  }
+
+ private:
+  void do_forward(TensorView y, ConstTensorView x, Padding padding, Relu relu, Workspace) override {
+    reference::conv2d_forward(y.as<double>(), x.as<double>(), filter_, bias_, size(x.shape), out_channels(),
+                              padding, relu);
+  }
+  void do_backward_data(TensorView dx, ConstTensorView dy, Padding padding, Accumulate accumulate,
+                        ConstTensorView mask, Workspace) override {
+    reference::conv2d_backward_data(dx.as<double>(), dy.as<double>(), filter_, mask.as<double>(),
+                                    size(dx.shape), out_channels(), padding, accumulate);
+  }
+
+  Buffer memory_;
+  double* filter_;
+  double* bias_;
+};
+
+DeviceInfo reference_info() {
+  return {"reference", "plain loops in double, one thread", usable_memory_bytes(), {Precision::kFp64}};
+}
+
+BackendTraits reference_traits() {
+  BackendTraits traits;
+  traits.activation = traits.real = DType::kFloat64;
+  traits.input_channels = 3;
+  traits.alignment = kAlignment;
+  traits.conv_filter_bytes = [](std::int64_t in, std::int64_t out) {
+    return static_cast<std::size_t>(9 * in * out + out) * sizeof(double);
+  };
+  traits.conv_workspace_bytes = [](Shape, std::int64_t) { return std::size_t{0}; };
+  traits.gram_workspace_bytes = [](Shape) { return std::size_t{0}; };
+  return traits;
+}
+
+class ReferenceBackend final : public Backend {
+ public:
+  ReferenceBackend() : Backend(reference_info(), reference_traits()) {}
+
+ private:
+  void* do_allocate(std::size_t bytes) override {
+    return ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
+  }
+  void do_free(void* data) override { ::operator delete (data, std::align_val_t{kAlignment}); }
+
+  void do_upload(TensorView dst, const void* src, DType src_dtype) override {
+    convert(dst.data, dst.dtype, src, src_dtype, dst.shape.elements());
+  }
+  void do_download(void* dst, DType dst_dtype, ConstTensorView src) override {
+    convert(dst, dst_dtype, src.data, src.dtype, src.shape.elements());
+  }
+  void do_fill(TensorView dst, double value) override {
+    with_type(dst.dtype, [&](auto type) {
+      std::fill_n(dst.as<decltype(type)>(), dst.shape.elements(), static_cast<decltype(type)>(value));
+    });
+  }
+  void do_copy(TensorView dst, ConstTensorView src) override {
+    if (src.bytes() > 0) std::memcpy(dst.data, src.data, src.bytes());
+  }
+
+  std::unique_ptr<Conv2d> do_make_conv2d(const Conv2dDesc& desc) override {
+    return std::make_unique<ReferenceConv2d>(*this, desc);
+  }
+  void do_picture_to_input(TensorView input, ConstTensorView picture) override { do_copy(input, picture); }
+  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) override {
+    if (accumulate == Accumulate::kOverwrite) return do_copy(dpicture, dinput);
+    reference::add_scaled(dpicture.as<double>(), dpicture.as<double>(), 1, dinput.as<double>(),
+                          dinput.shape.elements());
+  }
+  void do_relu_forward(TensorView y, ConstTensorView x) override {
+    reference::relu_forward(y.as<double>(), x.as<double>(), x.shape.elements());
+  }
+  void do_relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y,
+                        Accumulate accumulate) override {
+    reference::relu_backward(dx.as<double>(), dy.as<double>(), y.as<double>(), y.shape.elements(),
+                             accumulate);
+  }
+  void do_pool_forward(TensorView y, ConstTensorView x, Pooling pooling) override {
+    reference::pool_forward(y.as<double>(), x.as<double>(), size(x.shape), pooling);
+  }
+  void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+                        Accumulate accumulate, Relu mask) override {
+    reference::pool_backward(dx.as<double>(), dy.as<double>(), x.as<double>(), size(x.shape), pooling,
+                             accumulate, mask);
+  }
+
+  void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate, Workspace) override {
+    reference::gram(g.as<double>(), f.as<double>(), f.shape.positions(), f.shape.c, scale, accumulate);
+  }
+  void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
+                        Accumulate accumulate, Workspace) override {
+    reference::gram_backward(df.as<double>(), f.as<double>(), dg.as<double>(), f.shape.positions(), f.shape.c,
+                             scale, accumulate);
+  }
+  void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
+                        double value_scale, double gradient_scale, Accumulate accumulate) override {
+    reference::squared_error(loss.as<double>(), d.as<double>(), x.as<double>(), target.as<double>(),
+                             x.shape.elements(), value_scale, gradient_scale, accumulate);
+  }
+  void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
+                          double weight) override {
+    reference::total_variation(loss.as<double>(), d.as<double>(), x.as<double>(), size(x.shape), kind,
+                               weight);
+  }
+
+  void do_momentum_step(TensorView x, TensorView v, ConstTensorView g, double learning_rate,
+                        double momentum) override {
+    reference::momentum_step(x.as<double>(), v.as<double>(), g.as<double>(), g.shape.elements(),
+                             learning_rate, momentum);
+  }
+  void do_adam_step(TensorView x, TensorView m, TensorView v, TensorView step, ConstTensorView g,
+                    const AdamParameters& parameters) override {
+    reference::adam_step(x.as<double>(), m.as<double>(), v.as<double>(), step.as<double>(), g.as<double>(),
+                         g.shape.elements(), parameters);
+  }
+  void do_clamp(TensorView x, const std::array<double, 3>& lower,
+                const std::array<double, 3>& upper) override {
+    reference::clamp(x.as<double>(), x.shape.positions(), lower.data(), upper.data());
+  }
+  void do_add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b) override {
+    reference::add_scaled(out.as<double>(), a.as<double>(), *scale.as<double>(), b.as<double>(),
+                          a.shape.elements());
+  }
+  void do_dot(TensorView out, ConstTensorView a, ConstTensorView b) override {
+    *out.as<double>() = reference::dot(a.as<double>(), b.as<double>(), a.shape.elements());
+  }
+  void do_lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
+                     ConstTensorView g) override {
+    reference::lbfgs_push(history.as<double>(), g_previous.as<double>(), state.as<double>(), d.as<double>(),
+                          g.as<double>(), history.shape.h / 2, g.shape.elements());
+  }
+  void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state,
+                     ConstTensorView g) override {
+    reference::lbfgs_dots(dots.as<double>(), history.as<double>(), state.as<double>(), g.as<double>(),
+                          history.shape.h / 2, g.shape.elements());
+  }
+  void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
+                          double learning_rate) override {
+    reference::lbfgs_direction(coefficients.as<double>(), state.as<double>(), dots.as<double>(),
+                               coefficients.shape.elements() / 2, learning_rate);
+  }
+  void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,
+                  ConstTensorView g) override {
+    reference::lincomb(out.as<double>(), coefficients.as<double>(), rows.as<double>(), g.as<double>(),
+                       rows.shape.h, g.shape.elements());
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_reference_backend() { return std::make_unique<ReferenceBackend>(); }
+
+}  // namespace impasto

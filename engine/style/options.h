@@ -84,6 +84,17 @@ void validate(const StyleOptions& options);
 /// are left out.
 [[nodiscard]] std::map<std::string, std::string> describe(const StyleOptions& options);
 
+/// Sets one option from its text; the counterpart of describe, machine options included. `name` is as on the
+/// command line, without "--". Error(kUsage) "option --NAME: expected ..., found ..." for an unknown name and
+/// for a value that is not wholly one of those allowed (numbers are finite, in range and have no rest).
+///   preset     only names the preset: start from make_preset() for its values.
+///   clamp, normalize-layer-weights   true | false.       style-size   a number or auto.
+///   style-blend   equal | W,W,...     scales   N (which puts min-size out of use) or auto (min-size
+///   decides). memory     bytes, with an optional suffix K, M or G (powers of 1024).
+void set_option(StyleOptions& options, const std::string& name, const std::string& value);
+/// Every name that set_option takes.
+[[nodiscard]] std::vector<std::string> option_names();
+
 /// Names as on the command line; the parsers throw Error(kUsage) naming what is allowed.
 [[nodiscard]] std::string to_string(Scaling);
 [[nodiscard]] std::string to_string(TotalVariation);
@@ -95,9 +106,11 @@ void validate(const StyleOptions& options);
 [[nodiscard]] Scaling parse_scaling(const std::string&);
 [[nodiscard]] TotalVariation parse_total_variation(const std::string&);
 [[nodiscard]] Pooling parse_pooling(const std::string&);
+[[nodiscard]] Init parse_init(const std::string&);  ///< content | noise | picture
 [[nodiscard]] OptimizerKind parse_optimizer(const std::string&);
 [[nodiscard]] LineSearch parse_line_search(const std::string&);
-/// "relu4_2" or "relu1_1=1,relu2_1=0.5,..."
+/// "relu4_2" or "relu1_1=1,relu2_1=0.5,..." (weight 1 where none is given), or "none". Names are checked in
+/// form only (reluX_Y, convX_Y), each may stand once.
 [[nodiscard]] std::vector<LayerWeight> parse_layer_weights(const std::string&);
 
 /// Shortest text that reads back as the same double.

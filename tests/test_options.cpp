@@ -1,0 +1,231 @@
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "engine/style/options.h"
+#include "tests/support/catch.h"
+
+using namespace impasto;
+
+namespace {
+
+std::string usage_error(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::kUsage);
+    return error.what();
+  }
+  return "no error";
+}
+
+std::string set_error(const std::string& name, const std::string& value) {
+  return usage_error([&] {
+    StyleOptions options;
+    set_option(options, name, value);
+  });
+}
+
+StyleOptions from_description(const StyleOptions& options) {
+  StyleOptions copy;
+  for (const auto& [name, value] : describe(options)) set_option(copy, name, value);
+  return copy;
+}
+
+}  // namespace
+
+TEST_CASE("every preset is valid and its description reads back to the same options") {
+  for (const std::string& name : preset_names()) {
+    INFO(name);
+    const StyleOptions options = make_preset(name);
+    CHECK(options.preset == name);
+    CHECK_NOTHROW(validate(options));
+    const StyleOptions copy = from_description(options);
+    CHECK(describe(copy) == describe(options));
+    CHECK(copy.objective.style_layers == options.objective.style_layers);
+    CHECK(copy.optimizer.learning_rate == options.optimizer.learning_rate);
+    CHECK(copy.min_size == options.min_size);
+    CHECK(copy.num_scales == options.num_scales);
+  }
+}
+
+TEST_CASE("presets hold what their sources use") {
+  const StyleOptions pt = make_preset("neural-style-pt");
+  CHECK(pt.objective.scaling == Scaling::kMean);
+  CHECK(pt.objective.content_weight == 5);
+  CHECK(pt.objective.style_weight == 100);
+  CHECK(pt.objective.tv_weight == 1e-3);
+  CHECK(pt.objective.tv == TotalVariation::kL1);
+  CHECK_FALSE(pt.objective.normalize_layer_weights);
+  CHECK(pt.init == Init::kNoise);
+  CHECK(pt.noise_deviation == 0.001);
+  CHECK(pt.optimizer.kind == OptimizerKind::kLbfgs);
+  CHECK(pt.optimizer.history == 100);
+  CHECK(pt.optimizer.line_search == LineSearch::kNone);
+  CHECK(pt.iterations == 1000);
+  CHECK(pt.min_size == 0);
+  CHECK(pt.num_scales == 1);
+
+  const StyleOptions notebook = make_preset("gatys-notebook");
+  CHECK(notebook.objective.content_weight == 1);
+  CHECK(notebook.objective.style_weight == 1000);
+  CHECK(notebook.objective.tv_weight == 0);
+  CHECK(notebook.init == Init::kContent);
+  CHECK(notebook.iterations == 500);
+
+  const StyleOptions paper = make_preset("paper");
+  CHECK(paper.objective.scaling == Scaling::kPaper);
+  CHECK(paper.optimizer.kind == OptimizerKind::kGradientDescent);
+  CHECK(paper.optimizer.momentum == 0.9);
+  CHECK(paper.init == Init::kNoise);
+  CHECK(paper.noise_deviation == 0);
+}
+
+TEST_CASE("every option reads back exactly when it is not the default") {
+  StyleOptions o;
+  const std::map<std::string, std::string> values{{"preset", "paper"},
+                                                  {"size", "1023"},
+                                                  {"style-size", "0"},
+                                                  {"style-scale", "0.1"},
+                                                  {"scaling", "mean"},
+                                                  {"content-weight", "0.30000000000000004"},
+                                                  {"style-weight", "1e-300"},
+                                                  {"tv-weight", "0.001"},
+                                                  {"tv", "half-sum"},
+                                                  {"content-layers", "conv4_2=0.5,relu5_1=1"},
+                                                  {"style-layers", "relu1_1=0.3333333333333333"},
+                                                  {"normalize-layer-weights", "false"},
+                                                  {"style-blend", "1,0,2.5"},
+                                                  {"pooling", "average"},
+                                                  {"init", "picture"},
+                                                  {"noise-deviation", "0.256"},
+                                                  {"seed", "18446744073709551615"},
+                                                  {"optimizer", "adam"},
+                                                  {"learning-rate", "0.02"},
+                                                  {"history", "7"},
+                                                  {"line-search", "none"},
+                                                  {"momentum", "0.95"},
+                                                  {"beta1", "0.8"},
+                                                  {"beta2", "0.99"},
+                                                  {"epsilon", "1e-07"},
+                                                  {"clamp", "true"},
+                                                  {"iterations", "3"},
+                                                  {"min-size", "0"},
+                                                  {"scales", "4"}};
+  for (const auto& [name, value] : values) set_option(o, name, value);
+  CHECK_NOTHROW(validate(o));
+  CHECK(describe(o) == values);
+  CHECK(describe(from_description(o)) == values);
+  CHECK(o.objective.content_weight == 0.1 + 0.2);
+  CHECK(o.seed == std::numeric_limits<std::uint64_t>::max());
+}
+
+TEST_CASE("options of the machine can be set but are no part of the description") {
+  StyleOptions o;
+  set_option(o, "device", "cuda:1");
+  set_option(o, "precision", "bf16");
+  set_option(o, "threads", "3");
+  set_option(o, "memory", "4.5G");
+  CHECK(o.device == "cuda:1");
+  CHECK(o.precision == "bf16");
+  CHECK(o.threads == 3);
+  CHECK(o.memory_bytes == 4831838208);
+  CHECK(describe(o) == describe(StyleOptions{}));
+  set_option(o, "memory", "1000");
+  CHECK(o.memory_bytes == 1000);
+}
+
+TEST_CASE("scales and min-size put each other out of use") {
+  StyleOptions o = make_preset("impasto");
+  CHECK(describe(o).at("scales") == "auto");
+  set_option(o, "scales", "3");
+  CHECK(o.min_size == 0);
+  CHECK(describe(o).at("scales") == "3");
+  set_option(o, "min-size", "64");
+  CHECK(describe(o).at("scales") == "auto");
+}
+
+TEST_CASE("a value that is not wholly a number in range is refused with what was expected and found") {
+  CHECK(set_error("content-weight", "abc") ==
+        "option --content-weight: expected a number of at least 0, found 'abc'");
+  for (const char* bad : {"", " 1", "1 ", "1x", "nan", "inf", "-inf", "-1", "1e999", "0x10", "+1", "1,5"}) {
+    INFO(bad);
+    CHECK_THAT(set_error("content-weight", bad), ContainsSubstring("option --content-weight: expected"));
+  }
+  CHECK(set_error("iterations", "1.5") ==
+        "option --iterations: expected a whole number from 1 to 1e+09, found '1.5'");
+  CHECK(set_error("momentum", "1") == "option --momentum: expected a number from 0 to below 1, found '1'");
+  CHECK(set_error("learning-rate", "0") == "option --learning-rate: expected a number above 0, found '0'");
+  CHECK_THAT(set_error("size", "99999999999999999999"), ContainsSubstring("expected a whole number from 0"));
+  for (const char* bad : {"", "K", "-1", "1.5", "1T", "nanG", "infG", "99999999999G"}) {
+    INFO(bad);
+    CHECK_THAT(set_error("memory", bad), ContainsSubstring("option --memory: expected bytes"));
+  }
+}
+
+TEST_CASE("an unknown name is refused with the names that are known") {
+  CHECK(set_error("scaling", "gatys") == "option --scaling: expected relative, paper or mean, found 'gatys'");
+  CHECK_THAT(set_error("contentweight", "1"),
+             ContainsSubstring("option --contentweight: expected preset, size,"));
+  CHECK(usage_error([] { static_cast<void>(make_preset("monet")); }) ==
+        "option --preset: expected impasto, paper, neural-style-pt or gatys-notebook, found 'monet'");
+  CHECK(parse_optimizer("gd") == OptimizerKind::kGradientDescent);
+  CHECK(usage_error([] { static_cast<void>(parse_optimizer("sgd")); }) ==
+        "option --optimizer: expected lbfgs, adam or gd, found 'sgd'");
+}
+
+TEST_CASE("layers are read with and without weights and refused when malformed") {
+  CHECK(parse_layer_weights("relu4_2") == std::vector<LayerWeight>{{"relu4_2", 1}});
+  CHECK(parse_layer_weights("relu1_1=0.5,conv2_1") ==
+        std::vector<LayerWeight>{{"relu1_1", 0.5}, {"conv2_1", 1}});
+  CHECK(parse_layer_weights("none").empty());
+  CHECK(to_string(std::vector<LayerWeight>{}) == "none");
+  for (const char* bad : {"", ",", "relu4_2,", "relu4", "relu4_2=", "relu4_2=-1", "relu4_2=nan", "relu0_1",
+                          "relu4_2=1=2", "pool4_1", "Relu4_2", "relu4_2 ", "relu4_2,relu4_2", "relu444_1"}) {
+    INFO(bad);
+    CHECK_THAT(usage_error([&] { static_cast<void>(parse_layer_weights(bad)); }),
+               ContainsSubstring("layers"));
+  }
+}
+
+TEST_CASE("validate refuses values that make no sense, wherever they were set") {
+  const auto refuses = [](const std::function<void(StyleOptions&)>& spoil) {
+    StyleOptions o;
+    spoil(o);
+    return usage_error([&] { validate(o); });
+  };
+  CHECK_THAT(refuses([](auto& o) { o.size = -1; }), ContainsSubstring("option --size: expected"));
+  CHECK_THAT(refuses([](auto& o) { o.style_size = -2; }), ContainsSubstring("option --style-size"));
+  CHECK_THAT(refuses([](auto& o) { o.objective.content_weight = NAN; }),
+             ContainsSubstring("option --content-weight: expected a number of at least 0, found 'nan'"));
+  CHECK_THAT(refuses([](auto& o) { o.optimizer.history = 0; }), ContainsSubstring("option --history"));
+  CHECK_THAT(refuses([](auto& o) { o.iterations = 0; }), ContainsSubstring("option --iterations"));
+  CHECK_THAT(refuses([](auto& o) { o.preset = "x"; }), ContainsSubstring("option --preset"));
+  CHECK_THAT(refuses([](auto& o) { o.objective.scaling = static_cast<Scaling>(9); }),
+             ContainsSubstring("option --scaling"));
+  CHECK_THAT(refuses([](auto& o) { o.objective.style_layers[0].weight = -1; }),
+             ContainsSubstring("option --style-layers relu1_1"));
+  CHECK_THAT(refuses([](auto& o) { o.memory_bytes = -1; }), ContainsSubstring("option --memory"));
+  CHECK_THAT(refuses([](auto& o) {
+               o.objective.content_weight = 0;
+               o.objective.style_layers.clear();
+             }),
+             ContainsSubstring("expected at least one above 0"));
+  CHECK_THAT(refuses([](auto& o) {
+               o.objective.style_blend = {0, 0};
+             }),
+             ContainsSubstring("option --style-blend"));
+}
+
+TEST_CASE("numbers are written so that they read back exactly") {
+  for (const double value : {0.05, 1e-3, 1.0 / 3, 5e-324, 1.7976931348623157e308, -0.0, 100.0}) {
+    CHECK(std::strtod(format_number(value).c_str(), nullptr) == value);
+  }
+  CHECK(format_number(0.05) == "0.05");
+  CHECK(format_number(100) == "100");
+}

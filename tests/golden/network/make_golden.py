@@ -53,7 +53,7 @@ def layer_names(network):
         for k in range(1, convs + 1):
             names += [f"conv{block}_{k}", f"relu{block}_{k}"]
         names.append(f"pool{block}")
-    return names
+    return names[:-1]  # pool5 feeds only the classifier
 
 
 def random_weights(network):

@@ -1,0 +1,334 @@
+// The engine against PyTorch in double precision: golden/network/golden.json holds what torch computed,
+// make_golden.py beside it says how. Weights and pictures are rebuilt here from the same integers.
+//
+// Bounds stand beside what was measured; `test_golden -s` prints the errors.
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "engine/backend/backend.h"
+#include "engine/network/feature_extractor.h"
+#include "engine/style/objective.h"
+#include "engine/style/optimizer.h"
+#include "tests/support/catch.h"
+
+namespace {
+
+using namespace impasto;
+using nlohmann::json;
+
+/// Largest errors allowed. Each is relative to the scale of what is compared, see check_summary and the test
+/// cases.
+struct Bounds {
+  double activation, loss, gradient, trace, picture;
+};
+
+const json& golden() {
+  static const json data =
+      json::parse(std::ifstream(std::string(IMPASTO_TEST_DATA) + "/network/golden.json"));
+  return data;
+}
+
+std::uint64_t splitmix64(std::uint64_t x) {
+  x += 0x9E3779B97F4A7C15;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+const Weights& weights_of(const std::string& network) {
+  static std::map<std::string, Weights> made;
+  if (!made.contains(network)) {
+    made[network] = random_weights(network, golden()["seeds"][network].get<std::uint64_t>());
+  }
+  return made[network];
+}
+
+struct Picture {
+  Shape shape;
+  std::vector<double> values;  // 0..255 less the mean, BGR
+};
+
+/// picture() of make_golden.py.
+Picture make_picture(const std::string& name) {
+  const json& about = golden()["pictures"][name];
+  const auto key = about["key"].get<std::int64_t>();
+  Picture picture{{about["height"], about["width"], 3}, {}};
+  for (std::int64_t y = 0; y < picture.shape.h; ++y) {
+    for (std::int64_t x = 0; x < picture.shape.w; ++x) {
+      for (std::int64_t c = 0; c < 3; ++c) {
+        const std::int64_t t = ((5 + 2 * key) * y + (3 + 4 * c + key) * x + 80 * c + 40 * key) % 512;
+        const std::int64_t wave = t < 256 ? t : 511 - t;
+        const auto noise = static_cast<std::int64_t>(
+            splitmix64((static_cast<std::uint64_t>(key) << 32) + picture.values.size()) >> 56);
+        picture.values.push_back(static_cast<double>((3 * wave + noise) / 4) -
+                                 Preprocessing{}.mean[static_cast<std::size_t>(c)]);
+      }
+    }
+  }
+  return picture;
+}
+
+std::vector<double> download(Backend& backend, ConstTensorView tensor) {
+  std::vector<double> values(static_cast<std::size_t>(tensor.shape.elements()));
+  backend.download(std::span<double>(values), tensor);
+  return values;
+}
+
+/// Mean, norm, maximum and samples of a tensor, each difference divided by the golden values' root mean
+/// square; returns the largest.
+double summary_error(const std::vector<double>& values, const json& expected) {
+  double sum = 0, squares = 0, largest = 0;
+  for (const double v : values) {
+    sum += v;
+    squares += v * v;
+    largest = std::max(largest, std::abs(v));
+  }
+  const auto n = static_cast<double>(values.size());
+  const double norm = expected["norm"], scale = norm / std::sqrt(n);
+  double error = std::abs(std::sqrt(squares) - norm) / norm;
+  error = std::max(error, std::abs(sum / n - expected["mean"].get<double>()) / scale);
+  error = std::max(error, std::abs(largest - expected["max"].get<double>()) / scale);
+  const json& samples = expected["samples"];
+  for (std::size_t k = 0; k < samples.size(); ++k) {
+    error =
+        std::max(error, std::abs(values[splitmix64(k) % values.size()] - samples[k].get<double>()) / scale);
+  }
+  return error;
+}
+
+double relative_error(double value, double expected) {
+  return std::abs(value - expected) / std::max(std::abs(expected), 1e-300);
+}
+
+std::vector<LayerWeight> layers_of(const json& layers) {
+  std::vector<LayerWeight> result;
+  for (const auto& [name, weight] : layers.items()) result.push_back({name, weight});
+  return result;
+}
+
+ObjectiveOptions objective_options(const json& c) {
+  ObjectiveOptions options;
+  options.scaling = parse_scaling(c["scaling"]);
+  options.content_weight = c["content_weight"];
+  options.style_weight = c["style_weight"];
+  options.tv_weight = c["tv_weight"];
+  options.tv = parse_total_variation(c["tv"]);
+  options.content_layers = layers_of(c["content_layers"]);
+  options.style_layers = layers_of(c["style_layers"]);
+  options.normalize_layer_weights = c["normalize"];
+  options.pooling = parse_pooling(c["pooling"]);
+  return options;
+}
+
+/// A case's objective with its memory, its targets measured.
+class Bench {
+ public:
+  Bench(Backend& backend, const json& c) : backend_(backend), options_(objective_options(c)) {
+    const Weights& weights = weights_of(c["network"]);
+    const Picture start = make_picture(c["start"]);
+    extractor_ = std::make_unique<FeatureExtractor>(
+        backend, weights, build_graph(weights, objective_taps(options_)), options_.pooling);
+    plan_ = plan_network(extractor_->graph(), start.shape, Pass::kForwardBackward, backend.traits());
+    const auto tensors =
+        allocate(objective_tensors(options_, extractor_->graph(), start.shape, backend.traits()));
+    objective_ = std::make_unique<StyleObjective>(backend, *extractor_, options_, tensors, memory(plan_));
+
+    measure("content", [&](const NetworkMemory& m) { objective_->set_content(m); });
+    double shares = 0;
+    for (const double share : c["style_blend"]) shares += share;
+    for (std::size_t i = 0; i < c["styles"].size(); ++i) {
+      measure(c["styles"][i], [&](const NetworkMemory& m) {
+        objective_->add_style(m, c["style_blend"][i].get<double>() / shares);
+      });
+    }
+    objective_->finish_targets([](const std::string& line) { FAIL(line); });
+  }
+
+  StyleObjective& objective() { return *objective_; }
+
+  std::vector<TensorView> allocate(const std::vector<TensorSpec>& specs) {
+    std::vector<TensorView> tensors;
+    for (const TensorSpec& spec : specs) {
+      const auto bytes = static_cast<std::size_t>(spec.shape.elements()) * size_of(spec.dtype);
+      buffers_.push_back(backend_.allocate(bytes));
+      tensors.push_back(buffers_.back().view(0, spec.shape, spec.dtype));
+    }
+    return tensors;
+  }
+
+ private:
+  NetworkMemory memory(const NetworkPlan& plan) {
+    buffers_.push_back(backend_.allocate(plan.arena_bytes));
+    void* arena = buffers_.back().data();
+    buffers_.push_back(backend_.allocate(std::max<std::size_t>(plan.workspace_bytes, 1)));
+    return {&plan, arena, {buffers_.back().data(), plan.workspace_bytes}};
+  }
+  template <class Measure>
+  void measure(const std::string& name, const Measure& set) {
+    const Picture picture = make_picture(name);
+    const NetworkPlan plan =
+        plan_network(extractor_->graph(), picture.shape, Pass::kForward, backend_.traits());
+    const NetworkMemory forward = memory(plan);
+    backend_.upload(forward.view(plan.staging), std::span<const double>(picture.values));
+    set(forward);
+  }
+
+  Backend& backend_;
+  ObjectiveOptions options_;
+  NetworkPlan plan_;
+  std::vector<Buffer> buffers_;
+  std::unique_ptr<FeatureExtractor> extractor_;
+  std::unique_ptr<StyleObjective> objective_;
+};
+
+std::string name_of(const json& c) {
+  json name = c;
+  for (const char* result : {"expect", "losses", "picture", "samples"}) name.erase(result);
+  return name.dump();
+}
+
+void check_activations(const std::string& device, const Bounds& bounds) {
+  const auto backend = make_backend({.device = device});
+  const Picture content = make_picture("content");
+  CHECK(summary_error(content.values, golden()["pictures"]["content"]) < 1e-14);
+  for (const std::string network : {"vgg16", "vgg19"}) {
+    for (const std::string pooling : {"max", "average"}) {
+      std::map<std::string, const json*> expected;
+      std::vector<std::string> taps;
+      for (const json& a : golden()["activations"]) {
+        if (a["network"] != network || a["pooling"] != pooling) continue;
+        taps.push_back(a["layer"]);
+        expected[taps.back()] = &a;
+      }
+      const Weights& weights = weights_of(network);
+      FeatureExtractor extractor(*backend, weights, build_graph(weights, taps), parse_pooling(pooling));
+      const NetworkPlan plan =
+          plan_network(extractor.graph(), content.shape, Pass::kForward, backend->traits());
+      const Buffer arena = backend->allocate(plan.arena_bytes);
+      const Buffer workspace = backend->allocate(std::max<std::size_t>(plan.workspace_bytes, 1));
+      const NetworkMemory memory{&plan, arena.data(), {workspace.data(), plan.workspace_bytes}};
+      backend->upload(memory.view(plan.staging), std::span<const double>(content.values));
+      std::size_t seen = 0;
+      double worst = 0;
+      std::string worst_layer;
+      extractor.forward(memory, memory.view(plan.staging), [&](int tap, ConstTensorView features) {
+        const std::string layer = extractor.graph().taps[static_cast<std::size_t>(tap)];
+        const json& shape = (*expected[layer])["shape"];
+        REQUIRE(features.shape == Shape{shape[0], shape[1], shape[2]});
+        const double error = summary_error(download(*backend, features), *expected[layer]);
+        if (error > worst) {
+          worst = error;
+          worst_layer = layer;
+        }
+        ++seen;
+      });
+      INFO(device << " " << network << " " << pooling << " pooling, worst layer " << worst_layer);
+      CHECK(seen == taps.size());
+      CHECK(worst < bounds.activation);
+    }
+  }
+}
+
+void check_objectives(const std::string& device, const Bounds& bounds) {
+  const auto backend = make_backend({.device = device});
+  for (const json& c : golden()["objectives"]) {
+    INFO(device << " " << name_of(c));
+    Bench bench(*backend, c);
+    const Picture start = make_picture(c["start"]);
+    const DType real = backend->traits().real;
+    const auto tensors = bench.allocate({{"x", start.shape, real}, {"gradient", start.shape, real}});
+    backend->upload(tensors[0], std::span<const double>(start.values));
+    bench.objective().evaluate(tensors[0], tensors[1]);
+    const LossValues& values = bench.objective().values();
+
+    const json& expect = c["expect"];
+    double worst = relative_error(values.total, expect["loss"]);
+    for (const auto& [layer, value] : values.content) {
+      worst = std::max(worst, relative_error(value, expect["content"][layer]));
+    }
+    for (const auto& [layer, value] : values.style) {
+      worst = std::max(worst, relative_error(value, expect["style"][layer]));
+    }
+    if (c["tv_weight"] != 0.0) worst = std::max(worst, relative_error(values.tv, expect["tv"]));
+    CHECK(values.content.size() == expect["content"].size());
+    CHECK(values.style.size() == expect["style"].size());
+    CHECK(worst < bounds.loss);
+    CHECK(summary_error(download(*backend, tensors[1]), expect["gradient"]) < bounds.gradient);
+  }
+}
+
+void check_traces(const std::string& device, const Bounds& bounds) {
+  const auto backend = make_backend({.device = device});
+  for (const json& c : golden()["traces"]) {
+    INFO(device << " " << name_of(c));
+    Bench bench(*backend, c);
+    const Picture start = make_picture(c["start"]);
+    OptimizerOptions options;
+    options.kind = parse_optimizer(c["optimizer"]);
+    options.line_search = LineSearch::kNone;
+    options.learning_rate = c["learning_rate"];
+    options.history = c.value("history", options.history);
+    options.momentum = c.value("momentum", options.momentum);
+    const auto tensors = bench.allocate(optimizer_tensors(options, start.shape, backend->traits().real));
+    backend->upload(tensors[0], std::span<const double>(start.values));
+    const auto optimizer = make_optimizer(options, *backend, tensors, {});
+    double worst = 0;
+    for (const double expected : c["losses"]) {
+      optimizer->step(bench.objective());
+      worst = std::max(worst, relative_error(bench.objective().value(), expected));
+    }
+    CHECK(worst < bounds.trace);
+    CHECK(summary_error(download(*backend, optimizer->picture()), c["picture"]) < bounds.picture);
+  }
+}
+
+constexpr Bounds kReference{1e-9, 1e-9, 1e-9, 1e-9, 1e-9};
+constexpr Bounds kCpu{1e-4, 1e-4, 1e-3, 1e-3, 1e-3};
+
+}  // namespace
+
+TEST_CASE("random weights are the ones that the golden numbers were made with") {
+  for (const json& expected : golden()["weights"]) {
+    INFO(name_of(expected));
+    const Weights& weights = weights_of(expected["network"]);
+    const auto layer = std::find_if(weights.layers.begin(), weights.layers.end(),
+                                    [&](const ConvWeights& w) { return w.name == expected["layer"]; });
+    REQUIRE(layer != weights.layers.end());
+    const auto sum_and_norm = [](const std::vector<float>& values) {
+      double sum = 0, squares = 0;
+      for (const double v : values) {
+        sum += v;
+        squares += v * v;
+      }
+      return std::pair(sum, std::sqrt(squares));
+    };
+    const auto [filter_sum, filter_norm] = sum_and_norm(layer->filter);
+    const auto [bias_sum, bias_norm] = sum_and_norm(layer->bias);
+    CHECK(filter_norm == Approx(expected["filter_norm"].get<double>()).epsilon(1e-10));
+    CHECK(filter_sum == Approx(expected["filter_sum"].get<double>()).margin(1e-6 * filter_norm));
+    CHECK(bias_norm == Approx(expected["bias_norm"].get<double>()).epsilon(1e-10));
+    CHECK(bias_sum == Approx(expected["bias_sum"].get<double>()).margin(1e-6 * bias_norm));
+  }
+}
+
+TEST_CASE("every layer of VGG-16 and VGG-19 agrees with PyTorch on the reference backend") {
+  check_activations("reference", kReference);
+}
+TEST_CASE("every layer of VGG-16 and VGG-19 agrees with PyTorch on the CPU backend") {
+  check_activations("cpu", kCpu);
+}
+TEST_CASE("every loss term and the gradient agree with PyTorch's autograd on the reference backend") {
+  check_objectives("reference", kReference);
+}
+TEST_CASE("every loss term and the gradient agree with PyTorch's autograd on the CPU backend") {
+  check_objectives("cpu", kCpu);
+}
+TEST_CASE("every optimiser's trace agrees with torch.optim's on the reference backend") {
+  check_traces("reference", kReference);
+}
+TEST_CASE("every optimiser's trace agrees with torch.optim's on the CPU backend") {
+  check_traces("cpu", kCpu);
+}

@@ -1,0 +1,274 @@
+// Reading in a child process. libhdf5 crashes, or fills memory, or loops, on some damaged files; there it
+// costs the child's life, and the parent gets a clear message instead of the arrays.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+
+#include "engine/network/weights_file.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IMPASTO_SHADOW_MEMORY 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define IMPASTO_SHADOW_MEMORY 1
+#endif
+#endif
+
+namespace impasto::weights {
+namespace {
+
+constexpr std::uint64_t kEnd = 0x2e646e656f747361u;  // after the last field: what came is whole
+constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
+
+/// Fields one after another: numbers as 8 bytes, text and arrays after their length.
+class Message {
+ public:
+  void put(std::uint64_t v) { bytes_.append(reinterpret_cast<const char*>(&v), sizeof v); }
+  void put(std::int64_t v) { put(static_cast<std::uint64_t>(v)); }
+  void put(double v) { bytes_.append(reinterpret_cast<const char*>(&v), sizeof v); }
+  void put(const std::string& s) { block(s.data(), s.size()); }
+  void put(const std::vector<float>& v) { block(v.data(), v.size() * sizeof(float)); }
+  [[nodiscard]] const std::string& bytes() const { return bytes_; }
+
+ private:
+  void block(const void* data, std::size_t size) {
+    put(static_cast<std::uint64_t>(size));
+    bytes_.append(static_cast<const char*>(data), size);
+  }
+  std::string bytes_;
+};
+
+/// The other end. The child may have been damaged before it wrote: every length is checked against what came.
+class Parser {
+ public:
+  explicit Parser(const std::string& bytes) : at_(bytes.data()), left_(bytes.size()) {}
+  std::uint64_t number() { return scalar<std::uint64_t>(); }
+  double real() { return scalar<double>(); }
+  std::string text() {
+    const std::size_t size = length();
+    return {take(size), size};
+  }
+  std::vector<float> floats() {
+    const std::size_t size = length();
+    if (size % sizeof(float) != 0) ok_ = false;
+    std::vector<float> v(ok_ ? size / sizeof(float) : 0);
+    if (!v.empty()) std::memcpy(v.data(), take(size), v.size() * sizeof(float));
+    return v;
+  }
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] bool whole() { return number() == kEnd && ok_ && left_ == 0; }
+
+ private:
+  template <class T>
+  T scalar() {
+    T v{};
+    if (left_ < sizeof v) ok_ = false;
+    if (ok_) std::memcpy(&v, take(sizeof v), sizeof v);
+    return v;
+  }
+  std::size_t length() {
+    const std::uint64_t size = number();
+    if (size > left_) ok_ = false;
+    return ok_ ? static_cast<std::size_t>(size) : 0;
+  }
+  const char* take(std::size_t size) {
+    const char* here = at_;
+    at_ += size;
+    left_ -= size;
+    return here;
+  }
+  const char* at_;
+  std::size_t left_;
+  bool ok_ = true;
+};
+
+/// Messages: 0 and what was wrong with the file, or 1 and the weights.
+Message pack(const Weights& w) {
+  Message m;
+  m.put(std::uint64_t{1});
+  for (const std::string* s : {&w.network, &w.source, &w.licence, &w.layout}) m.put(*s);
+  m.put(static_cast<std::uint64_t>(w.preprocessing.bgr));
+  for (const double v : w.preprocessing.mean) m.put(v);
+  for (const double v : w.preprocessing.scale) m.put(v);
+  m.put(static_cast<std::uint64_t>(w.layers.size()));
+  for (const ConvWeights& c : w.layers) {
+    m.put(c.name);
+    m.put(c.in_channels);
+    m.put(c.out_channels);
+    m.put(c.filter);
+    m.put(c.bias);
+  }
+  m.put(kEnd);
+  return m;
+}
+
+/// Nothing if the message is not whole.
+std::optional<Weights> unpack(Parser p) {
+  Weights w;
+  for (std::string* s : {&w.network, &w.source, &w.licence, &w.layout}) *s = p.text();
+  w.preprocessing.bgr = p.number() != 0;
+  for (double& v : w.preprocessing.mean) v = p.real();
+  for (double& v : w.preprocessing.scale) v = p.real();
+  const std::uint64_t count = p.number();
+  for (std::uint64_t i = 0; i < count && p.ok(); ++i) {
+    ConvWeights c;
+    c.name = p.text();
+    c.in_channels = static_cast<std::int64_t>(p.number());
+    c.out_channels = static_cast<std::int64_t>(p.number());
+    c.filter = p.floats();
+    c.bias = p.floats();
+    w.layers.push_back(std::move(c));
+  }
+  if (!p.whole()) return std::nullopt;
+  return w;
+}
+
+std::int64_t mapped_bytes() {
+  std::int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+void limit(int what, rlim_t value) {
+  rlimit now{};
+  getrlimit(static_cast<__rlimit_resource>(what), &now);
+  now.rlim_cur = std::min(value, now.rlim_max);
+  setrlimit(static_cast<__rlimit_resource>(what), &now);
+}
+
+void send_all(int to, const std::string& bytes) {
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t n = write(to, bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno != EINTR) _exit(1);
+    if (n > 0) done += static_cast<std::size_t>(n);
+  }
+}
+
+/// The child's whole life. It never returns, and leaves by _exit: the parent's exit handlers are not its own.
+[[noreturn]] void child(const std::filesystem::path& file, const ReadLimits& limits, std::int64_t mapped,
+                        int to, Weights (*work)(const std::filesystem::path&)) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (const int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGXCPU, SIGPIPE, SIGTERM, SIGINT, SIGHUP})
+    signal(s, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  limit(RLIMIT_CORE, 0);
+  limit(RLIMIT_CPU, static_cast<rlim_t>(limits.cpu_seconds));
+#ifdef IMPASTO_SHADOW_MEMORY
+  static_cast<void>(mapped);  // the sanitizer reserves terabytes, and maps more as it goes
+#else
+  limit(RLIMIT_AS, static_cast<rlim_t>(mapped + limits.memory_bytes));
+#endif
+  const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);  // glibc and libhdf5 print before they abort
+  if (nowhere >= 0) {
+    dup2(nowhere, STDOUT_FILENO);
+    dup2(nowhere, STDERR_FILENO);
+  }
+  Message message;
+  try {
+    message = pack(work(file));
+  } catch (const std::exception& e) {
+    message = Message();
+    message.put(std::uint64_t{0});
+    message.put(std::string(e.what()));
+    message.put(kEnd);
+  }
+  send_all(to, message.bytes());
+  _exit(0);
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() { close(); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+  void close() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+
+ private:
+  int fd_;
+};
+
+/// All that comes until the child closes its end; false if it took longer than it may.
+bool receive(int from, std::string& bytes, int wall_seconds) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::seconds(wall_seconds);
+  std::vector<char> chunk(std::size_t{1} << 20);
+  while (bytes.size() <= kMostBytes) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) return false;
+    pollfd wait{from, POLLIN, 0};
+    const int ready = poll(&wait, 1, static_cast<int>(left));
+    if (ready == 0) return false;
+    if (ready < 0 && errno != EINTR) return false;
+    if (ready <= 0) continue;
+    const ssize_t n = read(from, chunk.data(), chunk.size());
+    if (n == 0) return true;
+    if (n < 0 && errno != EINTR) return false;
+    if (n > 0) bytes.append(chunk.data(), static_cast<std::size_t>(n));
+  }
+  return false;
+}
+
+}  // namespace
+
+Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits,
+                     Weights (*work)(const std::filesystem::path&)) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    throw Error(ErrorCode::kResources,
+                std::string("weights: expected a pipe, found ") + std::strerror(errno));
+  Descriptor from(ends[0]), to(ends[1]);
+  fcntl(to.get(), F_SETPIPE_SZ, 1 << 20);  // fewer switches; refused is no harm
+  const std::int64_t mapped = mapped_bytes();
+  const pid_t pid = fork();
+  if (pid < 0)
+    throw Error(ErrorCode::kResources,
+                std::string("weights: expected a new process, found ") + std::strerror(errno));
+  if (pid == 0) child(file, limits, mapped, to.get(), work);
+  to.close();
+  std::string bytes;
+  const bool in_time = receive(from.get(), bytes, limits.wall_seconds);
+  if (!in_time) kill(pid, SIGKILL);
+  int status = 0;
+  pid_t ended = 0;
+  while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR) {
+  }
+
+  // The message decides, not the status: a caller that ignores SIGCHLD leaves none to wait for.
+  Parser parser(bytes);
+  const std::uint64_t kind = parser.number();
+  if (in_time && parser.ok() && kind == 1) {
+    if (auto weights = unpack(parser)) return std::move(*weights);
+  }
+  if (in_time && parser.ok() && kind == 0) {
+    const std::string message = parser.text();
+    if (parser.whole()) throw Error(ErrorCode::kBadInput, message);
+  }
+  if (!in_time || (ended == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU))
+    refuse(file, "expected a sound HDF5 file, found one that does not come to an end");
+  std::string how = "that crashes the HDF5 library";
+  if (ended == pid && WIFSIGNALED(status)) how += " (signal " + std::to_string(WTERMSIG(status)) + ")";
+  refuse(file, "expected a sound HDF5 file, found one " + how);
+}
+
+Weights read_in_child(const std::filesystem::path& file, const ReadLimits& limits) {
+  return run_in_child(file, limits, read_in_process);
+}
+
+}  // namespace impasto::weights

@@ -1,0 +1,119 @@
+#include "engine/style/render_plan.h"
+
+#include <algorithm>
+
+namespace impasto {
+namespace {
+
+/// What the process holds beside pictures, weights and the device's memory: program, libraries, thread
+/// stacks. Measured.
+constexpr std::size_t kProcessBytes = std::size_t{32} << 20;
+
+Shape picture_shape(PixelSize size) { return {size.second, size.first, 3}; }
+
+}  // namespace
+
+std::size_t layout_bytes(std::span<const TensorSpec> specs, std::size_t alignment) {
+  std::size_t bytes = 0;
+  for (const TensorSpec& spec : specs) {
+    bytes += align_up(static_cast<std::size_t>(spec.shape.elements()) * size_of(spec.dtype), alignment);
+  }
+  return bytes;
+}
+
+std::vector<TensorView> layout_views(std::span<const TensorSpec> specs, std::size_t alignment,
+                                     std::byte*& base) {
+  std::vector<TensorView> views;
+  for (const TensorSpec& spec : specs) {
+    views.push_back({base, spec.shape, spec.dtype});
+    base += align_up(views.back().bytes(), alignment);
+  }
+  return views;
+}
+
+ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
+                       PixelSize size, std::span<const PixelSize> style_sizes) {
+  ScaleLayout layout;
+  layout.size = size;
+  layout.style_sizes.assign(style_sizes.begin(), style_sizes.end());
+  const Shape picture = picture_shape(size);
+  layout.training = plan_network(graph, picture, Pass::kForwardBackward, traits);
+  layout.content_pass = plan_network(graph, picture, Pass::kForward, traits);
+  layout.network_bytes = std::max(layout.training.arena_bytes, layout.content_pass.arena_bytes);
+  layout.workspace_bytes = std::max(layout.training.workspace_bytes, layout.content_pass.workspace_bytes);
+  for (const PixelSize& style : style_sizes) {
+    layout.style_passes.push_back(plan_network(graph, picture_shape(style), Pass::kForward, traits));
+    layout.network_bytes = std::max(layout.network_bytes, layout.style_passes.back().arena_bytes);
+    layout.workspace_bytes = std::max(layout.workspace_bytes, layout.style_passes.back().workspace_bytes);
+  }
+  layout.workspace_bytes = align_up(layout.workspace_bytes, traits.alignment);
+  layout.objective = objective_tensors(options.objective, graph, picture, traits);
+  layout.objective_bytes = layout_bytes(layout.objective, traits.alignment);
+  layout.optimizer = optimizer_tensors(options.optimizer, picture, traits.real);
+  layout.pictures = {{"last picture", picture, traits.real}, {"picture before", picture, traits.real}};
+  layout.optimizer_bytes =
+      layout_bytes(layout.optimizer, traits.alignment) + layout_bytes(layout.pictures, traits.alignment);
+  return layout;
+}
+
+RenderPlan plan_render(const StyleOptions& options, const Weights& weights, const NodeGraph& graph,
+                       const Backend& backend, PixelSize content, std::span<const PixelSize> styles,
+                       std::vector<ScaleLayout>* layouts) {
+  const BackendTraits& traits = backend.traits();
+  RenderPlan plan;
+  plan.device = backend.info().name;
+  plan.budget_bytes = options.memory_bytes;
+  const std::int64_t min_side = graph.min_side();
+  const std::vector<PixelSize> sizes = scale_sizes(options, content, min_side);
+  std::size_t arena = 0;
+  std::size_t largest_style = 0;
+  for (const PixelSize& size : sizes) {
+    std::vector<PixelSize> style_sizes;
+    for (const PixelSize& style : styles) {
+      style_sizes.push_back(style_picture_size(options, style, size, sizes.back(), min_side));
+      largest_style = std::max(
+          largest_style, static_cast<std::size_t>(style_sizes.back().first * style_sizes.back().second));
+    }
+    const ScaleLayout layout = plan_scale(options, graph, traits, size, style_sizes);
+    ScalePlan scale;
+    scale.width = size.first;
+    scale.height = size.second;
+    scale.style_sizes = style_sizes;
+    scale.activation_bytes = layout.network_bytes;
+    scale.workspace_bytes = layout.workspace_bytes;
+    scale.target_bytes = layout.objective_bytes;
+    scale.optimizer_bytes = layout.optimizer_bytes;
+    scale.flops = layout.training.flops;
+    const std::vector<Shape> shapes = graph.shapes(picture_shape(size));
+    for (const LayerWeight& layer : options.objective.style_layers) {
+      const auto tap = std::find(graph.taps.begin(), graph.taps.end(), layer.layer) - graph.taps.begin();
+      const Shape s = shapes[static_cast<std::size_t>(graph.tap_nodes[static_cast<std::size_t>(tap)])];
+      scale.flops += 4.0 * static_cast<double>(s.elements()) * static_cast<double>(s.c);
+    }
+    plan.scales.push_back(scale);
+    arena = std::max(arena, layout.arena_bytes());
+    if (layouts != nullptr) layouts->push_back(layout);
+  }
+  std::size_t weight_bytes = 0;
+  for (const Node& node : graph.nodes) {
+    if (node.conv < 0) continue;
+    const std::int64_t in = node.conv == 0 ? traits.input_channels
+                                           : weights.layers[static_cast<std::size_t>(node.conv)].in_channels;
+    plan.filter_bytes += traits.conv_filter_bytes(in, node.channels);
+  }
+  for (const ConvWeights& layer : weights.layers) {
+    weight_bytes += static_cast<std::size_t>((9 * layer.in_channels + 1) * layer.out_channels) * sizeof(float);
+  }
+  plan.fixed_bytes = traits.fixed_bytes;
+  plan.device_bytes = plan.filter_bytes + plan.fixed_bytes + arena;
+
+  std::size_t decoded = static_cast<std::size_t>(content.first * content.second);
+  for (const PixelSize& style : styles) decoded += static_cast<std::size_t>(style.first * style.second);
+  const auto result = static_cast<std::size_t>(sizes.back().first * sizes.back().second);
+  // The weights as read go before the arena is used; three pictures of the result's size are in work at one time.
+  plan.host_bytes = kProcessBytes + (weight_bytes > arena ? weight_bytes - arena : 0) +
+                    12 * (decoded + largest_style + 3 * result);
+  return plan;
+}
+
+}  // namespace impasto

@@ -1,0 +1,45 @@
+#pragma once
+// Where everything of one scale lies in the render's arena. Pure: sizes and options in, offsets and bytes
+// out.
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "engine/network/memory_plan.h"
+#include "engine/style/objective.h"
+#include "engine/style/optimizer.h"
+#include "engine/style/schedule.h"
+#include "engine/style/stylizer.h"
+
+namespace impasto {
+
+/// [network: the largest of training and target passes][workspace][objective tensors][optimizer tensors][two
+/// last pictures]
+struct ScaleLayout {
+  PixelSize size;
+  std::vector<PixelSize> style_sizes;
+  NetworkPlan training, content_pass;
+  std::vector<NetworkPlan> style_passes;
+  std::vector<TensorSpec> objective, optimizer, pictures;
+  std::size_t network_bytes = 0, workspace_bytes = 0, objective_bytes = 0, optimizer_bytes = 0;
+  [[nodiscard]] std::size_t arena_bytes() const {
+    return network_bytes + workspace_bytes + objective_bytes + optimizer_bytes;
+  }
+};
+
+[[nodiscard]] ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph,
+                                     const BackendTraits& traits, PixelSize size,
+                                     std::span<const PixelSize> style_sizes);
+
+/// Bytes of tensors laid one after another.
+[[nodiscard]] std::size_t layout_bytes(std::span<const TensorSpec> specs, std::size_t alignment);
+/// The same as views, from `base` on; moves base past them.
+[[nodiscard]] std::vector<TensorView> layout_views(std::span<const TensorSpec> specs, std::size_t alignment,
+                                                   std::byte*& base);
+
+/// All scales. Bytes of prepared filters count convolutions up to the deepest tap.
+[[nodiscard]] RenderPlan plan_render(const StyleOptions& options, const Weights& weights,
+                                     const NodeGraph& graph, const Backend& backend, PixelSize content,
+                                     std::span<const PixelSize> styles, std::vector<ScaleLayout>* layouts);
+
+}  // namespace impasto

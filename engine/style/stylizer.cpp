@@ -1,0 +1,377 @@
+#include "engine/style/stylizer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <optional>
+
+#include "engine/core/error.h"
+#include "engine/style/picture.h"
+#include "engine/style/render_plan.h"
+
+namespace impasto {
+namespace {
+
+/// An optimiser that backs off from points without a finite loss may meet this many of them in a row.
+constexpr int kMaxNonFinite = 20;
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string bytes_text(double bytes) {
+  const char* unit = "bytes";
+  for (const char* next : {"KB", "MB", "GB"}) {
+    if (bytes < 1e3) break;
+    bytes /= 1e3;
+    unit = next;
+  }
+  const double rounded = bytes < 10 ? std::round(bytes * 100) / 100 : std::round(bytes * 10) / 10;
+  return format_number(rounded) + " " + unit;
+}
+
+PixelSize size_of_image(const Image& image) { return {image.width, image.height}; }
+
+/// Memory of an optimiser or objective tensor as it goes into a checkpoint.
+Checkpoint::Tensor save_tensor(Backend& backend, const std::string& name, TensorView view) {
+  Checkpoint::Tensor tensor{name, view.shape, view.dtype, std::vector<std::byte>(view.bytes())};
+  const auto n = static_cast<std::size_t>(view.shape.elements());
+  if (view.dtype == DType::kFloat64) {
+    backend.download(std::span(reinterpret_cast<double*>(tensor.data.data()), n), view);
+  } else {
+    backend.download(std::span(reinterpret_cast<float*>(tensor.data.data()), n), view);
+  }
+  return tensor;
+}
+
+void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::string& name,
+                    TensorView view) {
+  for (const Checkpoint::Tensor& tensor : checkpoint.tensors) {
+    if (tensor.name != name) continue;
+    if (tensor.shape != view.shape || tensor.dtype != view.dtype) {
+      throw Error(ErrorCode::kBadInput, "checkpoint: expected '" + name + "' as " + to_string(view.dtype) +
+                                            to_string(view.shape) + " for this device and size, found " +
+                                            to_string(tensor.dtype) + to_string(tensor.shape));
+    }
+    const auto n = static_cast<std::size_t>(view.shape.elements());
+    if (view.dtype == DType::kFloat64) {
+      backend.upload(view, std::span(reinterpret_cast<const double*>(tensor.data.data()), n));
+    } else {
+      backend.upload(view, std::span(reinterpret_cast<const float*>(tensor.data.data()), n));
+    }
+    return;
+  }
+  throw Error(ErrorCode::kBadInput, "checkpoint: expected a tensor '" + name + "', found none");
+}
+
+/// Names, sizes and preprocessing only.
+std::shared_ptr<const Weights> without_filters(const Weights& weights) {
+  auto result = std::make_shared<Weights>();
+  result->network = weights.network;
+  for (const ConvWeights& layer : weights.layers) {
+    result->layers.push_back({layer.name, layer.in_channels, layer.out_channels, {}, {}});
+  }
+  result->preprocessing = weights.preprocessing;
+  result->name = weights.name;
+  result->digest = weights.digest;
+  return result;
+}
+
+Precision parse_precision(const std::string& text) {
+  for (const Precision p :
+       {Precision::kAuto, Precision::kFp32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
+    if (text == to_string(p)) return p;
+  }
+  throw Error(ErrorCode::kUsage, "precision: expected auto, fp32, tf32, bf16 or fp16, found '" + text + "'");
+}
+
+}  // namespace
+
+struct Stylizer::Impl {
+  StyleOptions options;
+  std::shared_ptr<const Weights> weights;
+  std::unique_ptr<Backend> backend;
+  NodeGraph graph;
+  // Everything below lives on the backend and must go before it.
+  std::unique_ptr<FeatureExtractor> extractor;
+  Buffer arena;
+  // The scale in work
+  std::vector<ScaleLayout> layouts;
+  std::unique_ptr<StyleObjective> objective;
+  std::unique_ptr<Optimizer> optimizer;
+  std::vector<TensorView> last_pictures;  // two, written in turn before each step
+  std::optional<std::size_t> good;        // the one whose loss was finite last
+  int scale = 0, iteration = 0;
+  bool failed = false;
+  double seconds_before = 0, started = 0;
+  std::map<std::string, std::string> inputs;
+
+  [[nodiscard]] double seconds() const { return seconds_before + seconds_now() - started; }
+  [[nodiscard]] PixelSize size() const { return layouts[static_cast<std::size_t>(scale)].size; }
+
+  [[nodiscard]] Image download_picture(ConstTensorView x) const {
+    std::vector<float> host(static_cast<std::size_t>(x.shape.elements()));
+    backend->download(std::span(host), x);
+    return from_network_space(host, x.shape.w, x.shape.h, weights->preprocessing);
+  }
+
+  /// The point after the last move, unless it is not finite: then the last one with a finite loss.
+  [[nodiscard]] Image current_picture() const {
+    if (!optimizer) throw Error(ErrorCode::kInternal, "picture: nothing has been rendered yet");
+    if (!failed) {
+      Image image = download_picture(optimizer->picture());
+      if (!good || std::all_of(image.rgb.begin(), image.rgb.end(), [](float v) { return std::isfinite(v); }))
+        return image;
+    }
+    return download_picture(last_pictures[good.value_or(0)]);
+  }
+
+  void enter_scale(const Image& content, std::span<const Image> styles, const std::vector<float>& start,
+                   const RunHooks& hooks);
+  void check_finite(double loss, int& num_bad) const;
+};
+
+Stylizer::Stylizer(StyleOptions options, std::shared_ptr<const Weights> weights)
+    : impl_(std::make_unique<Impl>()) {
+  validate(options);
+  impl_->options = std::move(options);
+  impl_->weights = std::move(weights);
+  const StyleOptions& o = impl_->options;
+  impl_->graph = build_graph(*impl_->weights, objective_taps(o.objective));
+  if (impl_->graph.taps.empty()) {
+    throw Error(ErrorCode::kUsage, "layers: expected at least one content or style layer, found none");
+  }
+  impl_->backend = make_backend({o.device, parse_precision(o.precision), o.threads});
+}
+
+Stylizer::~Stylizer() = default;
+Stylizer::Stylizer(Stylizer&&) noexcept = default;
+
+RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) const {
+  const Impl& s = *impl_;
+  const auto plan_at = [&](const StyleOptions& options) {
+    return plan_render(options, *s.weights, s.graph, *s.backend, content, styles, nullptr);
+  };
+  RenderPlan plan = plan_at(s.options);
+  plan.precision =
+      s.options.precision == "auto" ? to_string(s.backend->info().precisions.front()) : s.options.precision;
+  // What the device has free, less a twentieth for others and for the allocator's own needs.
+  if (plan.budget_bytes == 0) plan.budget_bytes = s.backend->info().free_memory_bytes / 20 * 19;
+  const auto fits = [&](const RenderPlan& p) {
+    return static_cast<std::int64_t>(p.device_bytes) <= plan.budget_bytes;
+  };
+  if (fits(plan)) return plan;
+
+  std::int64_t low = 0, high = std::max(plan.scales.back().width, plan.scales.back().height);
+  while (high - low > 1) {  // largest long side that fits
+    StyleOptions smaller = s.options;
+    smaller.size = (low + high) / 2;
+    bool ok = false;
+    try {
+      ok = fits(plan_at(smaller));
+    } catch (const Error&) {
+      ok = true;  // too small for the network: the search ends below it, and nothing fits
+    }
+    (ok ? low : high) = smaller.size;
+  }
+  StyleOptions largest = s.options;
+  largest.size = low;
+  std::string hint;
+  try {
+    if (low > 0 && fits(plan_at(largest))) hint = "; --size " + std::to_string(low) + " would fit";
+  } catch (const Error&) {
+    hint = "; no size would fit";
+  }
+  throw Error(ErrorCode::kResources, "memory: expected a render within " +
+                                         bytes_text(static_cast<double>(plan.budget_bytes)) +
+                                         ", found that " + std::to_string(plan.scales.back().width) + "x" +
+                                         std::to_string(plan.scales.back().height) + " needs " +
+                                         bytes_text(static_cast<double>(plan.device_bytes)) + hint);
+}
+
+void Stylizer::Impl::enter_scale(const Image& content, std::span<const Image> styles,
+                                 const std::vector<float>& start, const RunHooks& hooks) {
+  const ScaleLayout& layout = layouts[static_cast<std::size_t>(scale)];
+  const std::size_t alignment = backend->traits().alignment;
+  auto* base = static_cast<std::byte*>(arena.data());
+  std::byte* const network = base;
+  base += layout.network_bytes;
+  const Workspace workspace{base, layout.workspace_bytes};
+  base += layout.workspace_bytes;
+  const std::vector<TensorView> objective_views = layout_views(layout.objective, alignment, base);
+  const std::vector<TensorView> optimizer_views = layout_views(layout.optimizer, alignment, base);
+  last_pictures = layout_views(layout.pictures, alignment, base);
+  good.reset();
+
+  optimizer.reset();
+  objective = std::make_unique<StyleObjective>(*backend, *extractor, options.objective, objective_views,
+                                               NetworkMemory{&layout.training, network, workspace});
+  const auto stage = [&](const NetworkPlan& plan, const Image& image) {
+    const NetworkMemory memory{&plan, network, workspace};
+    const std::vector<float> x =
+        to_network_space(resize(image, plan.picture.w, plan.picture.h), weights->preprocessing);
+    backend->upload(memory.view(plan.staging), std::span(x));
+    return memory;
+  };
+  objective->set_content(stage(layout.content_pass, content));
+  std::vector<double> blend = options.objective.style_blend;
+  if (blend.empty()) blend.assign(styles.size(), 1);
+  const double sum = std::accumulate(blend.begin(), blend.end(), 0.0);
+  for (std::size_t i = 0; i < styles.size(); ++i) {
+    objective->add_style(stage(layout.style_passes[i], styles[i]), blend[i] / sum);
+  }
+  objective->finish_targets(hooks.warn);
+  backend->upload(optimizer_views.front(), std::span(start));
+  optimizer =
+      make_optimizer(options.optimizer, *backend, optimizer_views, pixel_range(weights->preprocessing));
+}
+
+void Stylizer::Impl::check_finite(double loss, int& num_bad) const {
+  num_bad = std::isfinite(loss) ? 0 : num_bad + 1;
+  const bool backs_off = options.optimizer.kind == OptimizerKind::kLbfgs &&
+                         options.optimizer.line_search == LineSearch::kWolfe && iteration > 1;
+  if (num_bad <= (backs_off ? kMaxNonFinite : 0)) return;
+  throw Error(ErrorCode::kBadInput, "optimisation: expected a finite loss, found " + format_number(loss) +
+                                        " at iteration " + std::to_string(iteration) + " of scale " +
+                                        std::to_string(scale) + "; a smaller --learning-rate may help");
+}
+
+RenderResult Stylizer::run(const Image& content_in, std::span<const Image> styles_in, const RunHooks& hooks) {
+  Impl& s = *impl_;
+  const StyleOptions& o = s.options;
+  if (styles_in.empty()) throw Error(ErrorCode::kUsage, "style: expected at least one picture, found none");
+  if (!o.objective.style_blend.empty() && o.objective.style_blend.size() != styles_in.size()) {
+    throw Error(ErrorCode::kUsage, "style-blend: expected " + std::to_string(styles_in.size()) +
+                                       " weights, one for each style picture, found " +
+                                       std::to_string(o.objective.style_blend.size()));
+  }
+  if (o.init == Init::kPicture && hooks.start == nullptr) {
+    throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
+  }
+  std::vector<PixelSize> style_sizes;
+  for (const Image& style : styles_in) style_sizes.push_back(size_of_image(style));
+  const RenderPlan plan = this->plan(size_of_image(content_in), style_sizes);
+
+  RenderResult result;
+  RunHooks quiet = hooks;
+  quiet.warn = [&](const std::string& message) {
+    result.warnings.push_back(message);
+    if (hooks.warn) hooks.warn(message);
+  };
+
+  s.optimizer.reset();
+  s.objective.reset();
+  s.layouts.clear();
+  (void)plan_render(o, *s.weights, s.graph, *s.backend, size_of_image(content_in), style_sizes, &s.layouts);
+  const auto num_scales = static_cast<int>(s.layouts.size());
+  s.inputs = {{"content", digest(content_in)}, {"weights", s.weights->digest}};
+  for (std::size_t i = 0; i < styles_in.size(); ++i)
+    s.inputs["style " + std::to_string(i + 1)] = digest(styles_in[i]);
+  if (hooks.start != nullptr) s.inputs["init"] = digest(*hooks.start);
+  if (hooks.resume != nullptr) {
+    require_same_run(*hooks.resume, describe(o), s.inputs);
+    if (hooks.resume->scale < 0 || hooks.resume->scale >= num_scales) {
+      throw Error(ErrorCode::kBadInput, "checkpoint: expected a scale below " + std::to_string(num_scales) +
+                                            ", found " + std::to_string(hooks.resume->scale));
+    }
+  }
+
+  if (!s.extractor) {
+    s.extractor = std::make_unique<FeatureExtractor>(*s.backend, *s.weights, s.graph, o.objective.pooling);
+    s.weights = without_filters(*s.weights);  // prepared on the device now; the host's copy may go
+  }
+  std::size_t arena_bytes = 0;
+  for (const ScaleLayout& layout : s.layouts) arena_bytes = std::max(arena_bytes, layout.arena_bytes());
+  if (s.arena.bytes() < arena_bytes) {
+    s.arena = Buffer();
+    s.arena = s.backend->allocate(arena_bytes);
+  }
+
+  const Image content = flatten(content_in);
+  std::vector<Image> styles;
+  for (const Image& style : styles_in) styles.push_back(flatten(style));
+
+  s.started = seconds_now();
+  s.seconds_before = hooks.resume != nullptr ? hooks.resume->seconds : 0;
+  s.failed = false;
+  const Preprocessing& preprocessing = s.weights->preprocessing;
+  std::optional<Image> previous;  // result of the scale before
+  const int first_scale = hooks.resume != nullptr ? static_cast<int>(hooks.resume->scale) : 0;
+  for (s.scale = first_scale; s.scale < num_scales && !result.stopped; ++s.scale) {
+    const auto [width, height] = s.size();
+    std::vector<float> start;
+    if (previous) {
+      start = to_network_space(resize(*previous, width, height), preprocessing);
+    } else if (o.init == Init::kNoise) {
+      start = noise(width, height, o.noise_deviation, o.seed, preprocessing);
+    } else {
+      const Image picture = o.init == Init::kPicture ? flatten(*hooks.start) : content;
+      start = to_network_space(resize(picture, width, height), preprocessing);
+    }
+    s.enter_scale(content, styles, start, quiet);
+    s.iteration = 0;
+    if (hooks.resume != nullptr && s.scale == first_scale) {
+      for (const auto& [name, view] : s.optimizer->tensors())
+        restore_tensor(*s.backend, *hooks.resume, name, view);
+      s.optimizer->restore_host_state(hooks.resume->host_state);
+      s.iteration = static_cast<int>(hooks.resume->iteration);
+    }
+    int num_bad = 0;
+    while (s.iteration < o.iterations && !result.stopped) {
+      ++s.iteration;
+      const auto turn = static_cast<std::size_t>(s.iteration % 2);
+      if (s.good != turn || num_bad == 0)
+        s.backend->copy(s.last_pictures[turn], s.optimizer->tensors().front().second);
+      s.optimizer->step(*s.objective);
+      const LossValues& values = s.objective->values();
+      try {
+        s.check_finite(values.total, num_bad);
+      } catch (const Error&) {
+        s.failed = true;
+        throw;
+      }
+      if (num_bad == 0) s.good = turn;
+      if (!hooks.progress) continue;
+      const Progress progress{s.scale,      num_scales,     s.iteration,  o.iterations, width,      height,
+                              values.total, values.content, values.style, values.tv,    s.seconds()};
+      result.stopped = hooks.progress(progress) == Action::kStop;
+    }
+    previous = s.current_picture();
+    if (s.scale + 1 == num_scales || result.stopped) break;
+  }
+  s.scale = std::min(s.scale, num_scales - 1);
+
+  result.image = std::move(*previous);
+  if (content_in.has_alpha()) {
+    result.image.alpha = resize(content_in, result.image.width, result.image.height).alpha;
+  }
+  result.counted_bytes = s.backend->peak_allocated_bytes();
+  return result;
+}
+
+Image Stylizer::picture() const { return impl_->current_picture(); }
+
+Checkpoint Stylizer::checkpoint() const {
+  const Impl& s = *impl_;
+  if (!s.optimizer) throw Error(ErrorCode::kInternal, "checkpoint: nothing has been rendered yet");
+  Checkpoint checkpoint;
+  checkpoint.options = describe(s.options);
+  checkpoint.inputs = s.inputs;
+  checkpoint.scale = s.scale;
+  checkpoint.iteration = s.iteration;
+  checkpoint.seconds = s.seconds();
+  checkpoint.host_state = s.optimizer->host_state();
+  for (const auto& [name, view] : s.optimizer->tensors()) {
+    checkpoint.tensors.push_back(save_tensor(*s.backend, name, view));
+  }
+  return checkpoint;
+}
+
+const StyleOptions& Stylizer::options() const { return impl_->options; }
+std::string Stylizer::device_description() const {
+  return impl_->backend->info().name + ": " + impl_->backend->info().description;
+}
+
+}  // namespace impasto

@@ -1,0 +1,169 @@
+#include <map>
+#include <random>
+
+#include "engine/core/error.h"
+#include "engine/network/feature_extractor.h"
+#include "tests/support/catch.h"
+#include "tests/support/tiny_vgg.h"
+
+using namespace impasto;
+
+namespace {
+
+std::vector<std::string> names(const NodeGraph& graph) {
+  std::vector<std::string> result;
+  for (const Node& node : graph.nodes) result.push_back(node.name);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("the graph ends at the deepest tap and fuses every ReLU that no tap needs unfused") {
+  const Weights weights = test::tiny_vgg();
+  const std::vector<std::string> taps{"relu2_1", "conv3_1", "relu1_1", "relu1_1"};
+  const NodeGraph graph = build_graph(weights, taps);
+  CHECK(names(graph) ==
+        std::vector<std::string>{"relu1_1", "relu1_2", "pool1", "relu2_1", "relu2_2", "pool2", "conv3_1"});
+  CHECK(graph.taps == std::vector<std::string>{"relu2_1", "conv3_1", "relu1_1"});
+  CHECK(graph.tap_nodes == std::vector<int>{3, 6, 0});
+  CHECK(graph.nodes[6].kind == NodeKind::kConv);
+  CHECK(graph.min_side() == 4);
+  CHECK(graph.shapes({9, 22, 3}).back() == Shape{2, 5, 7});
+}
+
+TEST_CASE("a convolution and its ReLU can both be taps") {
+  const std::vector<std::string> taps{"conv2_1", "relu2_1", "relu2_2"};
+  const NodeGraph graph = build_graph(test::tiny_vgg(), taps);
+  CHECK(names(graph) ==
+        std::vector<std::string>{"relu1_1", "relu1_2", "pool1", "conv2_1", "relu2_1", "relu2_2"});
+  CHECK(graph.nodes[4].kind == NodeKind::kRelu);
+}
+
+TEST_CASE("a layer that the network lacks is a usage error that names it") {
+  for (const std::string layer : {"relu6_1", "conv3_4", "pool9", "relu4_2x"}) {
+    const std::vector<std::string> taps{layer};
+    try {
+      (void)build_graph(test::tiny_vgg(), taps);
+      FAIL("no error for " << layer);
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::kUsage);
+      CHECK_THAT(error.what(), ContainsSubstring(layer));
+    }
+  }
+}
+
+TEST_CASE(
+    "tensors alive in one step never overlap and the arena is no larger than their greatest sum demands "
+    "twice") {
+  std::mt19937 random(7);
+  for (int round = 0; round < 50; ++round) {
+    std::vector<Lifetime> tensors;
+    for (int i = 0; i < 30; ++i) {
+      const int first = static_cast<int>(random() % 40);
+      tensors.push_back({random() % 5000, first, first + static_cast<int>(random() % 12), 0});
+    }
+    const std::size_t total = assign_offsets(tensors, 64);
+    std::size_t demand = 0;
+    for (int step = 0; step < 60; ++step) {
+      std::size_t sum = 0;
+      for (const Lifetime& t : tensors) sum += t.first <= step && step <= t.last ? t.bytes : 0;
+      demand = std::max(demand, sum);
+    }
+    CHECK(total >= demand);
+    CHECK(total <= 2 * demand + 64 * 30);
+    for (std::size_t a = 0; a < tensors.size(); ++a) {
+      CHECK(tensors[a].offset % 64 == 0);
+      CHECK(tensors[a].offset + tensors[a].bytes <= total);
+      for (std::size_t b = 0; b < a; ++b) {
+        if (tensors[a].last < tensors[b].first || tensors[b].last < tensors[a].first) continue;
+        CHECK((tensors[a].offset + tensors[a].bytes <= tensors[b].offset ||
+               tensors[b].offset + tensors[b].bytes <= tensors[a].offset));
+      }
+    }
+  }
+}
+
+TEST_CASE("a training plan takes little more than its feature maps, a forward plan a few of them") {
+  BackendTraits traits;
+  traits.conv_filter_bytes = [](std::int64_t, std::int64_t) { return std::size_t{0}; };
+  traits.conv_workspace_bytes = [](Shape, std::int64_t) { return std::size_t{0}; };
+  traits.gram_workspace_bytes = [](Shape) { return std::size_t{0}; };
+  Weights vgg19;
+  vgg19.network = "vgg19";
+  const int convs[] = {2, 2, 4, 4, 4};
+  const std::int64_t channels[] = {64, 128, 256, 512, 512};
+  std::int64_t in = 3;
+  for (int b = 0; b < 5; ++b) {
+    for (int i = 1; i <= convs[b]; ++i) {
+      vgg19.layers.push_back(
+          {"conv" + std::to_string(b + 1) + "_" + std::to_string(i), in, channels[b], {}, {}});
+      in = channels[b];
+    }
+  }
+  const std::vector<std::string> taps{"relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"};
+  const NodeGraph graph = build_graph(vgg19, taps);
+  const NetworkPlan training = plan_network(graph, {512, 512, 3}, Pass::kForwardBackward, traits);
+  const NetworkPlan forward = plan_network(graph, {512, 512, 3}, Pass::kForward, traits);
+  const double per_pixel = 4.0 * 512 * 512;
+  // 306 floats a pixel of outputs (with pools), less those of pools that die at once, plus two gradients near
+  // the bottom.
+  CHECK(static_cast<double>(training.arena_bytes) / per_pixel == Approx(290).margin(25));
+  CHECK(static_cast<double>(forward.arena_bytes) / per_pixel == Approx(128).margin(4));
+}
+
+TEST_CASE("backward agrees with finite differences through every layer") {
+  const auto backend = make_backend({"reference", Precision::kAuto, 1});
+  const Weights weights = test::tiny_vgg();
+  for (const Pooling pooling : {Pooling::kMax, Pooling::kAverage}) {
+    for (const std::string tap :
+         {"relu1_1", "conv1_2", "relu2_1", "conv3_2", "relu4_2", "relu5_1", "conv5_3"}) {
+      const std::vector<std::string> taps{tap, "relu1_2", "conv2_2"};
+      FeatureExtractor extractor(*backend, weights, build_graph(weights, taps), pooling);
+      const Shape shape{21, 18, 3};
+      const NetworkPlan plan =
+          plan_network(extractor.graph(), shape, Pass::kForwardBackward, backend->traits());
+      const Buffer arena = backend->allocate(plan.arena_bytes);
+      const Buffer workspace = backend->allocate(plan.workspace_bytes + 1);
+      const NetworkMemory memory{&plan, arena.data(), {workspace.data(), plan.workspace_bytes}};
+      const Buffer pictures = backend->allocate(2 * static_cast<std::size_t>(shape.elements()) * 8);
+      const TensorView x = pictures.view(0, shape, DType::kFloat64);
+      const TensorView dx = pictures.view(x.bytes(), shape, DType::kFloat64);
+
+      std::mt19937 random(11);
+      std::vector<double> host(static_cast<std::size_t>(shape.elements()));
+      for (double& v : host) v = static_cast<double>(random() % 2550) / 10 - 127;
+      // J = sum over taps of sum_i sin(i) * feature_i: a different weight for every element.
+      const auto evaluate = [&] {
+        double sum = 0;
+        backend->upload(x, std::span<const double>(host));
+        extractor.forward(memory, x, [&](int t, ConstTensorView f) {
+          const auto* values = f.as<double>();
+          for (std::int64_t i = 0; i < f.shape.elements(); ++i)
+            sum += std::sin(static_cast<double>(i + t)) * values[i];
+        });
+        return sum;
+      };
+      (void)evaluate();
+      extractor.backward(memory, dx, [&](int t, TensorView d, ConstTensorView) {
+        for (std::int64_t i = 0; i < d.shape.elements(); ++i)
+          d.as<double>()[i] = std::sin(static_cast<double>(i + t));
+      });
+      std::vector<double> gradient(host.size());
+      backend->download(std::span(gradient), dx);
+      double scale = 0;
+      for (const double g : gradient) scale = std::max(scale, std::abs(g));
+      REQUIRE(scale > 0);
+      for (std::size_t i = 3; i < host.size(); i += 97) {
+        const double before = host[i];
+        constexpr double kStep = 1e-5;  // piecewise linear: exact but for rounding, away from kinks
+        host[i] = before + kStep;
+        const double above = evaluate();
+        host[i] = before - kStep;
+        const double below = evaluate();
+        host[i] = before;
+        INFO(tap << ", element " << i);
+        CHECK((above - below) / (2 * kStep) == Approx(gradient[i]).margin(1e-6 * scale));
+      }
+    }
+  }
+}

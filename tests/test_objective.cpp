@@ -1,0 +1,216 @@
+#include "engine/style/objective.h"
+
+#include <cmath>
+#include <random>
+
+#include "engine/core/error.h"
+#include "engine/style/losses.h"
+#include "engine/style/render_plan.h"
+#include "engine/style/schedule.h"
+#include "tests/support/catch.h"
+#include "tests/support/tiny_vgg.h"
+
+using namespace impasto;
+
+namespace {
+
+std::vector<double> random_picture(Shape shape, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<double> x(static_cast<std::size_t>(shape.elements()));
+  for (double& v : x) v = static_cast<float>(static_cast<double>(random() % 2550) / 10 - 127);
+  return x;
+}
+
+/// An objective with its memory on any backend, targets set from two random style pictures of another size.
+struct Bench {
+  Bench(const std::string& device, const ObjectiveOptions& options, Shape picture, Shape style)
+      : backend(make_backend({device, Precision::kAuto, 2})) {
+    const Weights weights = test::tiny_vgg();
+    const std::vector<std::string> taps = objective_taps(options);
+    extractor =
+        std::make_unique<FeatureExtractor>(*backend, weights, build_graph(weights, taps), options.pooling);
+    StyleOptions all;
+    all.objective = options;
+    const std::vector<PixelSize> styles{{style.w, style.h}, {style.h, style.w}};
+    layout = plan_scale(all, extractor->graph(), backend->traits(), {picture.w, picture.h}, styles);
+    arena = backend->allocate(layout.arena_bytes());
+    auto* base = static_cast<std::byte*>(arena.data());
+    std::byte* const network = base;
+    const Workspace workspace{base + layout.network_bytes, layout.workspace_bytes};
+    base += layout.network_bytes + layout.workspace_bytes;
+    const auto tensors = layout_views(layout.objective, backend->traits().alignment, base);
+    const auto vectors = layout_views(layout.optimizer, backend->traits().alignment, base);
+    x = vectors[0];
+    gradient = vectors[1];
+    objective = std::make_unique<StyleObjective>(*backend, *extractor, options, tensors,
+                                                 NetworkMemory{&layout.training, network, workspace});
+    const auto stage = [&](const NetworkPlan& plan, std::uint32_t seed) {
+      const NetworkMemory memory{&plan, network, workspace};
+      backend->upload(memory.view(plan.staging), std::span<const double>(random_picture(plan.picture, seed)));
+      return memory;
+    };
+    objective->set_content(stage(layout.content_pass, 21));
+    objective->add_style(stage(layout.style_passes[0], 22), 0.7);
+    objective->add_style(stage(layout.style_passes[1], 23), 0.3);
+    objective->finish_targets([this](const std::string& w) { warnings.push_back(w); });
+  }
+  double evaluate(const std::vector<double>& host) {
+    backend->upload(x, std::span<const double>(host));
+    objective->evaluate(x, gradient);
+    return objective->value();
+  }
+  std::vector<double> download_gradient() {
+    std::vector<double> host(static_cast<std::size_t>(gradient.shape.elements()));
+    backend->download(std::span(host), gradient);
+    return host;
+  }
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<FeatureExtractor> extractor;
+  ScaleLayout layout;
+  Buffer arena;
+  std::unique_ptr<StyleObjective> objective;
+  TensorView x, gradient;
+  std::vector<std::string> warnings;
+};
+
+ObjectiveOptions with(Scaling scaling, TotalVariation tv, Pooling pooling) {
+  ObjectiveOptions options;
+  options.scaling = scaling;
+  options.content_layers = {{"relu4_2", 1}, {"conv3_2", 0.5}};
+  options.style_layers = {{"relu1_1", 1}, {"relu2_1", 2}, {"conv3_2", 1}, {"relu4_2", 1}, {"relu5_1", 0.5}};
+  options.content_weight = scaling == Scaling::kRelative ? 0.3 : scaling == Scaling::kPaper ? 1e-3 : 5;
+  options.style_weight = scaling == Scaling::kRelative ? 1 : scaling == Scaling::kPaper ? 1e-6 : 100;
+  options.tv = tv;
+  options.tv_weight = tv == TotalVariation::kL1 ? 1e-3 : 0.5;
+  options.pooling = pooling;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("the whole objective's gradient matches finite differences in double") {
+  const Shape picture{20, 23, 3};
+  const Shape style{27, 18, 3};
+  for (const Scaling scaling : {Scaling::kRelative, Scaling::kPaper, Scaling::kMean}) {
+    for (const TotalVariation tv : {TotalVariation::kL2, TotalVariation::kL1, TotalVariation::kHalfSum}) {
+      for (const Pooling pooling : {Pooling::kMax, Pooling::kAverage}) {
+        Bench bench("reference", with(scaling, tv, pooling), picture, style);
+        std::vector<double> host = random_picture(picture, 5);
+        (void)bench.evaluate(host);
+        const std::vector<double> gradient = bench.download_gradient();
+        double largest = 0;
+        for (const double g : gradient) largest = std::max(largest, std::abs(g));
+        REQUIRE(largest > 0);
+        for (std::size_t i = 1; i < host.size(); i += 211) {
+          const double before = host[i];
+          constexpr double kStep = 1e-3;
+          const auto at = [&](double offset) {
+            host[i] = before + offset;
+            return bench.evaluate(host);
+          };
+          // Five-point stencil: its error term is of the fourth order.
+          const double difference =
+              (8 * (at(kStep) - at(-kStep)) - (at(2 * kStep) - at(-2 * kStep))) / (12 * kStep);
+          host[i] = before;
+          INFO("scaling " << to_string(scaling) << ", tv " << to_string(tv) << ", element " << i);
+          CHECK(std::abs(difference - gradient[i]) <= 1e-6 * largest);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("loss and gradient on the cpu agree with the reference") {
+  const Shape picture{33, 38, 3};
+  const Shape style{40, 27, 3};
+  for (const Scaling scaling : {Scaling::kRelative, Scaling::kPaper, Scaling::kMean}) {
+    const ObjectiveOptions options = with(scaling, TotalVariation::kL2, Pooling::kMax);
+    Bench exact("reference", options, picture, style);
+    Bench fast("cpu", options, picture, style);
+    const std::vector<double> host = random_picture(picture, 6);
+    CHECK(fast.evaluate(host) == Approx(exact.evaluate(host)).epsilon(1e-5));
+    for (std::size_t i = 0; i < exact.objective->values().style.size(); ++i) {
+      CHECK(fast.objective->values().style[i].second ==
+            Approx(exact.objective->values().style[i].second).epsilon(1e-4));
+    }
+    const std::vector<double> a = exact.download_gradient();
+    const std::vector<double> b = fast.download_gradient();
+    double dot = 0, aa = 0, bb = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      dot += a[i] * b[i];
+      aa += a[i] * a[i];
+      bb += b[i] * b[i];
+    }
+    CHECK(1 - dot / std::sqrt(aa * bb) < 1e-8);
+    CHECK(std::sqrt(bb / aa) == Approx(1).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("the loss is zero where picture and targets are the same, and J is the weighted sum of its terms") {
+  ObjectiveOptions options = with(Scaling::kMean, TotalVariation::kL2, Pooling::kMax);
+  options.tv_weight = 0;
+  Bench bench("reference", options, {24, 24, 3}, {24, 24, 3});
+  (void)bench.evaluate(random_picture({24, 24, 3}, 21));  // the content target's own picture
+  for (const auto& [layer, value] : bench.objective->values().content) CHECK(value == 0);
+  (void)bench.evaluate(random_picture({24, 24, 3}, 9));
+  const LossValues values = bench.objective->values();
+  double sum = 0;
+  for (const auto& [layer, value] : values.content) {
+    sum += 5 * (layer == "relu4_2" ? 1 : 0.5) / 1.5 * value;
+  }
+  const double lambda[] = {1, 2, 1, 1, 0.5};
+  for (std::size_t i = 0; i < 5; ++i) sum += 100 * lambda[i] / 5.5 * values.style[i].second;
+  CHECK(values.total == Approx(sum).epsilon(1e-12));
+}
+
+TEST_CASE("an evaluation gives the same bits every time and allocates nothing") {
+  for (const char* device : {"cpu", "reference"}) {
+    Bench bench(device, with(Scaling::kRelative, TotalVariation::kL2, Pooling::kMax), {37, 29, 3},
+                {30, 30, 3});
+    const std::vector<double> host = random_picture({37, 29, 3}, 3);
+    const double first = bench.evaluate(host);
+    const std::vector<double> gradient = bench.download_gradient();
+    const auto allocations = bench.backend->num_allocations();
+    CHECK(bench.evaluate(host) == first);
+    CHECK(bench.download_gradient() == gradient);
+    CHECK(bench.backend->num_allocations() == allocations);
+  }
+}
+
+TEST_CASE("the factors of each scaling are those of its source") {
+  const Shape features{6, 7, 5};
+  CHECK(content_factor(Scaling::kPaper, features, 3) == 0.5);
+  CHECK(*content_factor(Scaling::kMean, features, 3) == Approx(1.0 / 210));
+  CHECK(*content_factor(Scaling::kRelative, features, 4) == 0.25);
+  CHECK_FALSE(content_factor(Scaling::kRelative, features, 0).has_value());
+  // |G - A|^2 / (2 h w c)^2 with G = N G^ equals |G^ - A^|^2 / (4 c^2).
+  CHECK(*style_factor(Scaling::kPaper, features, 3) == Approx(42.0 * 42 / std::pow(2.0 * 6 * 7 * 5, 2)));
+  CHECK(*style_factor(Scaling::kMean, features, 3) == Approx(1.0 / 625));
+  CHECK(*style_factor(Scaling::kRelative, features, 8) == 0.125);
+}
+
+TEST_CASE("scales double up to the size asked for and leave out what the network cannot take") {
+  StyleOptions options;
+  options.size = 512;
+  options.min_size = 128;
+  CHECK(scale_sizes(options, {600, 400}, 16) == std::vector<PixelSize>{{128, 85}, {256, 171}, {512, 341}});
+  options.min_size = 0;
+  options.num_scales = 2;
+  CHECK(scale_sizes(options, {400, 600}, 16) == std::vector<PixelSize>{{171, 256}, {341, 512}});
+  options.size = 0;
+  options.num_scales = 8;
+  CHECK(scale_sizes(options, {100, 40}, 16) == std::vector<PixelSize>{{50, 20}, {100, 40}});
+  options.size = 20;
+  CHECK_THROWS_AS(scale_sizes(options, {100, 40}, 16), Error);
+}
+
+TEST_CASE("a style picture is as large as the content by default, or what was asked for at the last scale") {
+  StyleOptions options;
+  CHECK(style_picture_size(options, {640, 480}, {256, 171}, {512, 341}, 16) == PixelSize{256, 192});
+  options.style_scale = 0.5;
+  CHECK(style_picture_size(options, {640, 480}, {512, 341}, {512, 341}, 16) == PixelSize{256, 192});
+  options.style_size = 320;
+  CHECK(style_picture_size(options, {640, 480}, {256, 171}, {512, 341}, 16) == PixelSize{160, 120});
+  options.style_size = 0;
+  CHECK(style_picture_size(options, {640, 480}, {512, 341}, {512, 341}, 16) == PixelSize{640, 480});
+}

@@ -1,0 +1,57 @@
+# For people: `make demo` on a fresh Debian 12 does everything. CMake does the building.
+BUILD ?= build
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+CMAKE_FLAGS ?=
+# The demonstration: which photograph and painting, how large, how many iterations at each of its scales.
+DEMO_PHOTO ?= chelsea
+DEMO_KIND ?= 0
+DEMO_OPTIONS ?= --size 448 --iterations 100
+
+.PHONY: help build demo test bench format install clean packages weights
+.DEFAULT_GOAL := build
+
+help:
+	@echo "make demo              paint a photograph: installs what is missing, builds, renders demo/out.png"
+	@echo "make test              build and run every test"
+	@echo "make build             build $(BUILD)/bin/impasto"
+	@echo "make bench             time the primitives and whole iterations"
+	@echo "make format            clang-format everything"
+	@echo "make install PREFIX=   install program, library and headers ($(PREFIX))"
+	@echo "make clean             delete $(BUILD)/ and demo/"
+
+packages:
+	@scripts/install-packages
+
+build: packages
+	@if [ ! -f $(BUILD)/build.ninja ] || [ -n "$(CMAKE_FLAGS)" ]; then cmake -S . -B $(BUILD) -G Ninja $(CMAKE_FLAGS); fi
+	@cmake --build $(BUILD) --parallel $(JOBS)
+
+# Whichever known weights are there already will do; else the ones that need no account and no large download.
+weights: build
+	@$(BUILD)/bin/impasto weights list --found-only >/dev/null 2>&1 || python3 weights_tools/fetch.py hed-vgg16
+
+demo/$(DEMO_PHOTO).png: scripts/fetch_photo.py
+	@python3 scripts/fetch_photo.py $(DEMO_PHOTO) $@
+
+demo: build weights demo/$(DEMO_PHOTO).png
+	@$(BUILD)/bin/impasto-paint demo/style.png --kind $(DEMO_KIND)
+	@$(BUILD)/bin/impasto render demo/$(DEMO_PHOTO).png demo/style.png -o demo/out.png --overwrite $(DEMO_OPTIONS)
+	@echo "photograph  demo/$(DEMO_PHOTO).png"
+	@echo "style       demo/style.png"
+	@echo "result      demo/out.png"
+
+test: build
+	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
+
+bench: build
+	@$(BUILD)/bin/impasto bench
+
+format:
+	@scripts/format
+
+install: build
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	rm -rf $(BUILD) demo

@@ -1,0 +1,38 @@
+# Installs BUILD into a fresh prefix under WORK, moves that prefix, and builds and runs tests/install_consumer against it
+# through find_package and through pkg-config. Run by CTest as `cmake -DBUILD=... -DSOURCE=... -DWORK=... -P`.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    string(JOIN " " command ${ARGN})
+    message(FATAL_ERROR "${command}: expected exit status 0, found ${result}\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/installed)
+file(RENAME ${WORK}/installed ${WORK}/moved)
+
+run(${CMAKE_COMMAND} -S ${SOURCE}/tests/install_consumer -B ${WORK}/consumer -DCMAKE_PREFIX_PATH=${WORK}/moved
+  -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER_LAUNCHER=)
+run(${CMAKE_COMMAND} --build ${WORK}/consumer)
+run(${CMAKE_COMMAND} -E chdir ${WORK} ${WORK}/consumer/consumer)
+message(STATUS "find_package: ${output}")
+
+file(GLOB_RECURSE pc ${WORK}/moved/*/impasto.pc)
+get_filename_component(pc_dir ${pc} DIRECTORY)
+set(ENV{PKG_CONFIG_PATH} ${pc_dir})
+run(pkg-config --cflags --libs impasto)
+separate_arguments(flags UNIX_COMMAND "${output}")
+get_filename_component(lib_dir ${pc_dir} DIRECTORY)
+run(${COMPILER} ${SOURCE}/tests/install_consumer/main.cpp -o ${WORK}/by_pkg_config ${flags} -Wl,-rpath,${lib_dir})
+run(${CMAKE_COMMAND} -E chdir ${WORK} ${WORK}/by_pkg_config)
+
+run(${WORK}/moved/bin/impasto --version)
+foreach(file share/man/man1/impasto.1 share/bash-completion/completions/impasto share/impasto/weights_tools/fetch.py)
+  if(NOT EXISTS ${WORK}/moved/${file})
+    message(FATAL_ERROR "installation: expected ${file}, found none")
+  endif()
+endforeach()
+file(REMOVE_RECURSE ${WORK})

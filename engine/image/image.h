@@ -36,9 +36,14 @@ struct WriteOptions {
       metadata;  ///< keys such as "Software", "Comment"; PNG text, EXIF or XMP elsewhere
 };
 
-/// Which formats write_image knows; Error(kUsage) naming the known suffixes for another suffix.
-/// True where the format of that suffix keeps alpha (PNG, WebP, TIFF).
+/// True where the format of that suffix keeps alpha (PNG, WebP, TIFF). Throws Error(kUsage), naming the
+/// known suffixes, for another suffix.
 [[nodiscard]] bool output_format_keeps_alpha(const std::filesystem::path& path);
+
+/// What can be known before a long render: throws Error(kUsage) for an unknown suffix, Error(kBadInput) for
+/// a folder that is missing or not writable, or a path that is itself a folder or device. write_image does
+/// the same checks.
+void check_output_path(const std::filesystem::path& path);
 
 /// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile, to a temporary name in the same
 /// folder, synced and renamed: the file at `path` is either the old one or the whole new one. Values are
@@ -47,8 +52,9 @@ struct WriteOptions {
 /// permission), leaving nothing behind.
 void write_image(const std::filesystem::path& path, const Image& image, const WriteOptions& options = {});
 
-/// Resamples with Pillow's LANCZOS (a = 3, antialiased, each axis in turn), float throughout, no clamping.
-/// Colour is weighted by alpha where there is one, so hidden colour does not leak.
+/// Resamples with Pillow's LANCZOS (a = 3, antialiased, each axis in turn), float throughout. Not clamped:
+/// the filter overshoots at edges. With alpha, colour is weighted by it, so that hidden colour does not leak,
+/// and both are clamped to 0..1. Throws Error(kUsage) for a size below 1 x 1.
 [[nodiscard]] Image resize(const Image& image, std::int64_t width, std::int64_t height);
 
 }  // namespace impasto

@@ -1,0 +1,42 @@
+#pragma once
+// libjpeg and libpng report errors through a handler that must not return. Ours jumps back to guarded(),
+// which throws. C++ exceptions may not cross the C frames, and a jump may not cross C++ objects with
+// destructors, so: owners live outside of the guarded body, which only calls C.
+#include <csetjmp>
+#include <cstdint>
+#include <cstdio>
+#include <type_traits>
+#include <vector>
+
+#include "engine/image/codec.h"
+
+namespace impasto::codec {
+
+struct CError {
+  std::jmp_buf jump;
+  char message[256] = "";
+  [[noreturn]] void raise(const char* text) {
+    std::snprintf(message, sizeof message, "%s", text);
+    std::longjmp(jump, 1);
+  }
+};
+
+/// Runs body(); throws damaged(format, message) if error.raise was called in it.
+template <class Body>
+void guarded(CError& error, const char* format, const Body& body) {
+  static_assert(std::is_trivially_destructible_v<Body>, "a jump would skip its destructor");
+  if (setjmp(error.jump) != 0) throw damaged(format, error.message);
+  body();
+}
+
+/// For write callbacks: false where memory ran out.
+inline bool append(std::vector<std::uint8_t>& out, const std::uint8_t* data, std::size_t size) noexcept {
+  try {
+    out.insert(out.end(), data, data + size);
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+}  // namespace impasto::codec

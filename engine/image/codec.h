@@ -1,0 +1,89 @@
+#pragma once
+// Between image.cpp and the codecs: one Codec for each file format, and the integer raster they exchange.
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "engine/image/image.h"
+
+namespace impasto::codec {
+
+using Bytes = std::span<const std::uint8_t>;
+
+enum class ColourModel : std::uint8_t { kGrey = 1, kRgb = 3, kCmyk = 4 };  ///< the value is the channel count
+
+/// A picture as a file holds it: interleaved integers, alpha (if any) last and not premultiplied.
+/// CMYK counts ink: 0 is none.
+struct Raster {
+  std::int64_t width = 0, height = 0;
+  ColourModel model = ColourModel::kRgb;
+  bool alpha = false;
+  int bits = 8;                             ///< 8 or 16 (in the machine's byte order)
+  std::unique_ptr<std::uint8_t[]> samples;  ///< left uninitialised, so that a header's claim costs no memory
+  std::vector<std::uint8_t> icc;            ///< embedded profile, as found
+  int orientation = 1;                      ///< EXIF, 1 to 8; how the rows are to be turned for display
+
+  [[nodiscard]] int colours() const { return static_cast<int>(model); }
+  [[nodiscard]] int channels() const { return colours() + (alpha ? 1 : 0); }
+  [[nodiscard]] std::size_t pixel_bytes() const { return static_cast<std::size_t>(channels() * bits / 8); }
+  [[nodiscard]] std::size_t row_bytes() const { return static_cast<std::size_t>(width) * pixel_bytes(); }
+  [[nodiscard]] std::uint8_t* row(std::int64_t y) const {
+    return samples.get() + static_cast<std::size_t>(y) * row_bytes();
+  }
+  void allocate() {
+    samples = std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(height) * row_bytes());
+  }
+};
+
+/// A file format. All three functions throw Error without the file's name; image.cpp puts it in front.
+struct Codec {
+  const char* name;
+  std::vector<std::string> suffixes;  ///< lower case, with the dot
+  bool keeps_alpha;
+  bool keeps_16_bits;
+  bool (*recognises)(Bytes file);
+  /// Throws Error(kBadInput) unless the whole picture could be read; refuses more than max_pixels before
+  /// it allocates.
+  Raster (*decode)(Bytes file, std::int64_t max_pixels);
+  /// `picture` is RGB, with alpha only if keeps_alpha, of 16 bits only if keeps_16_bits.
+  std::vector<std::uint8_t> (*encode)(const Raster& picture, const WriteOptions& options);
+};
+
+/// The registry: a new format adds its function here and to all_codecs() in image.cpp.
+const Codec& jpeg();
+const Codec& png();
+const Codec& webp();
+const Codec& tiff();
+
+[[nodiscard]] inline Error damaged(const std::string& format, const std::string& found) {
+  return {ErrorCode::kBadInput, "expected a whole " + format + " picture, found: " + found};
+}
+
+/// Refuses empty pictures and those of more than max_pixels. Safe for any two numbers of 32 bits.
+inline void check_size(std::int64_t width, std::int64_t height, std::int64_t max_pixels) {
+  const std::string found = std::to_string(width) + " x " + std::to_string(height);
+  if (width <= 0 || height <= 0) {
+    throw Error(ErrorCode::kBadInput, "expected a picture with pixels, found " + found);
+  }
+  if (width > max_pixels / height) {
+    throw Error(ErrorCode::kBadInput,
+                "expected at most " + std::to_string(max_pixels) + " pixels, found " + found);
+  }
+}
+
+/// Converts to sRGB, by the embedded profile if it is usable (color.cpp).
+[[nodiscard]] Image to_srgb_image(const Raster& raster);
+
+/// An ICC profile of sRGB; always the same bytes (color.cpp).
+[[nodiscard]] const std::vector<std::uint8_t>& srgb_profile();
+
+/// Metadata as an XMP packet: Software is xmp:CreatorTool, Description is dc:description, any other key a
+/// property in a namespace of ours (xmp.cpp).
+[[nodiscard]] std::string xmp_packet(const std::map<std::string, std::string>& metadata);
+
+}  // namespace impasto::codec

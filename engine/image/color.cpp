@@ -1,0 +1,202 @@
+// From the colours of a file to sRGB, with Little CMS.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include <lcms2.h>
+
+#include "engine/image/codec.h"
+
+namespace impasto::codec {
+namespace {
+
+struct ProfileDeleter {
+  void operator()(void* profile) const { cmsCloseProfile(profile); }
+};
+struct TransformDeleter {
+  void operator()(void* transform) const { cmsDeleteTransform(transform); }
+};
+using Profile = std::unique_ptr<void, ProfileDeleter>;
+using Transform = std::unique_ptr<void, TransformDeleter>;
+
+Transform open_transform(const Profile& from, cmsUInt32Number from_type, cmsUInt32Number to_type,
+                         cmsUInt32Number flags) {
+  const Profile srgb(cmsCreate_sRGBProfile());
+  return Transform(cmsCreateTransform(from.get(), from_type, srgb.get(), to_type,
+                                      INTENT_RELATIVE_COLORIMETRIC, flags | cmsFLAGS_BLACKPOINTCOMPENSATION));
+}
+
+/// sRGB comes in many slightly different profiles. One that moves no colour by half an 8-bit step is taken
+/// as sRGB itself, so that the usual picture is neither slowed down nor rounded.
+bool is_srgb(const Profile& profile) {
+  constexpr float kTolerance = 0.5F / 255;
+  constexpr int kSteps = 8;
+  std::vector<float> in;
+  for (int i = 0; i < kSteps * kSteps * kSteps; ++i) {
+    for (const int digit : {i % kSteps, i / kSteps % kSteps, i / kSteps / kSteps}) {
+      in.push_back(static_cast<float>(digit) / (kSteps - 1));
+    }
+  }
+  std::vector<float> out(in.size());
+  const Transform transform = open_transform(profile, TYPE_RGB_FLT, TYPE_RGB_FLT, cmsFLAGS_NOOPTIMIZE);
+  if (!transform) return false;
+  cmsDoTransform(transform.get(), in.data(), out.data(), static_cast<cmsUInt32Number>(in.size() / 3));
+  return std::equal(in.begin(), in.end(), out.begin(),
+                    [](float a, float b) { return std::abs(a - b) < kTolerance; });
+}
+
+template <class T>
+constexpr float kScale = 1.0F / static_cast<float>(static_cast<T>(~T{0}));
+
+/// A table of all values is exact for 8 and 16 bits, and shared by the channels.
+template <class T>
+std::vector<float> identity_table() {
+  std::vector<float> table(std::size_t{1} << 8 * sizeof(T));
+  const auto top = static_cast<float>(table.size() - 1);
+  for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(i) / top;
+  return table;
+}
+
+/// colours of `image` += table[sample]; grey is repeated.
+template <class T>
+void look_up(const Raster& raster, const std::vector<float>& table, Image& image) {
+  const int channels = raster.channels();
+  const bool grey = raster.model == ColourModel::kGrey;
+  const T* from = reinterpret_cast<const T*>(raster.samples.get());
+  float* to = image.rgb.data();
+  for (std::int64_t i = 0; i < image.pixels(); ++i, from += channels, to += 3) {
+    to[0] = table[from[0]];
+    to[1] = table[from[grey ? 0 : 1]];
+    to[2] = table[from[grey ? 0 : 2]];
+  }
+}
+
+/// Inks that filter light independently: far from any real press, but right for white, black and hue.
+template <class T>
+void convert_naive_cmyk(const Raster& raster, Image& image) {
+  const int channels = raster.channels();
+  const T* from = reinterpret_cast<const T*>(raster.samples.get());
+  float* to = image.rgb.data();
+  for (std::int64_t i = 0; i < image.pixels(); ++i, from += channels, to += 3) {
+    const float light = 1 - static_cast<float>(from[3]) * kScale<T>;
+    for (int c = 0; c < 3; ++c) to[c] = (1 - static_cast<float>(from[c]) * kScale<T>)*light;
+  }
+}
+
+/// A grey picture's profile is applied to a table of all its values. An RGB profile is taken for the curve
+/// that it gives to R = G = B. Empty where the profile does not fit.
+std::vector<float> grey_table(const Profile& profile, int bits) {
+  const cmsColorSpaceSignature space = cmsGetColorSpace(profile.get());
+  if (space != cmsSigGrayData && space != cmsSigRgbData) return {};
+  const std::size_t repeat = space == cmsSigRgbData ? 3 : 1;
+  const Transform transform =
+      open_transform(profile, repeat == 3 ? TYPE_RGB_FLT : TYPE_GRAY_FLT, TYPE_RGB_FLT, cmsFLAGS_NOOPTIMIZE);
+  if (!transform) return {};
+  const std::vector<float> values =
+      bits == 8 ? identity_table<std::uint8_t>() : identity_table<std::uint16_t>();
+  std::vector<float> in, out(3 * values.size());
+  for (const float value : values) in.insert(in.end(), repeat, value);
+  cmsDoTransform(transform.get(), in.data(), out.data(), static_cast<cmsUInt32Number>(values.size()));
+  std::vector<float> table;
+  for (std::size_t i = 0; i < values.size(); ++i) table.push_back(std::clamp(out[3 * i + 1], 0.0F, 1.0F));
+  return table;
+}
+
+/// Row by row; false where the profile does not fit the picture.
+bool convert_by_profile(const Raster& raster, const Profile& profile, Image& image) {
+  const bool cmyk = raster.model == ColourModel::kCmyk;
+  if (cmsGetColorSpace(profile.get()) != (cmyk ? cmsSigCmykData : cmsSigRgbData)) return false;
+  const auto bytes = static_cast<cmsUInt32Number>(raster.bits / 8);
+  const cmsUInt32Number type = COLORSPACE_SH(cmyk ? PT_CMYK : PT_RGB) |
+                               CHANNELS_SH(static_cast<cmsUInt32Number>(raster.colours())) | BYTES_SH(bytes) |
+                               EXTRA_SH(raster.alpha ? 1U : 0U);
+  const auto width = static_cast<cmsUInt32Number>(raster.width);
+  // Little CMS is fast where it may build tables, which are good for 8 bits but not for 16.
+  const bool exact = raster.bits == 16 && !cmyk;
+  const Transform transform = open_transform(profile, type, exact ? TYPE_RGB_FLT : TYPE_RGB_16,
+                                             exact ? cmsFLAGS_NOOPTIMIZE : cmsFLAGS_HIGHRESPRECALC);
+  if (!transform) return false;
+  std::vector<std::uint16_t> line(exact ? 0 : 3 * static_cast<std::size_t>(raster.width));
+  for (std::int64_t y = 0; y < raster.height; ++y) {
+    float* to = image.rgb.data() + y * raster.width * 3;
+    if (exact) {
+      cmsDoTransform(transform.get(), raster.row(y), to, width);
+      for (std::int64_t i = 0; i < 3 * raster.width; ++i) to[i] = std::clamp(to[i], 0.0F, 1.0F);
+    } else {
+      cmsDoTransform(transform.get(), raster.row(y), line.data(), width);
+      for (std::size_t i = 0; i < line.size(); ++i)
+        to[i] = static_cast<float>(line[i]) * kScale<std::uint16_t>;
+    }
+  }
+  return true;
+}
+
+template <class T>
+void convert(const Raster& raster, Image& image) {
+  const Profile profile(
+      raster.icc.empty()
+          ? nullptr
+          : cmsOpenProfileFromMem(raster.icc.data(), static_cast<cmsUInt32Number>(raster.icc.size())));
+  const bool use_profile = profile && !(cmsGetColorSpace(profile.get()) == cmsSigRgbData && is_srgb(profile));
+  switch (raster.model) {
+    case ColourModel::kGrey: {
+      std::vector<float> table;
+      if (use_profile) table = grey_table(profile, raster.bits);
+      look_up<T>(raster, table.empty() ? identity_table<T>() : table, image);
+      break;
+    }
+    case ColourModel::kRgb:
+      if (!use_profile || !convert_by_profile(raster, profile, image)) {
+        look_up<T>(raster, identity_table<T>(), image);
+      }
+      break;
+    case ColourModel::kCmyk:
+      if (!use_profile || !convert_by_profile(raster, profile, image)) convert_naive_cmyk<T>(raster, image);
+      break;
+  }
+  if (raster.alpha) {
+    const int channels = raster.channels();
+    const std::vector<float> table = identity_table<T>();
+    const T* from = reinterpret_cast<const T*>(raster.samples.get()) + channels - 1;
+    for (float& a : image.alpha) {
+      a = table[*from];
+      from += channels;
+    }
+  }
+}
+
+}  // namespace
+
+Image to_srgb_image(const Raster& raster) {
+  Image image;
+  image.width = raster.width;
+  image.height = raster.height;
+  image.rgb.resize(static_cast<std::size_t>(image.pixels()) * 3);
+  if (raster.alpha) image.alpha.resize(static_cast<std::size_t>(image.pixels()));
+  if (raster.bits == 8) {
+    convert<std::uint8_t>(raster, image);
+  } else {
+    convert<std::uint16_t>(raster, image);
+  }
+  return image;
+}
+
+const std::vector<std::uint8_t>& srgb_profile() {
+  static const std::vector<std::uint8_t> bytes = [] {
+    const Profile profile(cmsCreate_sRGBProfile());
+    cmsUInt32Number size = 0;
+    std::vector<std::uint8_t> result;
+    if (!profile || !cmsSaveProfileToMem(profile.get(), nullptr, &size)) {
+      throw Error(ErrorCode::kInternal, "Little CMS: expected an sRGB profile, found none");
+    }
+    result.resize(size);
+    cmsSaveProfileToMem(profile.get(), result.data(), &size);
+    // Its creation time (ICC.1, 7.2: six numbers of 16 bits from byte 24) would make every file differ.
+    constexpr std::array<std::uint8_t, 12> kDate = {0x07, 0xD0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0};
+    std::copy(kDate.begin(), kDate.end(), result.begin() + 24);
+    return result;
+  }();
+  return bytes;
+}
+
+}  // namespace impasto::codec

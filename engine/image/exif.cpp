@@ -1,0 +1,98 @@
+#include "engine/image/exif.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace impasto::codec {
+namespace {
+
+/// Bounds-checked integers of either byte order (TIFF 6.0, section 2).
+struct Reader {
+  Bytes data;
+  bool big_endian = false;
+  bool ok = true;
+
+  std::uint32_t number(std::size_t offset, std::size_t size) {
+    if (offset > data.size() || data.size() - offset < size) {
+      ok = false;
+      return 0;
+    }
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      value = value << 8 | data[offset + (big_endian ? i : size - 1 - i)];
+    }
+    return value;
+  }
+};
+
+}  // namespace
+
+int exif_orientation(Bytes exif) {
+  constexpr std::uint16_t kOrientationTag = 0x0112, kShortType = 3;
+  if (exif.size() >= 6 && std::memcmp(exif.data(), "Exif\0\0", 6) == 0) exif = exif.subspan(6);
+  Reader in{exif};
+  if (exif.size() < 8) return 1;
+  if (std::memcmp(exif.data(), "MM", 2) == 0) {
+    in.big_endian = true;
+  } else if (std::memcmp(exif.data(), "II", 2) != 0) {
+    return 1;
+  }
+  if (in.number(2, 2) != 42) return 1;
+  const std::size_t directory = in.number(4, 4);
+  const std::uint32_t entries = in.number(directory, 2);
+  for (std::uint32_t i = 0; i < entries && in.ok; ++i) {
+    const std::size_t entry = directory + 2 + 12 * static_cast<std::size_t>(i);
+    if (in.number(entry, 2) != kOrientationTag) continue;
+    const bool one_short = in.number(entry + 2, 2) == kShortType && in.number(entry + 4, 4) == 1;
+    const std::uint32_t value = in.number(entry + 8, 2);
+    return in.ok && one_short && value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+  }
+  return 1;
+}
+
+Raster upright(Raster raster) {
+  if (raster.orientation == 1) return raster;
+  const auto pixel = static_cast<std::int64_t>(raster.pixel_bytes());
+  const auto line = static_cast<std::int64_t>(raster.row_bytes());
+  const std::int64_t right = (raster.width - 1) * pixel, bottom = (raster.height - 1) * line;
+  // Where the upright picture's top left pixel is stored, and how far its right and lower neighbours are.
+  struct Walk {
+    std::int64_t start, step_x, step_y;
+  };
+  const Walk walks[9] = {{},
+                         {0, pixel, line},
+                         {right, -pixel, line},
+                         {right + bottom, -pixel, -line},
+                         {bottom, pixel, -line},
+                         {0, line, pixel},
+                         {bottom, -line, pixel},
+                         {right + bottom, -line, -pixel},
+                         {right, line, -pixel}};
+  const Walk walk = walks[raster.orientation];
+
+  Raster result;
+  result.width = raster.orientation >= 5 ? raster.height : raster.width;
+  result.height = raster.orientation >= 5 ? raster.width : raster.height;
+  result.model = raster.model;
+  result.alpha = raster.alpha;
+  result.bits = raster.bits;
+  result.icc = std::move(raster.icc);
+  result.allocate();
+  // In bands of rows: neighbours in a column of the result are neighbours in a row of the source when the
+  // picture is turned by a quarter.
+  constexpr std::int64_t kBand = 16;
+  for (std::int64_t y0 = 0; y0 < result.height; y0 += kBand) {
+    const std::int64_t y1 = std::min(y0 + kBand, result.height);
+    for (std::int64_t x = 0; x < result.width; ++x) {
+      for (std::int64_t y = y0; y < y1; ++y) {
+        std::memcpy(result.row(y) + x * pixel,
+                    raster.samples.get() + walk.start + x * walk.step_x + y * walk.step_y,
+                    static_cast<std::size_t>(pixel));
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace impasto::codec

@@ -1,0 +1,157 @@
+#include <bit>
+#include <cstring>
+
+#include <png.h>
+
+#include "engine/image/c_guard.h"
+#include "engine/image/exif.h"
+
+namespace impasto::codec {
+namespace {
+
+[[noreturn]] void on_error(png_structp png, png_const_charp text) {
+  static_cast<CError*>(png_get_error_ptr(png))->raise(text);
+}
+void on_warning(png_structp, png_const_charp) {}
+
+struct ReadStruct {
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  Bytes rest;  ///< of the file
+  CError error{};
+  ReadStruct() = default;
+  ~ReadStruct() { png_destroy_read_struct(&png, &info, nullptr); }
+  ReadStruct(const ReadStruct&) = delete;
+  ReadStruct& operator=(const ReadStruct&) = delete;
+};
+
+void on_read(png_structp png, png_bytep data, std::size_t size) {
+  Bytes& rest = *static_cast<Bytes*>(png_get_io_ptr(png));
+  if (rest.size() < size) png_error(png, "the file ends too early");
+  std::memcpy(data, rest.data(), size);
+  rest = rest.subspan(size);
+}
+
+Raster decode(Bytes file, std::int64_t max_pixels) {
+  ReadStruct in;
+  in.rest = file;
+  guarded(in.error, "PNG", [&] {
+    in.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &in.error, on_error, on_warning);
+    if (in.png == nullptr) in.error.raise("no memory for the PNG library");
+    in.info = png_create_info_struct(in.png);
+    if (in.info == nullptr) in.error.raise("no memory for the PNG library");
+    png_set_read_fn(in.png, &in.rest, on_read);
+    png_set_user_limits(in.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_size is the limit
+    png_read_info(in.png, in.info);
+  });
+  check_size(png_get_image_width(in.png, in.info), png_get_image_height(in.png, in.info), max_pixels);
+
+  int passes = 1;
+  guarded(in.error, "PNG", [&] {
+    png_set_expand(in.png);  // palette to RGB, 1, 2 and 4 bit grey to 8, tRNS to alpha
+    if constexpr (std::endian::native == std::endian::little) png_set_swap(in.png);
+    passes = png_set_interlace_handling(in.png);
+    png_read_update_info(in.png, in.info);
+  });
+  Raster raster;
+  raster.width = png_get_image_width(in.png, in.info);
+  raster.height = png_get_image_height(in.png, in.info);
+  const int channels = png_get_channels(in.png, in.info);
+  raster.alpha = channels == 2 || channels == 4;
+  raster.model = channels <= 2 ? ColourModel::kGrey : ColourModel::kRgb;
+  raster.bits = png_get_bit_depth(in.png, in.info);
+  raster.allocate();
+  guarded(in.error, "PNG", [&] {
+    for (int pass = 0; pass < passes; ++pass) {
+      for (std::int64_t y = 0; y < raster.height; ++y) png_read_row(in.png, raster.row(y), nullptr);
+    }
+    png_read_end(in.png, in.info);  // EXIF may stand behind the pixels; and a cut file has no end
+  });
+
+  png_charp name = nullptr;
+  int compression = 0;
+  png_bytep data = nullptr;
+  png_uint_32 size = 0;
+  if (png_get_iCCP(in.png, in.info, &name, &compression, &data, &size) != 0) {
+    raster.icc.assign(data, data + size);
+  }
+  if (png_get_eXIf_1(in.png, in.info, &size, &data) != 0) raster.orientation = exif_orientation({data, size});
+  return raster;
+}
+
+struct WriteStruct {
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  std::vector<std::uint8_t> file;
+  CError error{};
+  WriteStruct() = default;
+  ~WriteStruct() { png_destroy_write_struct(&png, &info); }
+  WriteStruct(const WriteStruct&) = delete;
+  WriteStruct& operator=(const WriteStruct&) = delete;
+};
+
+void on_write(png_structp png, png_bytep data, std::size_t size) {
+  if (!append(*static_cast<std::vector<std::uint8_t>*>(png_get_io_ptr(png)), data, size)) {
+    png_error(png, "not enough memory");
+  }
+}
+void on_flush(png_structp) {}
+
+bool is_ascii(const std::string& text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) >= 0x80) return false;
+  }
+  return true;
+}
+
+std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& options) {
+  constexpr std::size_t kMaxKeyword = 79;  // PNG specification, 11.3.4
+  std::map<std::string, std::string> entries;
+  for (const auto& [key, value] : options.metadata) {
+    if (!key.empty()) entries.emplace(key.substr(0, kMaxKeyword), value);
+  }
+  std::vector<png_text> texts;
+  for (auto& [key, value] : entries) {
+    png_text text{};
+    const bool plain = is_ascii(value);
+    text.compression = plain ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE;
+    text.key = const_cast<char*>(key.c_str());  // libpng copies it
+    text.text = value.data();
+    (plain ? text.text_length : text.itxt_length) = value.size();
+    texts.push_back(text);
+  }
+
+  WriteStruct out;
+  guarded(out.error, "PNG", [&] {
+    out.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &out.error, on_error, on_warning);
+    if (out.png == nullptr) out.error.raise("no memory for the PNG library");
+    out.info = png_create_info_struct(out.png);
+    if (out.info == nullptr) out.error.raise("no memory for the PNG library");
+    png_set_write_fn(out.png, &out.file, on_write, on_flush);
+    png_set_user_limits(out.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+    png_set_IHDR(out.png, out.info, static_cast<png_uint_32>(picture.width),
+                 static_cast<png_uint_32>(picture.height), picture.bits,
+                 picture.alpha ? PNG_COLOR_TYPE_RGB_ALPHA : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_sRGB_gAMA_and_cHRM(out.png, out.info, PNG_sRGB_INTENT_PERCEPTUAL);
+    if (!texts.empty()) png_set_text(out.png, out.info, texts.data(), static_cast<int>(texts.size()));
+    png_write_info(out.png, out.info);
+    if constexpr (std::endian::native == std::endian::little) {
+      if (picture.bits == 16) png_set_swap(out.png);
+    }
+    for (std::int64_t y = 0; y < picture.height; ++y) png_write_row(out.png, picture.row(y));
+    png_write_end(out.png, nullptr);
+  });
+  return std::move(out.file);
+}
+
+bool recognises(Bytes file) { return file.size() >= 8 && png_sig_cmp(file.data(), 0, 8) == 0; }
+
+}  // namespace
+
+const Codec& png() {
+  static const Codec codec{"PNG", {".png"}, true, true, recognises, decode, encode};
+  return codec;
+}
+
+}  // namespace impasto::codec

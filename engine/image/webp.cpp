@@ -1,0 +1,137 @@
+#include <cstring>
+
+#include <webp/decode.h>
+#include <webp/encode.h>
+#include <webp/mux.h>
+
+#include "engine/image/exif.h"
+
+namespace impasto::codec {
+namespace {
+
+using Mux = std::unique_ptr<WebPMux, decltype(&WebPMuxDelete)>;
+
+const char* describe(VP8StatusCode status) {
+  switch (status) {
+    case VP8_STATUS_OUT_OF_MEMORY: return "not enough memory";
+    case VP8_STATUS_UNSUPPORTED_FEATURE: return "an unsupported feature";
+    case VP8_STATUS_NOT_ENOUGH_DATA: return "the file ends too early";
+    default: return "damaged data";
+  }
+}
+
+/// The file's length as its first chunk states it. The decoder would not miss what is cut off behind the
+/// pixels.
+std::uint64_t stated_size(Bytes file) {
+  return 8 + (file[4] | file[5] << 8 | file[6] << 16 | static_cast<std::uint64_t>(file[7]) << 24);
+}
+
+std::vector<std::uint8_t> chunk(const WebPMux* mux, const char* name) {
+  WebPData data;
+  if (WebPMuxGetChunk(mux, name, &data) != WEBP_MUX_OK) return {};
+  return {data.bytes, data.bytes + data.size};
+}
+
+Raster decode(Bytes file, std::int64_t max_pixels) {
+  if (stated_size(file) > file.size()) throw damaged("WebP", describe(VP8_STATUS_NOT_ENOUGH_DATA));
+  WebPDecoderConfig config;
+  if (!WebPInitDecoderConfig(&config)) throw Error(ErrorCode::kInternal, "libwebp: another version");
+  VP8StatusCode status = WebPGetFeatures(file.data(), file.size(), &config.input);
+  if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
+  check_size(config.input.width, config.input.height, max_pixels);
+  if (config.input.has_animation) {
+    throw Error(ErrorCode::kBadInput, "expected a still picture, found an animated WebP");
+  }
+  const WebPData whole{file.data(), file.size()};
+  const Mux mux(WebPMuxCreate(&whole, 0), &WebPMuxDelete);
+  if (!mux) throw damaged("WebP", "a broken sequence of chunks");
+
+  Raster raster;
+  raster.width = config.input.width;
+  raster.height = config.input.height;
+  raster.alpha = config.input.has_alpha != 0;
+  raster.icc = chunk(mux.get(), "ICCP");
+  raster.orientation = exif_orientation(chunk(mux.get(), "EXIF"));
+  raster.allocate();
+  config.output.colorspace = raster.alpha ? MODE_RGBA : MODE_RGB;
+  config.output.is_external_memory = 1;
+  config.output.u.RGBA.rgba = raster.samples.get();
+  config.output.u.RGBA.stride = static_cast<int>(raster.row_bytes());
+  config.output.u.RGBA.size = raster.row_bytes() * static_cast<std::size_t>(raster.height);
+  status = WebPDecode(file.data(), file.size(), &config);
+  WebPFreeDecBuffer(&config.output);
+  if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
+  return raster;
+}
+
+struct Picture : WebPPicture {
+  WebPMemoryWriter file{};
+  Picture() : WebPPicture{} {
+    WebPMemoryWriterInit(&file);
+    if (!WebPPictureInit(this)) throw Error(ErrorCode::kInternal, "libwebp: another version");
+    writer = WebPMemoryWrite;
+    custom_ptr = &file;
+  }
+  ~Picture() {
+    WebPPictureFree(this);
+    WebPMemoryWriterClear(&file);
+  }
+  Picture(const Picture&) = delete;
+  Picture& operator=(const Picture&) = delete;
+};
+
+std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& options) {
+  if (picture.width > WEBP_MAX_DIMENSION || picture.height > WEBP_MAX_DIMENSION) {
+    throw Error(ErrorCode::kBadInput, "expected sides of at most " + std::to_string(WEBP_MAX_DIMENSION) +
+                                          " pixels for WebP, found " + std::to_string(picture.width) + " x " +
+                                          std::to_string(picture.height));
+  }
+  WebPConfig config;
+  if (!WebPConfigPreset(&config, WEBP_PRESET_DEFAULT, static_cast<float>(options.quality))) {
+    throw Error(ErrorCode::kInternal, "libwebp: another version");
+  }
+  config.use_sharp_yuv = 1;  // lossy WebP halves the colour resolution; this keeps coloured edges sharper
+  Picture out;
+  out.use_argb = 1;
+  out.width = static_cast<int>(picture.width);
+  out.height = static_cast<int>(picture.height);
+  const int stride = static_cast<int>(picture.row_bytes());
+  const int imported = picture.alpha ? WebPPictureImportRGBA(&out, picture.samples.get(), stride)
+                                     : WebPPictureImportRGB(&out, picture.samples.get(), stride);
+  if (!imported || !WebPEncode(&config, &out)) {
+    const bool memory = !imported || out.error_code == VP8_ENC_ERROR_OUT_OF_MEMORY ||
+                        out.error_code == VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY;
+    throw Error(
+        memory ? ErrorCode::kResources : ErrorCode::kBadInput,
+        "expected to encode WebP, found libwebp's error " + std::to_string(static_cast<int>(out.error_code)));
+  }
+
+  const Mux mux(WebPMuxNew(), &WebPMuxDelete);
+  const WebPData image{out.file.mem, out.file.size};
+  const WebPData profile{srgb_profile().data(), srgb_profile().size()};
+  const std::string xmp = xmp_packet(options.metadata);
+  const WebPData packet{reinterpret_cast<const std::uint8_t*>(xmp.data()), xmp.size()};
+  WebPData file{};
+  const bool ok =
+      mux && WebPMuxSetImage(mux.get(), &image, 0) == WEBP_MUX_OK &&
+      WebPMuxSetChunk(mux.get(), "ICCP", &profile, 0) == WEBP_MUX_OK &&
+      (options.metadata.empty() || WebPMuxSetChunk(mux.get(), "XMP ", &packet, 0) == WEBP_MUX_OK) &&
+      WebPMuxAssemble(mux.get(), &file) == WEBP_MUX_OK;
+  const std::unique_ptr<WebPData, decltype(&WebPDataClear)> owner(&file, &WebPDataClear);
+  if (!ok) throw Error(ErrorCode::kResources, "not enough memory to assemble a WebP file");
+  return {file.bytes, file.bytes + file.size};
+}
+
+bool recognises(Bytes file) {
+  return file.size() >= 12 && std::memcmp(file.data(), "RIFF", 4) == 0 &&
+         std::memcmp(file.data() + 8, "WEBP", 4) == 0;
+}
+
+}  // namespace
+
+const Codec& webp() {
+  static const Codec codec{"WebP", {".webp"}, true, false, recognises, decode, encode};
+  return codec;
+}
+
+}  // namespace impasto::codec

@@ -1,0 +1,139 @@
+// The micro-kernel of convolutions and of the product with a Gram gradient.
+
+struct MicroArgs {
+  const float* a;  // first pixel, first channel; pixels `stride` floats apart (kStride if not 0)
+  std::int64_t stride;
+  std::int64_t num_runs;  // runs of `run` consecutive floats of every pixel, `run_stride` apart
+  std::int64_t run, run_stride;
+  const float* b;  // [num_runs * run][kPanel], aligned
+  float* c;        // pixels ldc floats apart
+  std::int64_t ldc;
+  const float* bias;  // (kPanel) or null
+  const float* mask;  // like c, or null
+  bool accumulate, relu;
+};
+
+/// c[r][0..kPanel) = act(accumulate ? c : bias, + sum_k a[r][k] * b[k]) for kR pixels.
+template <int kR, int kStride>
+static __attribute__((noinline)) void micro(const MicroArgs& args) {
+  Vector sums[kR][kVectors];
+  float* const c = args.c;
+  const std::int64_t ldc = args.ldc;
+  for (int r = 0; r < kR; ++r) {
+    for (int j = 0; j < kVectors; ++j) {
+      sums[r][j] = args.accumulate        ? load(c + r * ldc + j * kLanes)
+                   : args.bias != nullptr ? load(args.bias + j * kLanes)
+                                          : Vector{};
+    }
+  }
+  const float* b = args.b;
+  const float* run_start = args.a;
+  const std::int64_t stride = kStride != 0 ? kStride : args.stride;
+  for (std::int64_t run = 0; run < args.num_runs; ++run, run_start += args.run_stride) {
+    const float* a = run_start;
+    const float* const end = a + args.run;
+#pragma GCC unroll 4
+    for (; a != end; ++a, b += kPanel) {
+      Vector right[kVectors];
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) right[j] = *reinterpret_cast<const Vector*>(b + j * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kR; ++r) {
+        const Vector left = broadcast(a[r * stride]);
+#pragma GCC unroll 4
+        for (int j = 0; j < kVectors; ++j) sums[r][j] += left * right[j];
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kR; ++r) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) {
+      Vector v = sums[r][j];
+      if (args.relu) v = zero_if_not_positive(v, v);
+      if (args.mask != nullptr) v = zero_if_not_positive(v, load(args.mask + r * ldc + j * kLanes));
+      store(c + r * ldc + j * kLanes, v);
+    }
+  }
+}
+
+using MicroFunction = void (*)(const MicroArgs&);
+template <int kStride>
+static MicroFunction micro_function(std::int64_t rows) {
+  switch (rows) {
+    case 1: return micro<1, kStride>;
+    case 2: return micro<2, kStride>;
+    case 3: return micro<3, kStride>;
+    case 4: return micro<4, kStride>;
+    case 5: return micro<5, kStride>;
+    case 6: return micro<6, kStride>;
+#if defined(__AVX512F__)
+    case 7: return micro<7, kStride>;
+    case 8: return micro<8, kStride>;
+    case 9: return micro<9, kStride>;
+    case 10: return micro<10, kStride>;
+    case 11: return micro<11, kStride>;
+    case 12: return micro<12, kStride>;
+#endif
+    default: return nullptr;
+  }
+}
+
+/// The same for a last panel with fewer columns than kPanel: through a tile on the stack.
+static void micro_part(MicroFunction function, MicroArgs args, std::int64_t rows, std::int64_t cols) {
+  alignas(64) float tile[kRows * kPanel];
+  alignas(64) float mask[kRows * kPanel];
+  float* const c = args.c;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t k = 0; k < cols; ++k) {
+      if (args.accumulate) tile[r * kPanel + k] = c[r * args.ldc + k];
+      if (args.mask != nullptr) mask[r * kPanel + k] = args.mask[r * args.ldc + k];
+    }
+    for (std::int64_t k = cols; k < kPanel; ++k) tile[r * kPanel + k] = mask[r * kPanel + k] = 0;
+  }
+  const std::int64_t ldc = args.ldc;
+  args.c = tile;
+  args.ldc = kPanel;
+  if (args.mask != nullptr) args.mask = mask;
+  function(args);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t k = 0; k < cols; ++k) c[r * ldc + k] = tile[r * kPanel + k];
+  }
+}
+
+/// Runs `args` (set up for its first pixel) over n pixels in blocks of nearly equal size.
+template <int kStride>
+static void micro_pixels(MicroArgs args, std::int64_t n, std::int64_t cols) {
+  const std::int64_t num_blocks = divide_up(n, kRows);
+  const std::int64_t rows = n / num_blocks, num_larger = n % num_blocks;
+  const MicroFunction larger = micro_function<kStride>(rows + 1), smaller = micro_function<kStride>(rows);
+  const std::int64_t stride = kStride != 0 ? kStride : args.stride;
+  for (std::int64_t block = 0; block < num_blocks; ++block) {
+    const std::int64_t r = block < num_larger ? rows + 1 : rows;
+    const MicroFunction function = block < num_larger ? larger : smaller;
+    if (cols >= kPanel) {
+      function(args);
+    } else {
+      micro_part(function, args, r, cols);
+    }
+    args.a += r * stride;
+    args.c += r * args.ldc;
+    if (args.mask != nullptr) args.mask += r * args.ldc;
+  }
+}
+
+static void multiply_rows(float* out, const float* f, std::int64_t n, std::int64_t c, const float* matrix,
+                          bool accumulate) {
+  for (std::int64_t k = 0; k < c; k += kPanel) {
+    MicroArgs args{};
+    args.a = f;
+    args.stride = c;
+    args.num_runs = 1;
+    args.run = c;
+    args.b = matrix + k * c;
+    args.c = out + k;
+    args.ldc = c;
+    args.accumulate = accumulate;
+    micro_pixels<0>(args, n, c - k);
+  }
+}

@@ -1,0 +1,118 @@
+// Optimiser vectors. Inner products in double: products of floats are then exact.
+
+static void momentum(float* __restrict x, float* __restrict v, const float* __restrict g, std::int64_t n,
+                     float learning_rate, float factor) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    v[i] = factor * v[i] + g[i];
+    x[i] -= learning_rate * v[i];
+  }
+}
+
+static void adam(float* __restrict x, float* __restrict m, float* __restrict v, const float* __restrict g,
+                 std::int64_t n, float beta1, float one_minus_beta1, float beta2, float one_minus_beta2,
+                 float step_size, float v_scale, float epsilon) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    m[i] = beta1 * m[i] + one_minus_beta1 * g[i];
+    v[i] = beta2 * v[i] + one_minus_beta2 * (g[i] * g[i]);
+    x[i] -= step_size * m[i] / (__builtin_sqrtf(v[i]) * v_scale + epsilon);
+  }
+}
+
+static void clamp(float* __restrict x, std::int64_t num_pixels, const float* lower, const float* upper) {
+  constexpr std::int64_t kPattern = 48;  // a multiple of 3 channels and of every vector
+  float low[kPattern], high[kPattern];
+  for (std::int64_t i = 0; i < kPattern; ++i) {
+    low[i] = lower[i % 3];
+    high[i] = upper[i % 3];
+  }
+  const std::int64_t n = 3 * num_pixels;
+  for (std::int64_t i0 = 0; i0 < n; i0 += kPattern) {
+    const std::int64_t count = least(kPattern, n - i0);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float raised = x[i0 + i] > low[i] ? x[i0 + i] : low[i];
+      x[i0 + i] = raised < high[i] ? raised : high[i];
+    }
+  }
+}
+
+static void add_scaled(float* out, const float* a, float scale, const float* b, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = a[i] + scale * b[i];
+}
+
+static double dot(const float* a, const float* b, std::int64_t n) {
+  DoubleVector sums[2] = {};
+  std::int64_t i = 0;
+  for (; i + 2 * kDoubleLanes <= n; i += 2 * kDoubleLanes) {
+    sums[0] += load_double(a + i) * load_double(b + i);
+    sums[1] += load_double(a + i + kDoubleLanes) * load_double(b + i + kDoubleLanes);
+  }
+  double total = sum(sums[0] + sums[1]);
+  for (; i < n; ++i) total += static_cast<double>(a[i]) * b[i];
+  return total;
+}
+
+static double sum_abs(const float* a, std::int64_t n) {
+  DoubleVector sums{};
+  std::int64_t i = 0;
+  for (; i + kDoubleLanes <= n; i += kDoubleLanes) {
+    const DoubleVector v = load_double(a + i);
+    sums += v < 0 ? -v : v;
+  }
+  double total = sum(sums);
+  for (; i < n; ++i) total += a[i] < 0 ? -static_cast<double>(a[i]) : static_cast<double>(a[i]);
+  return total;
+}
+
+static void lbfgs_pair(float* __restrict s, float* __restrict y, float* __restrict g_previous,
+                       const float* __restrict d, const float* __restrict g, float t, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    s[i] = t * d[i];
+    y[i] = g[i] - g_previous[i];
+    g_previous[i] = g[i];
+  }
+}
+
+static void dots3(double* out, const float* rows, std::int64_t num_rows, std::int64_t stride, const float* s,
+                  const float* y, const float* g, std::int64_t n) {
+  constexpr std::int64_t kBlock = 1024;  // of s, y and g, which then stay in the first cache
+  for (std::int64_t r = 0; r < 3 * num_rows; ++r) out[r] = 0;
+  for (std::int64_t i0 = 0; i0 < n; i0 += kBlock) {
+    const std::int64_t end = least(n, i0 + kBlock), whole = i0 + (end - i0) / kDoubleLanes * kDoubleLanes;
+    for (std::int64_t r = 0; r < num_rows; ++r) {
+      const float* row = rows + r * stride;
+      DoubleVector ss{}, sy{}, sg{};
+      for (std::int64_t i = i0; i < whole; i += kDoubleLanes) {
+        const DoubleVector v = load_double(row + i);
+        ss += v * load_double(s + i);
+        sy += v * load_double(y + i);
+        sg += v * load_double(g + i);
+      }
+      double total[3] = {sum(ss), sum(sy), sum(sg)};
+      for (std::int64_t i = whole; i < end; ++i) {
+        const double v = row[i];
+        total[0] += v * s[i];
+        total[1] += v * y[i];
+        total[2] += v * g[i];
+      }
+      for (int i = 0; i < 3; ++i) out[3 * r + i] += total[i];
+    }
+  }
+}
+
+static void lincomb(float* out, const double* coefficients, const float* rows, std::int64_t num_rows,
+                    std::int64_t stride, const float* g, std::int64_t n) {
+  constexpr std::int64_t kBlock = 512;
+  double sums[kBlock];
+  for (std::int64_t i0 = 0; i0 < n; i0 += kBlock) {
+    const std::int64_t count = least(kBlock, n - i0);
+    const double last = coefficients[num_rows];
+    for (std::int64_t i = 0; i < count; ++i) sums[i] = last * static_cast<double>(g[i0 + i]);
+    for (std::int64_t r = 0; r < num_rows; ++r) {
+      const double factor = coefficients[r];
+      if (factor == 0) continue;  // may never have been written
+      const float* row = rows + r * stride + i0;
+      for (std::int64_t i = 0; i < count; ++i) sums[i] += factor * static_cast<double>(row[i]);
+    }
+    for (std::int64_t i = 0; i < count; ++i) out[i0 + i] = static_cast<float>(sums[i]);
+  }
+}

@@ -1,0 +1,71 @@
+// The two-loop recursion on inner products alone (Chen, Wang, Zhou, "Large-scale L-BFGS using MapReduce",
+// NIPS 2014): every vector in it is a combination of s_i, y_i and g, so its products with s_i and y_i are
+// sums of known products.
+#include "kernels/cpu/lbfgs.h"
+
+#include <algorithm>
+
+#include "kernels/ops.h"
+
+namespace impasto::cpu {
+
+void lbfgs_direction(double* coefficients, double* state, const double* dots, std::int64_t slots,
+                     double learning_rate) {
+  const std::int64_t num_rows = 2 * slots;
+  double* const sy = state + LbfgsState::kMatrices;  // sy[i * slots + j] = <s_i, y_j>
+  double* const yy = sy + slots * slots;
+  const double *with_s = dots, *with_y = dots + num_rows, *with_g = dots + 2 * num_rows;
+  const double sum_abs_g = dots[3 * num_rows], g_g = dots[3 * num_rows + 1];
+  auto count = static_cast<std::int64_t>(state[LbfgsState::kCount]);
+  auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
+  const bool first_call = state[LbfgsState::kCalls] == 0;
+
+  // The first call has no pair: nothing was pushed.
+  if (!first_call && with_y[spare] > 1e-10) {
+    for (std::int64_t i = 0; i < slots; ++i) {
+      sy[i * slots + spare] = with_y[i];
+      sy[spare * slots + i] = with_s[slots + i];
+      yy[i * slots + spare] = yy[spare * slots + i] = with_y[slots + i];
+    }
+    count = std::min(count + 1, slots - 1);
+    spare = (spare + 1) % slots;
+  }
+
+  // The k-th newest pair is in slot(k).
+  const auto slot = [&](std::int64_t k) { return (spare - 1 - k + slots) % slots; };
+  double* const of_s = coefficients;
+  double* const of_y = coefficients + slots;
+  std::fill(coefficients, coefficients + num_rows + 1, 0.0);
+  // q = -g - sum of alpha_j y_j; -alpha_j is kept in of_y.
+  for (std::int64_t k = 0; k < count; ++k) {
+    const std::int64_t i = slot(k);
+    double s_q = -with_g[i];
+    for (std::int64_t newer = 0; newer < k; ++newer) s_q += of_y[slot(newer)] * sy[i * slots + slot(newer)];
+    of_y[i] = -s_q / sy[i * slots + i];
+  }
+  const double scale = count == 0 ? 1 : sy[slot(0) * slots + slot(0)] / yy[slot(0) * slots + slot(0)];
+  // r = scale * q + sum of (alpha_i - beta_i) s_i, oldest first.
+  for (std::int64_t k = count - 1; k >= 0; --k) {
+    const std::int64_t i = slot(k);
+    double y_r = -scale * with_g[slots + i];
+    for (std::int64_t j = 0; j < count; ++j) y_r += scale * of_y[slot(j)] * yy[i * slots + slot(j)];
+    for (std::int64_t older = k + 1; older < count; ++older)
+      y_r += of_s[slot(older)] * sy[slot(older) * slots + i];
+    of_s[i] = -of_y[i] - y_r / sy[i * slots + i];
+  }
+  for (std::int64_t k = 0; k < count; ++k) of_y[slot(k)] *= scale;
+  coefficients[num_rows] = -scale;
+
+  double slope = -scale * g_g;
+  for (std::int64_t k = 0; k < count; ++k) {
+    const std::int64_t i = slot(k);
+    slope += of_s[i] * with_g[i] + of_y[i] * with_g[slots + i];
+  }
+  state[LbfgsState::kCount] = static_cast<double>(count);
+  state[LbfgsState::kSpare] = static_cast<double>(spare);
+  state[LbfgsState::kStep] = first_call ? std::min(1.0, 1 / sum_abs_g) * learning_rate : learning_rate;
+  state[LbfgsState::kCalls] += 1;
+  state[LbfgsState::kSlope] = slope;
+}
+
+}  // namespace impasto::cpu

@@ -99,6 +99,11 @@ double summary_error(const std::vector<double>& values, const json& expected) {
   return error;
 }
 
+void check_error(const std::string& what, double error, double bound) {
+  INFO(what << ": error " << error << ", bound " << bound);  // Catch's own printing of doubles is fixed-point
+  CHECK(error < bound);
+}
+
 double relative_error(double value, double expected) {
   return std::abs(value - expected) / std::max(std::abs(expected), 1e-300);
 }
@@ -193,7 +198,7 @@ std::string name_of(const json& c) {
 void check_activations(const std::string& device, const Bounds& bounds) {
   const auto backend = make_backend({.device = device});
   const Picture content = make_picture("content");
-  CHECK(summary_error(content.values, golden()["pictures"]["content"]) < 1e-14);
+  check_error("picture", summary_error(content.values, golden()["pictures"]["content"]), 1e-13);
   for (const std::string network : {"vgg16", "vgg19"}) {
     for (const std::string pooling : {"max", "average"}) {
       std::map<std::string, const json*> expected;
@@ -227,7 +232,7 @@ void check_activations(const std::string& device, const Bounds& bounds) {
       });
       INFO(device << " " << network << " " << pooling << " pooling, worst layer " << worst_layer);
       CHECK(seen == taps.size());
-      CHECK(worst < bounds.activation);
+      check_error("activations", worst, bounds.activation);
     }
   }
 }
@@ -255,8 +260,9 @@ void check_objectives(const std::string& device, const Bounds& bounds) {
     if (c["tv_weight"] != 0.0) worst = std::max(worst, relative_error(values.tv, expect["tv"]));
     CHECK(values.content.size() == expect["content"].size());
     CHECK(values.style.size() == expect["style"].size());
-    CHECK(worst < bounds.loss);
-    CHECK(summary_error(download(*backend, tensors[1]), expect["gradient"]) < bounds.gradient);
+    check_error("losses", worst, bounds.loss);
+    check_error("gradient", summary_error(download(*backend, tensors[1]), expect["gradient"]),
+                bounds.gradient);
   }
 }
 
@@ -280,12 +286,14 @@ void check_traces(const std::string& device, const Bounds& bounds) {
       optimizer->step(bench.objective());
       worst = std::max(worst, relative_error(bench.objective().value(), expected));
     }
-    CHECK(worst < bounds.trace);
-    CHECK(summary_error(download(*backend, optimizer->picture()), c["picture"]) < bounds.picture);
+    check_error("trace", worst, bounds.trace);
+    check_error("picture after the last step",
+                summary_error(download(*backend, optimizer->picture()), c["picture"]), bounds.picture);
   }
 }
 
-constexpr Bounds kReference{1e-9, 1e-9, 1e-9, 1e-9, 1e-9};
+// Measured, double: 9e-14, 4e-14, 2e-14, 1.2e-11 and 8e-12 (L-BFGS; gradient descent and Adam 3e-14).
+constexpr Bounds kReference{1e-11, 1e-11, 1e-11, 1e-9, 1e-9};
 constexpr Bounds kCpu{1e-4, 1e-4, 1e-3, 1e-3, 1e-3};
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 // Points, colours, repeatable random numbers and smooth noise for the painter.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <numbers>
@@ -83,8 +84,20 @@ class Noise {
   double corner(std::int64_t ix, std::int64_t iy, double x, double y) const {
     const std::uint64_t h = Random::hash(seed_ ^ (static_cast<std::uint64_t>(ix) * 0x9e3779b97f4a7c15u) ^
                                          Random::hash(static_cast<std::uint64_t>(iy) + 0x632be59bd9b4e019u));
-    const double angle = 2 * std::numbers::pi * static_cast<double>(h >> 11) * 0x1p-53;
-    return std::cos(angle) * (x - static_cast<double>(ix)) + std::sin(angle) * (y - static_cast<double>(iy));
+    const Point& slope = directions()[h % kDirections];
+    return slope.x * (x - static_cast<double>(ix)) + slope.y * (y - static_cast<double>(iy));
+  }
+  static constexpr std::size_t kDirections = 256;
+  static const std::array<Point, kDirections>& directions() {
+    static const std::array<Point, kDirections> table = [] {
+      std::array<Point, kDirections> circle;
+      for (std::size_t i = 0; i < kDirections; ++i) {
+        const double angle = 2 * std::numbers::pi * static_cast<double>(i) / kDirections;
+        circle[i] = {std::cos(angle), std::sin(angle)};
+      }
+      return circle;
+    }();
+    return table;
   }
   std::uint64_t seed_;
 };

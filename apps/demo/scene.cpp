@@ -536,6 +536,32 @@ Scene make_scene(int kind, double width, double height, std::uint64_t seed) {
   Scene scene = kKinds[kind].make(width, height, seed);
   scene.width = width;
   scene.height = height;
+  // Strokes ask for the same places again and again: every place that can be asked for, 1.5 units apart.
+  struct Lattice {
+    static constexpr double kStep = 1.5;
+    std::int64_t columns, rows;
+    std::vector<Rgb> colour;
+    std::vector<double> direction;
+    std::size_t index(Point p) const {
+      const auto cell = [](double v, std::int64_t count) {
+        return std::clamp<std::int64_t>(static_cast<std::int64_t>(v / kStep), 0, count - 1);
+      };
+      return static_cast<std::size_t>(cell(p.y, rows) * columns + cell(p.x, columns));
+    }
+  };
+  auto lattice = std::make_shared<Lattice>();
+  lattice->columns = static_cast<std::int64_t>(width / Lattice::kStep) + 1;
+  lattice->rows = static_cast<std::int64_t>(height / Lattice::kStep) + 1;
+  for (std::int64_t y = 0; y < lattice->rows; ++y) {
+    for (std::int64_t x = 0; x < lattice->columns; ++x) {
+      const Point p{Lattice::kStep * (static_cast<double>(x) + 0.5),
+                    Lattice::kStep * (static_cast<double>(y) + 0.5)};
+      lattice->colour.push_back(scene.colour(p));
+      lattice->direction.push_back(scene.direction(p));
+    }
+  }
+  scene.colour = [lattice](Point p) { return lattice->colour[lattice->index(p)]; };
+  scene.direction = [lattice](Point p) { return lattice->direction[lattice->index(p)]; };
   return scene;
 }
 

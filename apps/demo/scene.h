@@ -39,6 +39,7 @@ struct Scene {
   std::function<double(Point)> direction;  ///< radians
 };
 
+/// Kind: an index into paint_kinds(). Colour and direction are looked up in a lattice that is filled here.
 [[nodiscard]] Scene make_scene(int kind, double width, double height, std::uint64_t seed);
 
 }  // namespace impasto::demo

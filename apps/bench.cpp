@@ -1,0 +1,225 @@
+// impasto bench: every layer's operations, and whole iterations, at given sizes on random weights.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "apps/commands.h"
+#include "apps/device_speed.h"
+#include "apps/render_arguments.h"
+#include "apps/text.h"
+#include "engine/network/vgg.h"
+
+namespace impasto::apps {
+namespace {
+
+struct BenchArguments {
+  std::string sizes = "256,512", repeats = "5", network = "vgg19";
+  std::map<std::string, std::string> style_options;
+  bool json = false;
+};
+
+/// One line of the table. Operations that are bound by memory have no arithmetic to speak of: flops is 0.
+struct Timing {
+  std::int64_t size = 0;  ///< side of the picture in pixels
+  std::string operation;
+  Shape input;
+  double flops = 0;  ///< of one direction
+  double forward_seconds = 0;
+  std::optional<double> backward_seconds;
+};
+
+class Bench {
+ public:
+  Bench(Backend& backend, int repeats) : backend_(backend), repeats_(repeats) {}
+
+  Timing conv(const std::string& name, Shape input, std::int64_t out_channels) {
+    SampleConv sample(backend_, input, out_channels);
+    Timing timing{0, name, input, sample.flops(), 0, {}};
+    timing.forward_seconds = seconds_of(backend_, repeats_, [&] { sample.forward(); });
+    timing.backward_seconds = seconds_of(backend_, repeats_, [&] { sample.backward(); });
+    return timing;
+  }
+
+  Timing pool(const std::string& name, Shape input) {
+    const DType type = backend_.traits().activation;
+    const Buffer x = make(input, type), y = make({input.h / 2, input.w / 2, input.c}, type),
+                 dx = make(input, type);
+    const TensorView xv = x.view(0, input, type), dxv = dx.view(0, input, type);
+    const TensorView yv = y.view(0, {input.h / 2, input.w / 2, input.c}, type);
+    Timing timing{0, name, input, 0, 0, {}};
+    timing.forward_seconds =
+        seconds_of(backend_, repeats_, [&] { backend_.pool_forward(yv, xv, Pooling::kMax); });
+    timing.backward_seconds = seconds_of(backend_, repeats_, [&] {
+      backend_.pool_backward(dxv, yv, xv, Pooling::kMax, Accumulate::kOverwrite, Relu::kYes);
+    });
+    return timing;
+  }
+
+  Timing gram(const std::string& name, Shape features) {
+    const BackendTraits& traits = backend_.traits();
+    const Shape square{1, features.c, features.c};
+    const Buffer f = make(features, traits.activation), df = make(features, traits.activation);
+    const Buffer g = make(square, traits.real);
+    const std::size_t bytes = traits.gram_workspace_bytes(features);
+    const Buffer scratch = backend_.allocate(std::max<std::size_t>(bytes, 1));
+    const Workspace workspace{scratch.data(), bytes};
+    const TensorView fv = f.view(0, features, traits.activation),
+                     dfv = df.view(0, features, traits.activation);
+    const TensorView gv = g.view(0, square, traits.real);
+    const auto c = static_cast<double>(features.c);
+    Timing timing{0, name, features, 2.0 * static_cast<double>(features.positions()) * c * c, 0, {}};
+    const double scale = 1.0 / static_cast<double>(features.positions());
+    timing.forward_seconds = seconds_of(
+        backend_, repeats_, [&] { backend_.gram(gv, fv, scale, Accumulate::kOverwrite, workspace); });
+    timing.backward_seconds = seconds_of(backend_, repeats_, [&] {
+      backend_.gram_backward(dfv, fv, gv, scale, Accumulate::kOverwrite, workspace);
+    });
+    return timing;
+  }
+
+ private:
+  Buffer make(Shape shape, DType type) {
+    Buffer buffer = backend_.allocate(static_cast<std::size_t>(shape.elements()) * size_of(type));
+    backend_.fill(buffer.view(0, shape, type), 0.5);
+    return buffer;
+  }
+
+  Backend& backend_;
+  int repeats_;
+};
+
+/// Every node of the network up to the deepest style layer, for a square picture.
+std::vector<Timing> time_layers(Backend& backend, const Weights& weights, std::int64_t size, int repeats) {
+  Bench bench(backend, repeats);
+  std::vector<std::string> taps;
+  for (const LayerWeight& layer : ObjectiveOptions().style_layers) taps.push_back(layer.layer);
+  const NodeGraph graph = build_graph(weights, taps);
+  if (size < graph.min_side()) {
+    throw Error(ErrorCode::kUsage, "option --sizes: expected at least " + std::to_string(graph.min_side()) +
+                                       " pixels, found " + std::to_string(size));
+  }
+  const std::vector<Shape> shapes = graph.shapes({size, size, 3});
+  std::vector<Timing> timings;
+  Shape input{size, size, backend.traits().input_channels};
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    if (node.kind == NodeKind::kPool) timings.push_back(bench.pool(node.name, input));
+    if (node.conv >= 0) {
+      const std::string& name = weights.layers[static_cast<std::size_t>(node.conv)].name;
+      timings.push_back(bench.conv(name, input, node.channels));
+    }
+    if (node.tap >= 0) timings.push_back(bench.gram("gram " + node.name, shapes[i]));
+    input = shapes[i];
+  }
+  return timings;
+}
+
+/// A whole iteration with the default objective and optimiser, between two reports.
+Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> weights, std::int64_t size,
+                      int repeats) {
+  StyleOptions options = make_preset("impasto");
+  for (const auto& [name, value] : a.style_options) set_option(options, name, value);
+  options.size = size;
+  options.min_size = 0;
+  options.num_scales = 1;
+  options.iterations = repeats + 1;
+  Image picture{size, size, std::vector<float>(static_cast<std::size_t>(size * size * 3)), {}};
+  for (std::size_t i = 0; i < picture.rgb.size(); ++i)
+    picture.rgb[i] = static_cast<float>(i * 7919 % 1009) / 1009;
+  Image style = picture;
+  std::reverse(style.rgb.begin(), style.rgb.end());
+  Stylizer stylizer(options, std::move(weights));
+  const std::pair<std::int64_t, std::int64_t> side{size, size};
+  Timing timing{size,
+                "iteration",
+                {size, size, 3},
+                stylizer.plan(side, {&side, 1}).scales.back().flops,
+                std::numeric_limits<double>::infinity(),
+                {}};
+  double before = -1;
+  RunHooks hooks;
+  hooks.progress = [&](const Progress& p) {
+    if (before >= 0) timing.forward_seconds = std::min(timing.forward_seconds, p.seconds - before);
+    before = p.seconds;
+    return Action::kContinue;
+  };
+  (void)stylizer.run(picture, {&style, 1}, hooks);
+  return timing;
+}
+
+std::string milliseconds(double seconds) { return format_fixed(1000 * seconds, seconds < 0.01 ? 3 : 1); }
+
+std::string table(const std::vector<Timing>& timings) {
+  Table out(2);
+  out.add({"size", "operation", "input", "forward ms", "GFLOP/s", "backward ms", "GFLOP/s"});
+  for (const Timing& t : timings) {
+    const auto rate = [&](double seconds) {
+      return t.flops > 0 ? format_fixed(t.flops / seconds / 1e9, 1) : "-";
+    };
+    out.add({std::to_string(t.size), t.operation,
+             std::to_string(t.input.h) + "x" + std::to_string(t.input.w) + "x" + std::to_string(t.input.c),
+             milliseconds(t.forward_seconds), rate(t.forward_seconds),
+             t.backward_seconds ? milliseconds(*t.backward_seconds) : "-",
+             t.backward_seconds ? rate(*t.backward_seconds) : "-"});
+  }
+  return out.text();
+}
+
+nlohmann::ordered_json to_json(const std::vector<Timing>& timings) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Timing& t : timings) {
+    nlohmann::ordered_json row{{"size", t.size},
+                               {"operation", t.operation},
+                               {"height", t.input.h},
+                               {"width", t.input.w},
+                               {"channels", t.input.c},
+                               {"flops", t.flops},
+                               {"seconds", t.forward_seconds}};
+    if (t.backward_seconds) row["backward_seconds"] = *t.backward_seconds;
+    list.push_back(std::move(row));
+  }
+  return list;
+}
+
+void run_bench(const BenchArguments& a) {
+  const auto sizes = parse_integers("option --sizes", a.sizes, 16, 32768);
+  const int repeats = static_cast<int>(parse_integer("option --repeats", a.repeats, 1, 10000));
+  if (a.network != "vgg19" && a.network != "vgg16") {
+    throw Error(ErrorCode::kUsage, "option --network: expected vgg19 or vgg16, found '" + a.network + "'");
+  }
+  StyleOptions options;
+  for (const auto& [name, value] : a.style_options) set_option(options, name, value);
+  const auto weights = std::make_shared<const Weights>(random_weights(a.network, 0));
+  const auto backend = make_backend({options.device, parse_precision(options.precision), options.threads});
+  if (!a.json) std::printf("%s: %s\n", backend->info().name.c_str(), backend->info().description.c_str());
+  std::vector<Timing> all;
+  for (const std::int64_t size : sizes) {
+    for (Timing& timing : time_layers(*backend, *weights, size, repeats)) {
+      timing.size = size;
+      all.push_back(std::move(timing));
+    }
+    all.push_back(time_iteration(a, weights, size, repeats));
+  }
+  std::fputs((a.json ? to_json(all).dump(2) + "\n" : table(all)).c_str(), stdout);
+}
+
+}  // namespace
+
+void add_bench(CLI::App& root, int& /*exit_code*/) {
+  CLI::App* const app =
+      root.add_subcommand("bench", "Time each operation and whole iterations on random weights");
+  const auto a = std::make_shared<BenchArguments>();
+  app->add_option("--sizes", a->sizes, "sides of square pictures in pixels (256,512)")
+      ->option_text("PX,PX,...");
+  app->add_option("--repeats", a->repeats, "calls of each; the least time counts (5)")->option_text("N");
+  app->add_option("--network", a->network, "vgg19 or vgg16 (vgg19)")->option_text("NAME");
+  app->add_flag("--json", a->json, "print JSON instead of a table; times in seconds (off)");
+  add_device_options(*app, a->style_options);
+  app->callback([a] { run_bench(*a); });
+}
+
+}  // namespace impasto::apps

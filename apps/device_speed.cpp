@@ -1,0 +1,72 @@
+#include "apps/device_speed.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <vector>
+
+namespace impasto::apps {
+
+double seconds_of(Backend& backend, int repeats, const std::function<void()>& work) {
+  using Clock = std::chrono::steady_clock;
+  const Buffer flag = backend.allocate(sizeof(double));
+  const TensorView slot = flag.view(0, {1, 1, 1}, DType::kFloat64);
+  backend.fill(slot, 0);
+  double value = 0;
+  const auto wait = [&] { backend.download(std::span<double>(&value, 1), slot); };
+  work();
+  wait();
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < repeats; ++i) {
+    const auto begin = Clock::now();
+    work();
+    wait();
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - begin).count());
+  }
+  return best;
+}
+
+SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels) {
+  const std::vector<float> filter(static_cast<std::size_t>(9 * input.c * out_channels), 0.01F);
+  const std::vector<float> bias(static_cast<std::size_t>(out_channels), 0.1F);
+  conv_ = backend.make_conv2d({input.c, out_channels, filter, bias});
+  const BackendTraits& traits = backend.traits();
+  const Shape output{input.h, input.w, out_channels};
+  const auto aligned = [&](std::size_t bytes) {
+    return (bytes + traits.alignment - 1) / traits.alignment * traits.alignment;
+  };
+  const std::size_t x_bytes =
+      aligned(static_cast<std::size_t>(input.elements()) * size_of(traits.activation));
+  const std::size_t y_bytes =
+      aligned(static_cast<std::size_t>(output.elements()) * size_of(traits.activation));
+  const std::size_t workspace_bytes = traits.conv_workspace_bytes(input, out_channels);
+  memory_ = backend.allocate(x_bytes + y_bytes + std::max<std::size_t>(workspace_bytes, 1));
+  x_ = memory_.view(0, input, traits.activation);
+  y_ = memory_.view(x_bytes, output, traits.activation);
+  workspace_ = {static_cast<std::byte*>(memory_.data()) + x_bytes + y_bytes, workspace_bytes};
+  backend.fill(x_, 0.5);
+  backend.fill(y_, 0.25);
+}
+
+void SampleConv::forward() { conv_->forward(y_, x_, Padding{}, Relu::kYes, workspace_); }
+
+void SampleConv::backward() {
+  conv_->backward_data(x_, y_, Padding{}, Accumulate::kOverwrite, ConstTensorView{}, workspace_);
+}
+
+double SampleConv::flops() const {
+  return 18.0 * static_cast<double>(x_.shape.elements()) * static_cast<double>(y_.shape.c);
+}
+
+double conv_flops_per_second(Backend& backend) {
+  double flops = 0, seconds = 0;
+  for (const auto& [side, channels] : {std::pair<std::int64_t, std::int64_t>{128, 64}, {32, 256}}) {
+    SampleConv conv(backend, {side, side, channels}, channels);
+    flops += 2 * conv.flops();
+    seconds += seconds_of(backend, 3, [&] { conv.forward(); });
+    seconds += seconds_of(backend, 3, [&] { conv.backward(); });
+  }
+  return flops / seconds;
+}
+
+}  // namespace impasto::apps

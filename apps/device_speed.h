@@ -1,0 +1,34 @@
+#pragma once
+// Timing of work on a backend.
+#include <functional>
+
+#include "engine/backend/backend.h"
+
+namespace impasto::apps {
+
+/// Seconds of one call: the least of several (at least `repeats`), after one that is not counted. `work` is
+/// queued on the backend; each call is waited for.
+[[nodiscard]] double seconds_of(Backend& backend, int repeats, const std::function<void()>& work);
+
+/// A convolution with weights and values that do not matter, its tensors and workspace.
+class SampleConv {
+ public:
+  SampleConv(Backend& backend, Shape input, std::int64_t out_channels);
+  void forward();
+  void backward();
+  /// Of either direction: a multiplication and an addition count as two.
+  [[nodiscard]] double flops() const;
+  [[nodiscard]] TensorView output() const { return y_; }
+
+ private:
+  std::unique_ptr<Conv2d> conv_;
+  Buffer memory_;
+  TensorView x_, y_;
+  Workspace workspace_;
+};
+
+/// Floating-point operations a second of convolutions as VGG has them, forward and backward: a quick look
+/// (about 0.1 s on a CPU), good for forecasts of time.
+[[nodiscard]] double conv_flops_per_second(Backend& backend);
+
+}  // namespace impasto::apps

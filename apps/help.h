@@ -1,0 +1,21 @@
+#pragma once
+// How options are shown: --help, and the manual page from the same declarations.
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace impasto::apps {
+
+/// Groups of options in two columns, wrapped at 100.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override;
+};
+
+/// impasto.1 in man(7) macros: every subcommand and option of `root`.
+[[nodiscard]] std::string man_page(const CLI::App& root, const std::string& version);
+
+/// One line for what a parser found wrong: "--sice: expected an option of 'impasto render', found none of
+/// that name; --size?".
+[[nodiscard]] std::string explain(const CLI::App& root, const CLI::ParseError& error);
+
+}  // namespace impasto::apps

@@ -1,0 +1,76 @@
+// The program: declares the subcommands, and turns every failure into one line and an exit code.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <new>
+
+#include "apps/commands.h"
+#include "apps/help.h"
+#include "engine/core/error.h"
+
+namespace {
+
+using namespace impasto;
+
+int fail(ErrorCode code, const std::string& message) {
+  std::string line = message;
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = ' ';  // one line, whatever a file's name holds
+  }
+  std::fputs(("impasto: error: " + line + "\n").c_str(), stderr);
+  return static_cast<int>(code);
+}
+
+int run(int argc, char** argv) {
+  int exit_code = 0;
+  CLI::App app("Paint photographs in the style of paintings", "impasto");
+  app.formatter(std::make_shared<apps::HelpFormatter>());
+  app.set_help_flag("-h,--help", "show this help and exit");
+  app.set_version_flag("--version", "impasto " IMPASTO_VERSION, "show the version and exit");
+  app.require_subcommand(1);
+  for (const auto add : {apps::add_render, apps::add_plan, apps::add_weights, apps::add_devices,
+                         apps::add_bench, apps::add_selftest}) {
+    add(app, exit_code);
+  }
+  CLI::App* const man = app.add_subcommand("man", "Print the manual page")->group("");
+  man->callback([&app] { std::fputs(apps::man_page(app, IMPASTO_VERSION).c_str(), stdout); });
+  app.footer(
+      "Examples:\n"
+      "  impasto weights fetch vgg19\n"
+      "  impasto render photo.jpg painting.jpg -o result.png\n"
+      "  impasto render photo.jpg a.jpg b.jpg --style-blend 2,1 --size 1024 -o result.png\n"
+      "  impasto plan photo.jpg painting.jpg --size 2048\n"
+      "Exit codes: 0 done, 1 internal error, 2 usage, 3 an input or output cannot be used, 4 not enough "
+      "memory\n"
+      "or no such device, 75 interrupted with a checkpoint, 130 interrupted without. `impasto COMMAND "
+      "--help`\n"
+      "shows the options of a command.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
+    return fail(ErrorCode::kUsage, apps::explain(app, error));
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    return fail(ErrorCode::kBadInput, "standard output: expected room for the text, found an error");
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then a failed write, as a full disk is
+  try {
+    return run(argc, argv);
+  } catch (const Error& error) {
+    return fail(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kResources, "memory: expected enough on the host, found none left");
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::kInternal,
+                std::string("internal: expected no failure here, found: ") + error.what());
+  }
+}

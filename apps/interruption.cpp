@@ -1,0 +1,57 @@
+#include "apps/interruption.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+
+#include "engine/core/error.h"
+
+namespace impasto::apps {
+namespace {
+
+// Read and written by the handler: lock-free atomics are safe there.
+std::atomic<int> signals_seen{0};
+std::atomic<bool> graceful{false};
+std::atomic<bool> writing{false};
+std::atomic<int> exit_code_at_once{static_cast<int>(ErrorCode::kInterrupted)};
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
+
+void end_at_once() {
+  constexpr std::array message{'\n', 'i', 'm', 'p', 'a', 's', 't', 'o', ':', ' ', 'e', 'n',
+                               'd',  'e', 'd', ' ', 'a', 't', ' ', 'o', 'n', 'c', 'e', '\n'};
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+  ::_exit(exit_code_at_once);
+}
+
+void on_signal(int) {
+  const int seen = ++signals_seen;
+  if (!graceful || (seen > 1 && !writing)) end_at_once();
+}
+
+}  // namespace
+
+void install_interruption() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action {};
+    ::sigaction(signal, nullptr, &action);
+    if (action.sa_handler == SIG_IGN) continue;
+    action = {};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;  // a signal must not look like a failed read or write
+    ::sigaction(signal, &action, nullptr);
+  }
+}
+
+void begin_run() { graceful = true; }
+bool stop_requested() { return signals_seen > 0; }
+void set_resumable() { exit_code_at_once = static_cast<int>(ErrorCode::kInterruptedResumable); }
+
+WriteSection::WriteSection() { writing = true; }
+WriteSection::~WriteSection() {
+  writing = false;
+  if (signals_seen > 1) end_at_once();
+}
+
+}  // namespace impasto::apps

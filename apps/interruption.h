@@ -1,0 +1,28 @@
+#pragma once
+// SIGINT, SIGTERM and SIGHUP. Before a render has something to save, a signal ends the program at once
+// (exit code 130). From begin_run() on, the first only raises a flag, which the render reads after each
+// iteration; the second ends the program at once, or, while a file is being written, when that file is whole
+// or gone again, so that nothing half-written is left.
+
+namespace impasto::apps {
+
+/// Takes over the three signals, except those that are ignored when the program begins (nohup, background
+/// jobs).
+void install_interruption();
+/// From here the first signal is a request.
+void begin_run();
+/// Was the render asked to stop?
+[[nodiscard]] bool stop_requested();
+/// A checkpoint of this run exists: ending at once then returns 75, not 130.
+void set_resumable();
+
+/// While one lives, a file is being written. Not nested.
+class WriteSection {
+ public:
+  WriteSection();
+  ~WriteSection();
+  WriteSection(const WriteSection&) = delete;
+  WriteSection& operator=(const WriteSection&) = delete;
+};
+
+}  // namespace impasto::apps

@@ -1,0 +1,65 @@
+// impasto plan: what a render would take, without running it.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/device_speed.h"
+#include "apps/places.h"
+#include "apps/plan_report.h"
+#include "apps/render_arguments.h"
+#include "apps/text.h"
+
+namespace impasto::apps {
+namespace {
+
+void print_plan(const RenderPlan& plan, const StyleOptions& options, bool json) {
+  const auto backend = make_backend({options.device, parse_precision(options.precision), options.threads});
+  const Speed speed{conv_flops_per_second(*backend)};
+  const std::string text = json ? plan_json(plan, speed).dump(2) + "\n" : plan_table(plan, speed);
+  std::fputs(text.c_str(), stdout);
+}
+
+void run_plan(const RenderArguments& a, bool json) {
+  StyleOptions options = resolve_options(a);
+  const std::int64_t max_pixels = parse_integer("option --max-pixels", a.max_pixels, 1, 1'000'000'000'000);
+  std::vector<Place> inputs{{"content picture", a.content}};
+  for (const std::string& style : a.styles) inputs.push_back({"style picture", style});
+  require_inputs(inputs);
+  const auto size_of_file = [&](const std::string& path) {
+    const Image image = read_image(path, max_pixels);
+    return std::pair{image.width, image.height};
+  };
+  const auto content = size_of_file(a.content);
+  std::vector<std::pair<std::int64_t, std::int64_t>> styles;
+  for (const std::string& style : a.styles) styles.push_back(size_of_file(style));
+  const auto weights = std::make_shared<const Weights>(find_weights(a.weights));
+  try {
+    print_plan(Stylizer(options, weights).plan(content, styles), options, json);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kResources) throw;
+    // Over the budget: the figures are what the user wants to see, and the error says that it does not fit.
+    const Error too_large = error;
+    options.memory_bytes = std::int64_t{1} << 60;
+    try {
+      print_plan(Stylizer(options, weights).plan(content, styles), options, json);
+    } catch (const Error&) {
+      throw too_large;
+    }
+    throw too_large;
+  }
+}
+
+}  // namespace
+
+void add_plan(CLI::App& root, int& /*exit_code*/) {
+  CLI::App* const app =
+      root.add_subcommand("plan", "Say sizes, memory and time of a render without running it");
+  const auto arguments = std::make_shared<RenderArguments>();
+  const auto json = std::make_shared<bool>(false);
+  add_render_arguments(*app, *arguments);
+  app->add_flag("--json", *json, "print JSON instead of tables (off)")->group("Output and progress");
+  app->callback([arguments, json] { run_plan(*arguments, *json); });
+}
+
+}  // namespace impasto::apps

@@ -1,0 +1,82 @@
+#include "apps/plan_report.h"
+
+#include <vector>
+
+#include "apps/text.h"
+
+namespace impasto::apps {
+namespace {
+
+std::string size_text(std::int64_t width, std::int64_t height) {
+  return std::to_string(width) + "x" + std::to_string(height);
+}
+
+std::string format_seconds(double seconds) {
+  return seconds < 1 ? format_significant(1000 * seconds, 3) + " ms" : format_significant(seconds, 3) + " s";
+}
+
+std::size_t scale_bytes(const ScalePlan& s) {
+  return s.activation_bytes + s.workspace_bytes + s.target_bytes + s.optimizer_bytes;
+}
+
+}  // namespace
+
+std::string plan_table(const RenderPlan& plan, Speed speed) {
+  Table scales;
+  scales.add({"scale", "size", "style", "activations", "workspace", "targets", "optimiser", "sum",
+              "GFLOP/iteration", "time/iteration"});
+  for (std::size_t i = 0; i < plan.scales.size(); ++i) {
+    const ScalePlan& s = plan.scales[i];
+    std::string styles;
+    for (const auto& [w, h] : s.style_sizes) styles += (styles.empty() ? "" : ",") + size_text(w, h);
+    const auto bytes = [](std::size_t b) { return format_bytes(static_cast<double>(b)); };
+    scales.add({std::to_string(i), size_text(s.width, s.height), styles, bytes(s.activation_bytes),
+                bytes(s.workspace_bytes), bytes(s.target_bytes), bytes(s.optimizer_bytes),
+                bytes(scale_bytes(s)), format_significant(s.flops / 1e9, 4),
+                speed.flops_per_second > 0 ? format_seconds(s.flops / speed.flops_per_second) : "?"});
+  }
+  Table totals(1);
+  const auto total = [&](const std::string& what, double bytes, const std::string& note) {
+    totals.add({what, format_bytes(bytes), format_fixed(bytes, 0) + " bytes" + note});
+  };
+  total("filters", static_cast<double>(plan.filter_bytes), "");
+  total("backend", static_cast<double>(plan.fixed_bytes), "");
+  total("device peak", static_cast<double>(plan.device_bytes), "");
+  total("device budget", static_cast<double>(plan.budget_bytes), "");
+  total("host beside it", static_cast<double>(plan.host_bytes), ", an estimate");
+  std::string text = "device " + plan.device + ", precision " + plan.precision + "\n\n" + scales.text() +
+                     "\n" + totals.text();
+  if (speed.flops_per_second > 0) {
+    text += "\ntimes from " + format_significant(speed.flops_per_second / 1e9, 3) +
+            " GFLOP/s, measured now with convolutions of two sizes\n";
+  }
+  return text;
+}
+
+nlohmann::ordered_json plan_json(const RenderPlan& plan, Speed speed) {
+  nlohmann::ordered_json scales = nlohmann::ordered_json::array();
+  for (const ScalePlan& s : plan.scales) {
+    nlohmann::ordered_json styles = nlohmann::ordered_json::array();
+    for (const auto& [w, h] : s.style_sizes) styles.push_back({{"width", w}, {"height", h}});
+    nlohmann::ordered_json scale{{"width", s.width},
+                                 {"height", s.height},
+                                 {"styles", styles},
+                                 {"activation_bytes", s.activation_bytes},
+                                 {"workspace_bytes", s.workspace_bytes},
+                                 {"target_bytes", s.target_bytes},
+                                 {"optimizer_bytes", s.optimizer_bytes},
+                                 {"flops", s.flops}};
+    if (speed.flops_per_second > 0) scale["seconds"] = s.flops / speed.flops_per_second;
+    scales.push_back(std::move(scale));
+  }
+  return {{"device", plan.device},
+          {"precision", plan.precision},
+          {"scales", scales},
+          {"filter_bytes", plan.filter_bytes},
+          {"fixed_bytes", plan.fixed_bytes},
+          {"device_bytes", plan.device_bytes},
+          {"host_bytes", plan.host_bytes},
+          {"budget_bytes", plan.budget_bytes}};
+}
+
+}  // namespace impasto::apps

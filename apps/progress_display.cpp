@@ -1,0 +1,155 @@
+#include "apps/progress_display.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "apps/plan_report.h"
+#include "apps/text.h"
+#include "apps/trace.h"
+#include "engine/core/error.h"
+
+namespace impasto::apps {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr auto kRedraw = std::chrono::milliseconds(100);
+
+void say(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
+
+/// Text that a user's file names may be part of: bytes that are not UTF-8 are replaced.
+void say(const Json& object) { say(object.dump(-1, ' ', false, Json::error_handler_t::replace)); }
+
+std::string size_text(std::int64_t width, std::int64_t height) {
+  return std::to_string(width) + "x" + std::to_string(height);
+}
+
+std::size_t terminal_columns() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+ProgressKind parse_progress(const std::string& text) {
+  if (text == "auto") return ::isatty(STDERR_FILENO) ? ProgressKind::kBar : ProgressKind::kLines;
+  if (text == "bar") return ProgressKind::kBar;
+  if (text == "json") return ProgressKind::kJson;
+  if (text == "none") return ProgressKind::kNone;
+  throw Error(ErrorCode::kUsage, "option --progress: expected auto, bar, json or none, found '" + text + "'");
+}
+
+void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, const std::string& weights) {
+  plan_ = plan;
+  if (kind_ == ProgressKind::kJson) {
+    say(Json{{"event", "start"}, {"device", device}, {"weights", weights}, {"plan", plan_json(plan, {})}});
+  } else if (kind_ == ProgressKind::kBar || kind_ == ProgressKind::kLines) {
+    const ScalePlan& last = plan.scales.back();
+    say("impasto: rendering " + size_text(last.width, last.height) + " in " +
+        std::to_string(plan.scales.size()) + (plan.scales.size() == 1 ? " scale" : " scales") + " with " +
+        weights + " on " + device);
+  }
+}
+
+void ProgressDisplay::update(const Progress& progress) {
+  last_ = progress;
+  if (first_.iteration == 0) first_ = progress;
+  if (kind_ == ProgressKind::kJson) {
+    std::string line = trace_line(progress);
+    line.insert(1, "\"event\":\"progress\",\"num_scales\":" + std::to_string(progress.num_scales) +
+                       ",\"iterations\":" + std::to_string(progress.iterations) +
+                       ",\"seconds_left\":" + format_number(seconds_left()) + ",");
+    say(line);
+  } else if (kind_ == ProgressKind::kBar) {
+    const auto now = Clock::now();
+    if (bar_shown_ && now - drawn_ < kRedraw) return;
+    drawn_ = now;
+    draw_bar();
+  }
+}
+
+void ProgressDisplay::warn(const std::string& message) {
+  if (kind_ == ProgressKind::kQuiet) return;
+  clear_line();
+  if (kind_ == ProgressKind::kJson) {
+    say(Json{{"event", "warning"}, {"message", message}});
+  } else {
+    say("impasto: warning: " + message);
+  }
+}
+
+void ProgressDisplay::end(const Outcome& outcome) {
+  clear_line();
+  if (kind_ == ProgressKind::kJson) {
+    say(Json{{"event", "end"},
+             {"output", outcome.output},
+             {"width", outcome.width},
+             {"height", outcome.height},
+             {"finished", outcome.finished},
+             {"scale", last_.scale},
+             {"iteration", last_.iteration},
+             {"loss", last_.loss},
+             {"seconds", last_.seconds},
+             {"planned_bytes", plan_.device_bytes},
+             {"counted_bytes", outcome.counted_bytes}});
+  } else if (kind_ == ProgressKind::kBar || kind_ == ProgressKind::kLines) {
+    say("impasto: wrote " + outcome.output + ", " + size_text(outcome.width, outcome.height) + ", loss " +
+        format_significant(last_.loss, 4) + ", " + format_significant(last_.seconds, 3) + " s, device peak " +
+        format_bytes(static_cast<double>(outcome.counted_bytes)));
+  }
+}
+
+void ProgressDisplay::clear_line() {
+  if (!bar_shown_) return;
+  std::fputs("\r\033[K", stderr);
+  bar_shown_ = false;
+}
+
+void ProgressDisplay::draw_bar() {
+  const double per_second = last_.iteration > first_.iteration && last_.scale == first_.scale
+                                ? (last_.iteration - first_.iteration) / (last_.seconds - first_.seconds)
+                                : 0;
+  const double left = seconds_left();
+  std::string head = size_text(last_.width, last_.height) + " ";
+  if (last_.num_scales > 1) {
+    head = "scale " + std::to_string(last_.scale + 1) + "/" + std::to_string(last_.num_scales) + " " + head;
+  }
+  std::string tail = " " + std::to_string(last_.iteration) + "/" + std::to_string(last_.iterations) +
+                     "  loss " + format_significant(last_.loss, 4);
+  if (per_second > 0) tail += "  " + format_significant(per_second, 3) + " it/s";
+  if (left > 0) tail += "  ETA " + format_duration(left);
+  const std::size_t columns = terminal_columns();
+  const std::size_t used = head.size() + tail.size() + 3;  // brackets, and the last column stays free
+  if (columns >= used + 5) {
+    const std::size_t width = std::min<std::size_t>(columns - used, 40);
+    const auto done = static_cast<std::size_t>(static_cast<double>(width) * last_.iteration /
+                                               std::max(last_.iterations, 1));
+    head += "[" + std::string(done, '#') + std::string(width - std::min(done, width), '.') + "]";
+  }
+  std::fputs(("\r" + (head + tail).substr(0, columns - 1) + "\033[K").c_str(), stderr);
+  bar_shown_ = true;
+}
+
+double ProgressDisplay::work_until(int scale, int iterations) const {
+  double work = 0;
+  for (int i = 0; i < scale && i < static_cast<int>(plan_.scales.size()); ++i) {
+    work += plan_.scales[static_cast<std::size_t>(i)].flops * last_.iterations;
+  }
+  if (scale < static_cast<int>(plan_.scales.size())) {
+    work += plan_.scales[static_cast<std::size_t>(scale)].flops * iterations;
+  }
+  return work;
+}
+
+double ProgressDisplay::seconds_left() const {
+  const double done = work_until(last_.scale, last_.iteration) - work_until(first_.scale, first_.iteration);
+  if (done <= 0) return 0;
+  const double all = work_until(static_cast<int>(plan_.scales.size()), 0);
+  return (all - work_until(last_.scale, last_.iteration)) * (last_.seconds - first_.seconds) / done;
+}
+
+}  // namespace impasto::apps

@@ -1,0 +1,61 @@
+#pragma once
+// What a render shows while it runs, on standard error.
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "engine/style/stylizer.h"
+
+namespace impasto::apps {
+
+enum class ProgressKind : std::uint8_t {
+  kBar,    ///< a line that is redrawn, and a line at start and end
+  kLines,  ///< a line at start and end
+  kJson,   ///< one object a line: start, progress, warning, end
+  kNone,   ///< warnings only
+  kQuiet,  ///< nothing
+};
+
+/// auto, bar, json or none; Error(kUsage) for another word. `auto` is a bar where standard error is a
+/// terminal.
+[[nodiscard]] ProgressKind parse_progress(const std::string& text);
+
+/// How a render ended.
+struct Outcome {
+  std::string output;  ///< the file that was written
+  std::int64_t width = 0, height = 0;
+  bool finished = false;          ///< every iteration was done
+  std::size_t counted_bytes = 0;  ///< peak on the device, as counted
+};
+
+class ProgressDisplay {
+ public:
+  explicit ProgressDisplay(ProgressKind kind) : kind_(kind) {}
+
+  /// `device` for people; the plan is kept for the forecast of what later scales take.
+  void start(const RenderPlan& plan, const std::string& device, const std::string& weights);
+  void update(const Progress& progress);
+  void warn(const std::string& message);
+  void end(const Outcome& outcome);
+  /// The evaluation that was shown last; iteration 0 before the first.
+  [[nodiscard]] const Progress& last() const { return last_; }
+  /// Makes room for another line: a bar is taken off the screen.
+  void clear_line();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void draw_bar();
+  /// Seconds until the end: this run's seconds for each unit of work, times the work that is left.
+  [[nodiscard]] double seconds_left() const;
+  /// Work of the first `iterations` iterations of a scale and of all scales before it.
+  [[nodiscard]] double work_until(int scale, int iterations) const;
+
+  ProgressKind kind_;
+  RenderPlan plan_;
+  Progress first_, last_;  // of this run, which may have been resumed
+  Clock::time_point drawn_{};
+  bool bar_shown_ = false;
+};
+
+}  // namespace impasto::apps

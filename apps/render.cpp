@@ -1,0 +1,251 @@
+// impasto render: pictures and options in, a picture out.
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "apps/commands.h"
+#include "apps/interruption.h"
+#include "apps/places.h"
+#include "apps/plan_report.h"
+#include "apps/progress_display.h"
+#include "apps/render_arguments.h"
+#include "apps/text.h"
+#include "apps/trace.h"
+
+namespace impasto::apps {
+namespace {
+
+constexpr long long kCheckpointEvery = 50;  // iterations, where --save-every does not say
+
+/// What the command line says, understood.
+struct Settings {
+  StyleOptions options;
+  ProgressKind progress = ProgressKind::kLines;
+  WriteOptions write;
+  long long save_every = 0;
+  std::int64_t max_pixels = kDefaultMaxPixels;
+};
+
+Settings read_settings(const RenderArguments& a) {
+  Settings s;
+  s.options = resolve_options(a);
+  s.progress = parse_progress(a.progress);
+  if (a.quiet && a.verbose) {
+    throw Error(ErrorCode::kUsage, "options -q, -v: expected one of them, found both");
+  }
+  if (a.quiet) s.progress = ProgressKind::kQuiet;
+  s.save_every = parse_integer("option --save-every", a.save_every, 0, 1'000'000'000);
+  s.max_pixels = parse_integer("option --max-pixels", a.max_pixels, 1, 1'000'000'000'000);
+  s.write.quality = static_cast<int>(parse_integer("option --quality", a.quality, 1, 100));
+  s.write.bits = static_cast<int>(parse_integer("option --output-bits", a.output_bits, 8, 16));
+  if (s.write.bits != 8 && s.write.bits != 16) {
+    throw Error(ErrorCode::kUsage, "option --output-bits: expected 8 or 16, found '" + a.output_bits + "'");
+  }
+  const std::size_t blend = s.options.objective.style_blend.size();
+  if (blend != 0 && blend != a.styles.size()) {
+    throw Error(ErrorCode::kUsage, "option --style-blend: expected a weight for each of " +
+                                       std::to_string(a.styles.size()) + " style pictures, found " +
+                                       std::to_string(blend));
+  }
+  return s;
+}
+
+/// Everything that can be known to go wrong at the end is found here, before the work.
+void check_places(const RenderArguments& a, const Settings& s) {
+  (void)output_format_keeps_alpha(a.output);  // throws for a suffix that is not known
+  const std::string suffix = std::filesystem::path(a.output).extension().string();
+  if (s.write.bits == 16 && suffix != ".png" && suffix != ".tif" && suffix != ".tiff" && suffix != ".PNG" &&
+      suffix != ".TIF" && suffix != ".TIFF") {
+    throw Error(ErrorCode::kUsage, "option --output-bits: expected 8 for '" + suffix + "' files, found 16");
+  }
+  std::vector<Place> inputs{{"content picture", a.content}};
+  for (const std::string& style : a.styles) inputs.push_back({"style picture", style});
+  inputs.push_back({"initial picture", init_file(a).value_or("")});
+  const Place resume{"resumed checkpoint", a.resume};
+  const Place output{"output", a.output}, trace{"trace", a.trace}, checkpoint{"checkpoint", a.checkpoint};
+  require_distinct({output, checkpoint, trace}, inputs);
+  require_distinct({output, trace}, {resume});
+  inputs.push_back(resume);
+  require_inputs(inputs);
+
+  const Existing existing = a.overwrite ? Existing::kReplace : Existing::kRefuse;
+  require_writable(output, existing);
+  require_writable(trace, a.resume.empty() ? existing : Existing::kReplace);
+  std::error_code ignored;
+  const bool goes_on = !a.resume.empty() && std::filesystem::equivalent(a.resume, a.checkpoint, ignored);
+  require_writable(checkpoint, goes_on ? Existing::kReplace : existing);
+}
+
+class Render {
+ public:
+  Render(const RenderArguments& arguments, Settings settings)
+      : args_(arguments), settings_(std::move(settings)), display_(settings_.progress) {}
+
+  int run();
+
+ private:
+  void load();
+  void check_intermediates(const RenderPlan& plan) const;
+  Action after_iteration(const Progress& progress);
+  void save(const std::filesystem::path& path, const Image& image, bool finished);
+  void save_state();
+  /// Evaluations so far over all scales: what numbers intermediate pictures.
+  [[nodiscard]] static long long total(const Progress& p) {
+    return static_cast<long long>(p.scale) * p.iterations + p.iteration;
+  }
+  [[nodiscard]] std::string done_so_far() const;
+
+  const RenderArguments& args_;
+  Settings settings_;
+  ProgressDisplay display_;
+  Image content_, start_;
+  std::vector<Image> styles_;
+  std::optional<Checkpoint> resume_;
+  std::shared_ptr<const Weights> weights_;  // handed over, so that the engine can free the filters
+  std::string weights_name_;
+  std::unique_ptr<Stylizer> stylizer_;
+  std::optional<TraceWriter> trace_;
+  std::exception_ptr failure_;  // of a file that could not be written on the way
+  bool resumable_ = false;
+};
+
+void Render::load() {
+  content_ = read_image(args_.content, settings_.max_pixels);
+  for (const std::string& style : args_.styles) styles_.push_back(read_image(style, settings_.max_pixels));
+  if (const auto file = init_file(args_)) start_ = read_image(*file, settings_.max_pixels);
+  if (!args_.resume.empty()) resume_ = load_checkpoint(args_.resume);
+  weights_ = std::make_shared<const Weights>(find_weights(args_.weights));
+  weights_name_ = weights_->name;
+  settings_.write.metadata = {
+      {"Software", "Impasto " IMPASTO_VERSION},
+      {"Comment", repeat_command(args_, settings_.options, *weights_) + " # weights " + weights_->digest}};
+  if (content_.has_alpha() && !output_format_keeps_alpha(args_.output)) {
+    display_.warn("output '" + args_.output +
+                  "': expected a format that keeps the content's transparency, found " +
+                  std::filesystem::path(args_.output).extension().string() + "; written over white");
+  }
+}
+
+void Render::check_intermediates(const RenderPlan& plan) const {
+  if (settings_.save_every == 0 || args_.overwrite) return;
+  const long long per_scale = settings_.options.iterations;
+  const long long first = resume_ ? resume_->scale * per_scale + resume_->iteration : 0;
+  const long long last = static_cast<long long>(plan.scales.size()) * per_scale;
+  for (long long n = settings_.save_every; n <= last; n += settings_.save_every) {
+    if (n > first) require_writable({"intermediate picture", numbered(args_.output, n)}, Existing::kRefuse);
+  }
+}
+
+void Render::save(const std::filesystem::path& path, const Image& image, bool finished) {
+  WriteOptions write = settings_.write;
+  if (!finished) write.metadata["Comment"] += ", " + done_so_far();
+  const WriteSection section;
+  write_image(path, image, write);
+}
+
+void Render::save_state() {
+  const Checkpoint state = stylizer_->checkpoint();
+  {
+    const WriteSection section;
+    save_checkpoint(args_.checkpoint, state);
+  }
+  resumable_ = true;
+  set_resumable();
+}
+
+std::string Render::done_so_far() const {
+  const Progress& p = display_.last();
+  std::string text = std::to_string(p.iteration) + " of " + std::to_string(p.iterations) + " iterations";
+  if (p.num_scales > 1) {
+    text += " at scale " + std::to_string(p.scale + 1) + " of " + std::to_string(p.num_scales);
+  }
+  return text;
+}
+
+/// A file that cannot be written ends the run as an interruption does, so that the work is not lost.
+Action Render::after_iteration(const Progress& progress) {
+  display_.update(progress);
+  const long long n = total(progress);
+  const bool last = progress.scale + 1 == progress.num_scales && progress.iteration == progress.iterations;
+  const bool stop = stop_requested() && !last;
+  try {
+    if (trace_) trace_->write(progress);
+    if (settings_.save_every > 0 && n % settings_.save_every == 0) {
+      save(numbered(args_.output, n), stylizer_->picture(), false);
+    }
+    const long long every = settings_.save_every > 0 ? settings_.save_every : kCheckpointEvery;
+    if (!args_.checkpoint.empty() && (stop || n % every == 0)) save_state();
+  } catch (const Error&) {
+    failure_ = std::current_exception();
+  }
+  return stop || failure_ ? Action::kStop : Action::kContinue;
+}
+
+int Render::run() {
+  check_places(args_, settings_);
+  load();
+  stylizer_ = std::make_unique<Stylizer>(settings_.options, std::move(weights_));
+  std::vector<std::pair<std::int64_t, std::int64_t>> sizes;
+  for (const Image& style : styles_) sizes.emplace_back(style.width, style.height);
+  const RenderPlan plan = stylizer_->plan({content_.width, content_.height}, sizes);
+  check_intermediates(plan);
+  if (!args_.trace.empty()) {
+    trace_.emplace(args_.trace, resume_ ? TraceWriter::Mode::kAppend : TraceWriter::Mode::kReplace);
+  }
+  if (args_.verbose && settings_.progress != ProgressKind::kJson) {  // JSON has the plan in its first line
+    std::fputs(plan_table(plan, {}).c_str(), stderr);
+  }
+  display_.start(plan, stylizer_->device_description(), weights_name_);
+
+  begin_run();
+  RunHooks hooks;
+  hooks.progress = [this](const Progress& progress) { return after_iteration(progress); };
+  hooks.warn = [this](const std::string& message) { display_.warn(message); };
+  hooks.resume = resume_ ? &*resume_ : nullptr;
+  hooks.start = init_file(args_) ? &start_ : nullptr;
+  RenderResult result;
+  try {
+    result = stylizer_->run(content_, styles_, hooks);
+  } catch (const Error& error) {
+    display_.clear_line();
+    if (error.code() != ErrorCode::kBadInput || display_.last().iteration == 0) throw;
+    // The loss is not a number any more: what was good until then is worth keeping.
+    save(args_.output, stylizer_->picture(), false);
+    throw Error(error.code(),
+                std::string(error.what()) + "; the last good picture is in '" + args_.output + "'");
+  }
+  save(args_.output, result.image, !result.stopped);
+  display_.end(
+      {args_.output, result.image.width, result.image.height, !result.stopped, result.counted_bytes});
+  if (failure_) {
+    try {
+      std::rethrow_exception(failure_);
+    } catch (const Error& error) {
+      throw Error(error.code(), std::string(error.what()) + "; the picture after " + done_so_far() +
+                                    " is in '" + args_.output + "'");
+    }
+  }
+  if (!result.stopped) return 0;
+  const std::string message = "render: expected to finish, found an interruption; the picture after " +
+                              done_so_far() + " is in '" + args_.output + "'";
+  if (!resumable_) throw Error(ErrorCode::kInterrupted, message);
+  throw Error(ErrorCode::kInterruptedResumable,
+              message + "; go on with --resume " + shell_quote(args_.checkpoint));
+}
+
+}  // namespace
+
+void add_render(CLI::App& root, int& exit_code) {
+  CLI::App* const app = root.add_subcommand("render", "Paint a photograph in the style of paintings");
+  const auto arguments = std::make_shared<RenderArguments>();
+  add_render_arguments(*app, *arguments);
+  app->get_option("--output")->required();
+  app->callback([arguments, &exit_code] {
+    install_interruption();
+    exit_code = Render(*arguments, read_settings(*arguments)).run();
+  });
+}
+
+}  // namespace impasto::apps

@@ -1,0 +1,115 @@
+#include "apps/text.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+
+#include "engine/core/error.h"
+
+namespace impasto::apps {
+namespace {
+
+std::string print(const char* format, int digits, double value) {
+  std::array<char, 400> text{};  // %f of the largest double has 309 digits
+  std::snprintf(text.data(), text.size(), format, digits, value);
+  return text.data();
+}
+
+/// Code points: what a terminal shows of UTF-8, apart from double width and combining ones.
+std::size_t columns(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string format_fixed(double value, int digits) { return print("%.*f", digits, value); }
+std::string format_significant(double value, int digits) { return print("%.*g", digits, value); }
+
+std::string format_bytes(double bytes) {
+  constexpr std::array units{" B", " KiB", " MiB", " GiB", " TiB"};
+  std::size_t unit = 0;
+  while (bytes >= 1024 && unit + 1 < units.size()) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return format_fixed(bytes, unit == 0 || bytes >= 100 ? 0 : bytes >= 10 ? 1 : 2) + units[unit];
+}
+
+std::string format_duration(double seconds) {
+  const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, 1e9) + 0.5);
+  std::array<char, 40> text{};
+  if (whole >= 3600) {
+    std::snprintf(text.data(), text.size(), "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+  } else {
+    std::snprintf(text.data(), text.size(), "%lld:%02lld", whole / 60, whole % 60);
+  }
+  return text.data();
+}
+
+std::string shell_quote(const std::string& word) {
+  constexpr std::string_view safe =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,/:@%";
+  if (!word.empty() && word.find_first_not_of(safe) == std::string::npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+std::vector<std::string> wrap(std::string_view text, std::size_t width) {
+  std::vector<std::string> lines(1);
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    if (!lines.back().empty() && columns(lines.back()) + 1 + columns(word) > width) lines.emplace_back();
+    if (!lines.back().empty()) lines.back() += ' ';
+    lines.back() += word;
+  }
+  return lines;
+}
+
+std::int64_t parse_integer(const std::string& option, const std::string& text, std::int64_t lower,
+                           std::int64_t upper) {
+  std::int64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, status] = std::from_chars(text.data(), end, value);
+  if (status != std::errc() || stop != end || value < lower || value > upper) {
+    throw Error(ErrorCode::kUsage, option + ": expected an integer from " + std::to_string(lower) + " to " +
+                                       std::to_string(upper) + ", found '" + text + "'");
+  }
+  return value;
+}
+
+std::vector<std::int64_t> parse_integers(const std::string& option, const std::string& text,
+                                         std::int64_t lower, std::int64_t upper) {
+  std::vector<std::int64_t> values;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    values.push_back(parse_integer(option, text.substr(begin, end - begin), lower, upper));
+    begin = end + 1;
+  }
+  return values;
+}
+
+std::string Table::text() const {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows_) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columns(row[i]));
+  }
+  std::string out;
+  for (const auto& row : rows_) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string fill(widths[i] - columns(row[i]), ' ');
+      if (i > 0) line += "  ";
+      line += i < left_ ? row[i] + fill : fill + row[i];
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + '\n';
+  }
+  return out;
+}
+
+}  // namespace impasto::apps

@@ -1,0 +1,110 @@
+// impasto weights: what is known and where it is, fetching it, and what a file holds.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/text.h"
+#include "engine/impasto.h"
+
+namespace impasto::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+void list() {
+  Table table(5);
+  table.add({"name", "size", "found", "what it is", "licence"});
+  for (const KnownWeights& known : known_weights()) {
+    table.add({known.name, format_bytes(static_cast<double>(known.bytes)),
+               known.found ? known.found->string() : "no", known.description, known.licence});
+  }
+  std::fputs(table.text().c_str(), stdout);
+  std::puts(
+      "\nSearched: --weights, $IMPASTO_WEIGHTS (a file or a folder), $XDG_DATA_HOME/impasto\n"
+      "(~/.local/share/impasto), the installation. To get one: impasto weights fetch NAME");
+}
+
+/// fetch.py of this installation, or of the source tree that the program was built from.
+fs::path fetch_program() {
+  std::error_code ignored;
+  const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
+  const fs::path installed =
+      program.parent_path().parent_path() / IMPASTO_DATA_FOLDER / "weights_tools" / "fetch.py";
+  const fs::path source = IMPASTO_FETCH_SOURCE;
+  for (const fs::path& candidate : {installed, source}) {
+    if (fs::is_regular_file(candidate, ignored)) return candidate;
+  }
+  throw Error(ErrorCode::kBadInput, "fetch.py: expected at '" + installed.string() + "' or '" +
+                                        source.string() + "', found nothing there");
+}
+
+/// Does not come back: the fetching program takes this one's place, exit code included.
+[[noreturn]] void fetch(const std::vector<std::string>& words) {
+  const std::string program = fetch_program().string();
+  std::vector<char*> arguments{const_cast<char*>("python3"), const_cast<char*>(program.c_str())};
+  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  ::execvp("python3", arguments.data());
+  throw Error(ErrorCode::kBadInput,
+              std::string("python3: expected on the PATH to run fetch.py, found: ") + std::strerror(errno));
+}
+
+void inspect(const std::string& name_or_path) {
+  const Weights weights = fs::exists(name_or_path) ? load_weights(name_or_path) : find_weights(name_or_path);
+  const auto line = [](const char* what, const std::string& text) {
+    if (!text.empty()) std::printf("%-10s %s\n", what, text.c_str());
+  };
+  line("name", weights.name);
+  line("network", weights.network);
+  line("layout", weights.layout);
+  line("source", weights.source);
+  line("licence", weights.licence);
+  line("digest", weights.digest);
+  const Preprocessing& p = weights.preprocessing;
+  const auto triple = [](const std::array<double, 3>& v) {
+    return format_number(v[0]) + " " + format_number(v[1]) + " " + format_number(v[2]);
+  };
+  line("input",
+       std::string(p.bgr ? "BGR" : "RGB") + " 0..255, less " + triple(p.mean) + ", times " + triple(p.scale));
+  Table table(2);
+  table.add({"layer", "filter (h,w,in,out)", "bias", "parameters"});
+  for (const ConvWeights& layer : weights.layers) {
+    table.add({layer.name,
+               "(3,3," + std::to_string(layer.in_channels) + "," + std::to_string(layer.out_channels) + ")",
+               std::to_string(layer.bias.size()), std::to_string(layer.filter.size() + layer.bias.size())});
+  }
+  std::fputs(("\n" + table.text()).c_str(), stdout);
+}
+
+}  // namespace
+
+void add_weights(CLI::App& root, int& /*exit_code*/) {
+  CLI::App* const app = root.add_subcommand("weights", "List, fetch and inspect network weights");
+  app->require_subcommand(1);
+  CLI::App* const list_app =
+      app->add_subcommand("list", "Say which weight files are known and where they were found");
+  list_app->callback(list);
+
+  CLI::App* const fetch_app =
+      app->add_subcommand("fetch", "Download published weights, with python3, and check them");
+  const auto words = std::make_shared<std::vector<std::string>>();
+  fetch_app->add_option("NAME", *words, "vgg19, vgg16 or hed-vgg16")->required();
+  fetch_app->prefix_command();  // what follows the name is fetch.py's to understand
+  fetch_app->callback([words, fetch_app] {
+    for (const std::string& word : fetch_app->remaining()) words->push_back(word);
+    fetch(*words);
+  });
+
+  CLI::App* const inspect_app =
+      app->add_subcommand("inspect", "Show layout, layers, shapes and digest of a weight file");
+  const auto file = std::make_shared<std::string>();
+  inspect_app->add_option("FILE", *file, "an HDF5 file, or a name as --weights takes it")->required();
+  inspect_app->callback([file] { inspect(*file); });
+}
+
+}  // namespace impasto::apps

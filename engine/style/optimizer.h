@@ -1,7 +1,7 @@
 #pragma once
 // Optimisers over one picture-sized vector. All vectors stay on the device.
+#include <array>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -36,28 +36,34 @@ struct PixelRange {
 /// One step = one evaluation of the objective ("iteration"), then a move of x.
 ///
 /// Gradient descent, Adam and L-BFGS without line search neither allocate nor wait in step(); with the Wolfe
-/// line search each step reads J and one slope. Everything that a resumed run needs is in tensors() and
-/// host_state().
+/// line search each step reads J, one slope and a few scalars, and allocates nothing. Everything that a
+/// resumed run needs is in tensors() and host_state(): restored into a new optimiser of the same options,
+/// they continue with the same bits, in the middle of a line search too.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
+  /// Evaluates at x (tensors()[0]), then moves x to where the next step will evaluate.
   virtual void step(Objective& objective) = 0;
-  /// The point that step() evaluated last (what the loss of the last report belongs to is this point).
-  /// The picture to show and save: for a line search the best point accepted or tried so far, else the point
-  /// after the last move.
+  /// The picture to show and save, between two steps: with the Wolfe line search the evaluated point with the
+  /// lowest loss (it may be rebuilt in the gradient's memory), else the point after the last move.
   [[nodiscard]] virtual ConstTensorView picture() const = 0;
   /// Doubles on the host that belong to the state (line search bracket, counters); same length at all times.
   [[nodiscard]] virtual std::vector<double> host_state() const { return {}; }
-  virtual void restore_host_state(std::span<const double> /*state*/) {}
-  /// Device tensors that belong to the state, x first, named as optimizer_tensors names them.
+  /// Error(kBadInput) if it is not what host_state() of such an optimiser gives.
+  virtual void restore_host_state(std::span<const double> state);
+  /// Device tensors that belong to the state, x first, named as optimizer_tensors names them. Scratch (the
+  /// gradient, inner products) is left out.
   [[nodiscard]] const std::vector<std::pair<std::string, TensorView>>& tensors() const { return tensors_; }
 
  protected:
   std::vector<std::pair<std::string, TensorView>> tensors_;
 };
 
-/// The device tensors that an optimiser works in, x first and the gradient among them: pure, for the memory
-/// plan.
+/// The device tensors that an optimiser works in, x first and the gradient second: pure, for the memory plan.
+///   gradient descent   x, gradient, velocity
+///   Adam               x, gradient, mean, variance, step
+///   L-BFGS             x, gradient, previous_gradient, direction, [base,] history, state, dots, coefficients
+///                      [, scalars]; the bracketed ones with the Wolfe line search or with clamp
 [[nodiscard]] std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape picture,
                                                         DType real);
 

@@ -1,0 +1,68 @@
+// L-BFGS without line search: steps exactly as torch.optim.LBFGS does (first step min(1, 1/|g|_1), then 1,
+// times the learning rate; a pair is kept if y.s > 1e-10). Everything stays on the device: nothing is read
+// back.
+#include "engine/style/optimizer_parts.h"
+
+namespace impasto {
+namespace {
+
+class Lbfgs final : public Optimizer {
+ public:
+  explicit Lbfgs(const OptimizerParts& parts)
+      : options_(parts.options),
+        backend_(parts.backend),
+        range_(parts.range),
+        x_(parts.find("x")),
+        gradient_(parts.find("gradient")),
+        previous_gradient_(parts.find("previous_gradient")),
+        direction_(parts.find("direction")),
+        base_(parts.find("base")),
+        history_(parts.find("history")),
+        state_(parts.find("state")),
+        dots_(parts.find("dots")),
+        coefficients_(parts.find("coefficients")) {
+    tensors_ = {{"x", x_},
+                {"previous_gradient", previous_gradient_},
+                {"direction", direction_},
+                {"history", history_},
+                {"state", state_}};
+    if (options_.clamp) {
+      minus_one_ = slot(parts.find("scalars"), 0);
+      backend_.fill(minus_one_, -1);
+    }
+  }
+
+  void step(Objective& objective) override {
+    objective.evaluate(x_, gradient_);
+    // At the first step t and d are zero, so that the pair is refused and the direction is -g.
+    backend_.lbfgs_push(history_, previous_gradient_, state_, direction_, gradient_);
+    backend_.lbfgs_dots(dots_, history_, state_, gradient_);
+    backend_.lbfgs_direction(coefficients_, state_, dots_, options_.learning_rate);
+    backend_.lincomb(direction_, coefficients_, history_, gradient_);
+    const TensorView t = slot(state_, LbfgsState::kStep);
+    if (!options_.clamp) {
+      backend_.add_scaled(x_, x_, t, direction_);
+      return;
+    }
+    // The pair must hold the move that was made, not the one that was wished for: d becomes it, with t = 1.
+    backend_.copy(base_, x_);
+    backend_.add_scaled(x_, base_, t, direction_);
+    backend_.clamp(x_, range_.lower, range_.upper);
+    backend_.add_scaled(direction_, x_, minus_one_, base_);
+    backend_.fill(t, 1);
+  }
+  [[nodiscard]] ConstTensorView picture() const override { return x_; }
+
+ private:
+  OptimizerOptions options_;
+  Backend& backend_;
+  PixelRange range_;
+  TensorView x_, gradient_, previous_gradient_, direction_, base_, history_, state_, dots_, coefficients_;
+  TensorView minus_one_;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_lbfgs(const OptimizerParts& parts) { return std::make_unique<Lbfgs>(parts); }
+
+}  // namespace impasto

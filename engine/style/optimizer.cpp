@@ -1,0 +1,77 @@
+#include "engine/style/optimizer.h"
+
+#include "engine/core/error.h"
+#include "engine/style/optimizer_parts.h"
+
+namespace impasto {
+
+void Optimizer::restore_host_state(std::span<const double> state) {
+  if (!state.empty()) {
+    throw Error(ErrorCode::kBadInput,
+                "checkpoint: expected no numbers of optimizer state, found " + std::to_string(state.size()));
+  }
+}
+
+std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape picture, DType real) {
+  const auto scalars = [](const std::string& name, std::int64_t count) {
+    return TensorSpec{name, {1, 1, count}, DType::kFloat64};
+  };
+  std::vector<TensorSpec> specs{{"x", picture, real}, {"gradient", picture, real}};
+  switch (options.kind) {
+    case OptimizerKind::kGradientDescent: specs.push_back({"velocity", picture, real}); break;
+    case OptimizerKind::kAdam:
+      specs.push_back({"mean", picture, real});
+      specs.push_back({"variance", picture, real});
+      specs.push_back(scalars("step", 1));
+      break;
+    case OptimizerKind::kLbfgs: {
+      const std::int64_t slots = options.history + 1;
+      const bool has_base = options.line_search == LineSearch::kWolfe || options.clamp;
+      specs.push_back({"previous_gradient", picture, real});
+      specs.push_back({"direction", picture, real});
+      if (has_base) specs.push_back({"base", picture, real});
+      specs.push_back({"history", {2 * slots, 1, picture.elements()}, real});
+      specs.push_back(scalars("state", LbfgsState::size(slots)));
+      specs.push_back(scalars("dots", LbfgsState::num_dots(slots)));
+      specs.push_back(scalars("coefficients", 2 * slots + 1));
+      if (has_base) specs.push_back(scalars("scalars", 3));
+      break;
+    }
+  }
+  return specs;
+}
+
+TensorView OptimizerParts::find(const std::string& name) const {
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].name == name) return tensors[i];
+  }
+  return {};
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, Backend& backend,
+                                          std::span<const TensorView> tensors, const PixelRange& range) {
+  if (tensors.empty()) throw Error(ErrorCode::kInternal, "optimizer: expected tensors, found none");
+  const auto specs = optimizer_tensors(options, tensors[0].shape, backend.traits().real);
+  if (tensors.size() != specs.size()) {
+    throw Error(ErrorCode::kInternal, "optimizer: expected " + std::to_string(specs.size()) +
+                                          " tensors, found " + std::to_string(tensors.size()));
+  }
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (tensors[i].shape != specs[i].shape || tensors[i].dtype != specs[i].dtype) {
+      throw Error(ErrorCode::kInternal, "optimizer: " + specs[i].name + ": expected " +
+                                            to_string(specs[i].shape) + " " + to_string(specs[i].dtype) +
+                                            ", found " + to_string(tensors[i].shape) + " " +
+                                            to_string(tensors[i].dtype));
+    }
+    if (i > 0) backend.fill(tensors[i], 0);
+  }
+  const OptimizerParts parts{options, backend, range, specs, tensors};
+  switch (options.kind) {
+    case OptimizerKind::kGradientDescent: return make_gradient_descent(parts);
+    case OptimizerKind::kAdam: return make_adam(parts);
+    case OptimizerKind::kLbfgs: break;
+  }
+  return options.line_search == LineSearch::kWolfe ? make_lbfgs_wolfe(parts) : make_lbfgs(parts);
+}
+
+}  // namespace impasto

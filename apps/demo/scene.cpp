@@ -537,8 +537,8 @@ Scene make_scene(int kind, double width, double height, std::uint64_t seed) {
   scene.width = width;
   scene.height = height;
   // Strokes ask for the same places again and again: every place that can be asked for, 1.5 units apart.
+  constexpr double kStep = 1.5;
   struct Lattice {
-    static constexpr double kStep = 1.5;
     std::int64_t columns, rows;
     std::vector<Rgb> colour;
     std::vector<double> direction;
@@ -550,12 +550,11 @@ Scene make_scene(int kind, double width, double height, std::uint64_t seed) {
     }
   };
   auto lattice = std::make_shared<Lattice>();
-  lattice->columns = static_cast<std::int64_t>(width / Lattice::kStep) + 1;
-  lattice->rows = static_cast<std::int64_t>(height / Lattice::kStep) + 1;
+  lattice->columns = static_cast<std::int64_t>(width / kStep) + 1;
+  lattice->rows = static_cast<std::int64_t>(height / kStep) + 1;
   for (std::int64_t y = 0; y < lattice->rows; ++y) {
     for (std::int64_t x = 0; x < lattice->columns; ++x) {
-      const Point p{Lattice::kStep * (static_cast<double>(x) + 0.5),
-                    Lattice::kStep * (static_cast<double>(y) + 0.5)};
+      const Point p{kStep * (static_cast<double>(x) + 0.5), kStep * (static_cast<double>(y) + 0.5)};
       lattice->colour.push_back(scene.colour(p));
       lattice->direction.push_back(scene.direction(p));
     }

@@ -29,7 +29,7 @@ build: packages
 
 # Whichever known weights are there already will do; else the ones that need no account and no large download.
 weights: build
-	@$(BUILD)/bin/impasto weights list --found-only >/dev/null 2>&1 || python3 weights_tools/fetch.py hed-vgg16
+	@$(BUILD)/bin/impasto weights inspect "" >/dev/null 2>&1 || $(BUILD)/bin/impasto weights fetch hed-vgg16
 
 demo/$(DEMO_PHOTO).png: scripts/fetch_photo.py
 	@python3 scripts/fetch_photo.py $(DEMO_PHOTO) $@

@@ -104,11 +104,11 @@ void resize_with_alpha(const Image& image, const std::vector<Taps>& columns, con
     }
     filter_row<4>(columns, row.data(), line.data());
     for (std::size_t x = 0; x < new_width; ++x) {
-      const float a = std::clamp(line[4 * x + 3], 0.0F, 1.0F);
+      const float a = line[4 * x + 3];  // may overshoot 1, and then the colour times alpha does so as much
       for (std::size_t c = 0; c < 3; ++c) {
         *out++ = a < kInvisible ? 0.0F : std::clamp(line[4 * x + c] / a, 0.0F, 1.0F);
       }
-      *out_alpha++ = a;
+      *out_alpha++ = std::clamp(a, 0.0F, 1.0F);
     }
   }
 }

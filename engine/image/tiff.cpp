@@ -63,9 +63,11 @@ int on_error(TIFF*, void* user_data, const char*, const char* format, va_list ar
   if (s.message[0] == '\0') std::vsnprintf(s.message, sizeof s.message, format, arguments);
   return 1;  // handled: nothing is printed
 }
-/// Most warnings are about unknown tags; but damage inside of JPEG-compressed strips is only a warning.
+/// Most warnings are about unknown tags. But a tag whose value lies behind the end of the file, and damage
+/// inside of JPEG-compressed strips, are no more than warnings to libtiff.
 int on_warning(TIFF* file, void* user_data, const char* module, const char* format, va_list arguments) {
-  if (module != nullptr && std::strcmp(module, "JPEGLib") == 0) {
+  if ((module != nullptr && std::strcmp(module, "JPEGLib") == 0) ||
+      std::strstr(format, "IO error") != nullptr) {
     return on_error(file, user_data, module, format, arguments);
   }
   return 1;
@@ -88,6 +90,27 @@ Handle open(Stream& s, const char* mode, tmsize_t max_allocation_bytes) {
               &TIFFClose);
   if (!file) throw failure(s);
   return file;
+}
+
+/// A file may be cut where neither libtiff nor a decoder would notice: in the directory's last field, or at
+/// the end of a strip whose pixels are already known.
+void check_complete(TIFF* file, const Stream& s) {
+  const Bytes bytes = s.input;
+  const bool big = TIFFIsBigTIFF(file) != 0, big_endian = TIFFIsBigEndian(file) != 0;
+  const std::uint64_t directory = TIFFCurrentDirOffset(file);
+  const std::size_t count_bytes = big ? 8 : 2, entry_bytes = big ? 20 : 12, link_bytes = big ? 8 : 4;
+  std::uint64_t entries = 0;  // libtiff has read them, so they are inside
+  for (std::size_t i = 0; i < count_bytes; ++i) {
+    entries = entries << 8 | bytes[directory + (big_endian ? i : count_bytes - 1 - i)];
+  }
+  bool complete = directory + count_bytes + entries * entry_bytes + link_bytes <= bytes.size();
+  const std::uint32_t strips = TIFFIsTiled(file) ? TIFFNumberOfTiles(file) : TIFFNumberOfStrips(file);
+  for (std::uint32_t i = 0; i < strips && complete; ++i) {
+    const std::uint64_t offset = TIFFGetStrileOffset(file, i), size = TIFFGetStrileByteCount(file, i);
+    complete = offset <= bytes.size() && size <= bytes.size() - offset;
+  }
+  if (s.message[0] != '\0') throw failure(s);
+  if (!complete) throw damaged("TIFF", "the file ends too early");
 }
 
 template <class T>
@@ -217,6 +240,7 @@ Raster decode(Bytes bytes, std::int64_t max_pixels) {
   raster.width = field<std::uint32_t>(file.get(), TIFFTAG_IMAGEWIDTH, 0);
   raster.height = field<std::uint32_t>(file.get(), TIFFTAG_IMAGELENGTH, 0);
   check_size(raster.width, raster.height, max_pixels);
+  check_complete(file.get(), s);
   raster.bits = field<std::uint16_t>(file.get(), TIFFTAG_BITSPERSAMPLE, 1);
   raster.orientation = field<std::uint16_t>(file.get(), TIFFTAG_ORIENTATION, 1);
   if (raster.orientation < 1 || raster.orientation > 8) raster.orientation = 1;

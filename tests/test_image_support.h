@@ -1,0 +1,121 @@
+#pragma once
+// What the tests of pictures share: a temporary folder, golden files, pictures to write, and comparing.
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "engine/image/image.h"
+#include "tests/support/catch.h"
+
+namespace impasto::test {
+
+namespace fs = std::filesystem;
+using FileBytes = std::vector<std::uint8_t>;
+
+/// A folder that is removed at the end.
+struct TemporaryFolder {
+  fs::path path;
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "impasto-test-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  [[nodiscard]] fs::path operator/(const std::string& name) const { return path / name; }
+  [[nodiscard]] std::ptrdiff_t entries() const {
+    return std::distance(fs::directory_iterator(path), fs::directory_iterator());
+  }
+};
+
+inline fs::path golden_path(const std::string& name) { return fs::path(IMPASTO_TEST_DATA) / "image" / name; }
+
+inline FileBytes read_bytes(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  REQUIRE(in.good());
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+inline void write_bytes(const fs::path& path, const FileBytes& bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+}
+
+inline Image decode(const FileBytes& bytes, std::int64_t max_pixels = kDefaultMaxPixels) {
+  return decode_image(bytes.data(), bytes.size(), "test", max_pixels);
+}
+
+/// The message of the Error that body throws, which must have the code; fails the test where none comes.
+template <class Body>
+std::string error_of(ErrorCode code, const Body& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    CHECK(error.code() == code);
+    return error.what();
+  }
+  FAIL("expected an Error, found none");
+  return {};
+}
+
+/// Smooth colours that use the whole range, on a grid of 1/levels so that rounding cannot hide anything.
+inline Image make_picture(std::int64_t width, std::int64_t height, bool alpha = false, int levels = 255) {
+  Image image;
+  image.width = width;
+  image.height = height;
+  const auto on_grid = [&](double v) { return static_cast<float>(std::round(v * levels) / levels); };
+  for (std::int64_t y = 0; y < height; ++y) {
+    for (std::int64_t x = 0; x < width; ++x) {
+      const double u = width > 1 ? static_cast<double>(x) / static_cast<double>(width - 1) : 0.25;
+      const double v = height > 1 ? static_cast<double>(y) / static_cast<double>(height - 1) : 0.75;
+      for (const double value : {u, v, 0.5 + 0.5 * std::sin(3 * u + 2 * v)})
+        image.rgb.push_back(on_grid(value));
+      if (alpha) image.alpha.push_back(on_grid(0.2 + 0.8 * u * v));
+    }
+  }
+  return image;
+}
+
+struct Difference {
+  double max = 0, mean = 0;
+};
+inline Difference difference(const std::vector<float>& a, const std::vector<float>& b) {
+  REQUIRE(a.size() == b.size());
+  Difference d;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double e = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    d.max = std::max(d.max, e);
+    d.mean += e / static_cast<double>(a.size());
+  }
+  return d;
+}
+/// In 8-bit steps, after both are clamped and rounded to 8 bits.
+inline Difference difference_8(const Image& a, const Image& b) {
+  REQUIRE(a.width == b.width);
+  REQUIRE(a.height == b.height);
+  std::vector<float> ra, rb;
+  const auto round = [](float v) { return std::round(std::min(1.0F, std::max(0.0F, v)) * 255); };
+  for (const float v : a.rgb) ra.push_back(round(v));
+  for (const float v : b.rgb) rb.push_back(round(v));
+  return difference(ra, rb);
+}
+
+/// Colour and alpha exactly equal.
+inline void check_same(const Image& a, const Image& b) {
+  REQUIRE(a.width == b.width);
+  REQUIRE(a.height == b.height);
+  CHECK(difference(a.rgb, b.rgb).max == 0);
+  REQUIRE(a.alpha.size() == b.alpha.size());
+  CHECK(difference(a.alpha, b.alpha).max == 0);
+}
+
+}  // namespace impasto::test

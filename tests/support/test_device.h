@@ -1,0 +1,66 @@
+#pragma once
+// Tensors on any backend from host values, in one line, for tests.
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/backend/backend.h"
+
+namespace impasto::test {
+
+/// The devices on which every test of an operation runs. An unusable one is a failure, not a skip.
+inline std::vector<std::string> op_devices() { return {"reference", "cpu"}; }
+
+class TestDevice {
+ public:
+  explicit TestDevice(const std::string& device, int threads = 0)
+      : backend_(make_backend({.device = device, .threads = threads})) {}
+
+  Backend* operator->() { return backend_.get(); }
+  Backend& operator*() { return *backend_; }
+
+  TensorView activation(Shape shape, const std::vector<double>& values) {
+    return tensor(shape, backend_->traits().activation, values);
+  }
+  TensorView real(Shape shape, const std::vector<double>& values) {
+    return tensor(shape, backend_->traits().real, values);
+  }
+  /// Scalars: a loss, a step, the coefficients of a sum.
+  TensorView slots(const std::vector<double>& values) {
+    return tensor({1, 1, static_cast<std::int64_t>(values.size())}, DType::kFloat64, values);
+  }
+  TensorView tensor(Shape shape, DType dtype, const std::vector<double>& values) {
+    const TensorView view = empty(shape, dtype);
+    backend_->upload(view, std::span<const double>(values));
+    return view;
+  }
+  /// Filled with NaN.
+  TensorView empty(Shape shape, DType dtype) {
+    buffers_.push_back(backend_->allocate(static_cast<std::size_t>(shape.elements()) * size_of(dtype)));
+    const TensorView view = buffers_.back().view(0, shape, dtype);
+    backend_->fill(view, std::numeric_limits<double>::quiet_NaN());
+    return view;
+  }
+  TensorView empty_activation(Shape shape) { return empty(shape, backend_->traits().activation); }
+  TensorView empty_real(Shape shape) { return empty(shape, backend_->traits().real); }
+  Workspace workspace(std::size_t bytes) {
+    buffers_.push_back(backend_->allocate(bytes));
+    return {buffers_.back().data(), bytes};
+  }
+  std::vector<double> read(ConstTensorView view) {
+    std::vector<double> values(static_cast<std::size_t>(view.shape.elements()));
+    backend_->download(std::span<double>(values), view);
+    return values;
+  }
+  /// 1e-12 in double; `float_bound` for everything that rounds to float32.
+  double bound(double float_bound) const {
+    return backend_->traits().real == DType::kFloat64 ? 1e-12 : float_bound;
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+  std::vector<Buffer> buffers_;
+};
+
+}  // namespace impasto::test

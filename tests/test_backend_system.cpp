@@ -1,0 +1,92 @@
+// Cores and memory that the machine lets a process use, from invented /proc and /sys trees.
+#include <cmath>
+#include <fstream>
+
+#include "engine/backend/backend.h"
+#include "engine/backend/system.h"
+#include "tests/support/catch.h"
+
+namespace fs = std::filesystem;
+using namespace impasto;
+
+namespace {
+
+class FakeRoot {
+ public:
+  FakeRoot() {
+    std::string name = (fs::temp_directory_path() / "impasto-root-XXXXXX").string();
+    path_ = mkdtemp(name.data());
+  }
+  ~FakeRoot() { fs::remove_all(path_); }
+  FakeRoot(const FakeRoot&) = delete;
+  FakeRoot& operator=(const FakeRoot&) = delete;
+  void write(const fs::path& file, const std::string& text) const {
+    fs::create_directories((path_ / file).parent_path());
+    std::ofstream(path_ / file) << text;
+  }
+  [[nodiscard]] const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+}  // namespace
+
+TEST_CASE("without cgroups nothing is limited") {
+  const FakeRoot root;
+  CHECK(std::isinf(system::cgroup_cpu_quota(root.path())));
+  CHECK(system::cgroup_free_memory(root.path()) == system::kUnlimited);
+  CHECK(system::available_memory(root.path()) == system::kUnlimited);
+}
+
+TEST_CASE("MemAvailable is read in kibibytes") {
+  const FakeRoot root;
+  root.write("proc/meminfo", "MemTotal:  8000 kB\nMemFree:  10 kB\nMemAvailable:    6000 kB\n");
+  CHECK(system::available_memory(root.path()) == 6000 * 1024);
+}
+
+TEST_CASE("the tightest limit of a version 2 group and those above it counts") {
+  const FakeRoot root;
+  root.write("proc/self/cgroup", "0::/user/work\n");
+  root.write("sys/fs/cgroup/user/work/cpu.max", "max 100000\n");
+  root.write("sys/fs/cgroup/user/cpu.max", "150000 100000\n");
+  root.write("sys/fs/cgroup/user/work/memory.max", "max\n");
+  root.write("sys/fs/cgroup/user/work/memory.current", "100\n");
+  root.write("sys/fs/cgroup/user/memory.max", "5000\n");
+  root.write("sys/fs/cgroup/user/memory.current", "4000\n");
+  root.write("sys/fs/cgroup/user/memory.stat", "anon 3000\ninactive_file 300\n");
+  CHECK(system::cgroup_cpu_quota(root.path()) == 1.5);
+  CHECK(system::cgroup_free_memory(root.path()) == 1300);
+}
+
+TEST_CASE("a group whose path is the host's falls back to the root of the mount") {
+  const FakeRoot root;
+  root.write("proc/self/cgroup", "0::/../../outside/of/here\n");
+  root.write("sys/fs/cgroup/cpu.max", "300000 100000\n");
+  root.write("sys/fs/cgroup/memory.max", "1000\n");
+  root.write("sys/fs/cgroup/memory.current", "2000\n");
+  CHECK(system::cgroup_cpu_quota(root.path()) == 3);
+  CHECK(system::cgroup_free_memory(root.path()) == 0);
+}
+
+TEST_CASE("version 1 groups are read, where -1 and a huge number mean no limit") {
+  const FakeRoot root;
+  root.write("proc/self/cgroup", "4:memory:/a\n3:cpu,cpuacct:/a\n1:name=systemd:/b\n");
+  root.write("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "50000\n");
+  root.write("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n");
+  root.write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+  root.write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  root.write("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9000\n");
+  root.write("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "8000\n");
+  root.write("sys/fs/cgroup/memory/a/memory.stat", "cache 5\ntotal_inactive_file 500\n");
+  root.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  root.write("sys/fs/cgroup/memory/memory.usage_in_bytes", "80\n");
+  CHECK(system::cgroup_cpu_quota(root.path()) == 0.5);
+  CHECK(system::cgroup_free_memory(root.path()) == 1500);
+}
+
+TEST_CASE("this process may use a core and some memory") {
+  CHECK(usable_cores() >= 1);
+  CHECK(usable_memory_bytes() > 0);
+  CHECK(usable_memory_bytes() < system::kUnlimited);
+}

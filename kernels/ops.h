@@ -4,13 +4,15 @@
 //
 // Common to all
 //   Layout    NHWC with n = 1, contiguous: element (y, x, c) of (h, w, c) lies at (y * w + x) * c_count + c.
+//   Memory    an arena and a workspace have the backend's alignment; a tensor may be a view that starts at
+//             any position (y, x, 0) of an aligned one, as a strip does.
 //   Real      the picture, gradients with respect to it, Gram matrices and optimiser vectors (float, or
-//   double in
-//             the reference); scalars ("slots") are always double.
+//             double in the reference); scalars ("slots") are always double.
 //   Repeats   every reduction has an order that depends on the sizes alone: the same input gives the same
-//   bits,
-//             whatever the number of threads.
-//   Aliasing  arguments do not overlap unless the contract says so.
+//             bits, whatever the number of threads.
+//   Aliasing  arguments do not overlap unless the contract says so; "may be" means the very same memory.
+//   Outputs   what is overwritten is not read first: it may hold anything, NaN included. The same for
+//             workspace.
 //   Effects   nothing allocates, nothing waits for the host.
 #include <cstdint>
 
@@ -35,35 +37,36 @@ struct AdamParameters {
   double learning_rate = 1, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
 
+// clang-format off
 /// Contracts. (+)= means "= or +=, as Accumulate says".
 ///
 /// conv2d_forward      y[p,k] = act(bias[k] + sum_{dy,dx,c} x[p + (dy,dx) - pad, c] * filter[dy,dx,c,k]),
-/// overwrites.
-///                     x (h,w,C), y (h',w',K), filter (3,3,C,K), zero outside x. Cross-correlation, as every
-///                     framework.
+///                     overwrites. x (h,w,C), y (h',w',K), filter (3,3,C,K), zero outside x.
+///                     Cross-correlation, as every framework.
 /// conv2d_backward     dx (+)= transpose of the linear part applied to dy; then, where a mask is given (the
-/// stored
-///   _data             post-ReLU tensor that x was), dx *= (mask > 0): the sum, not only the new part, is
-///   masked.
+///   _data             stored post-ReLU tensor that x was), dx *= (mask > 0): the sum, not only the new part.
 /// relu_forward        y = max(x, 0). y may be x.
 /// relu_backward       dx (+)= dy * (y > 0). dx may be dy when overwriting. y is the ReLU's output or its
-/// input. pool_forward        y[i,j,c] = max or mean of x[2i..2i+1, 2j..2j+1, c]; a last odd row or column of
-/// x is not read. pool_backward       dx (+)= the pool's gradient. Max: to the first maximum in the order
-/// (0,0), (0,1), (1,0), (1,1),
-///                     found again from x; average: dy / 4 to each. Rows and columns that were not read get
-///                     zero. With Relu::kYes the sum is then multiplied by (x > 0) (x is a ReLU's output).
+///                     input.
+/// pool_forward        y[i,j,c] = max or mean of x[2i..2i+1, 2j..2j+1, c]; a last odd row or column of x is
+///                     not read. x one pixel high or wide: y is empty.
+/// pool_backward       dx (+)= the pool's gradient. Max: to the first maximum in the order (0,0), (0,1),
+///                     (1,0), (1,1), found again from x; average: dy / 4 to each. Rows and columns that were
+///                     not read get zero. With Relu::kYes the sum is then multiplied by (x > 0), everywhere
+///                     (x is a ReLU's output).
 /// gram                g[a,b] (+)= scale * sum_p f[p,a] * f[p,b]. f (h,w,C), g (C,C) Real, symmetric to the
-/// last bit.
-///                     Sums stay accurate for millions of positions (blocked or in double).
+///                     last bit (g must be so before, when adding). Sums stay accurate for millions of
+///                     positions (blocked or in double).
 /// gram_backward       df[p,b] (+)= scale * sum_a f[p,a] * dg[a,b]. dg symmetric. Gradient of gram is scale *
-/// 2 * this. squared_error       *loss += value_scale * sum_i (x[i]-t[i])^2;  d[i] (+)= gradient_scale *
-/// (x[i]-t[i]).
-///                     d may be empty (value only); d may not be x. The content loss on feature maps, the
-///                     Frobenius style loss on Gram matrices. Gatys et al. 2016, eq. 1, 2, 4-6.
-/// total_variation     on pixels in 0..1: p = x / 255 (x in 0..255 units, any offset), over all channels.
-///                     l2: mean of dx^2 over its (h,w-1,3) differences + mean of dy^2 over its (h-1,w,3)
-///                     differences; l1: sum |x-differences| + |y-differences| of x itself; half-sum: 1/2 sum
-///                     (dx^2 + dy^2) of p. *loss += the value; d += weight * gradient with respect to x
+///                     2 * this.
+/// squared_error       *loss += value_scale * sum_i (x[i]-t[i])^2;  d[i] (+)= gradient_scale * (x[i]-t[i]).
+///                     d may be empty (value only). The content loss on feature maps, the Frobenius style
+///                     loss on Gram matrices. Gatys et al. 2016, eq. 1, 2, 4-6.
+/// total_variation     x in 0..255 units, any offset; p = x / 255; over all channels.
+///                     l2: mean of dx^2 of p over its (h,w-1,3) differences + mean of dy^2 over its (h-1,w,3)
+///                     differences; l1: sum |x-differences| + |y-differences| of x itself; half-sum:
+///                     1/2 sum (dx^2 + dy^2) of p. A direction without differences counts 0.
+///                     *loss += the value, without weight; d += weight * gradient with respect to x
 ///                     (d/d|.| at 0 is 0).
 /// momentum_step       v = momentum * v + g; x -= learning_rate * v.
 /// adam_step           *step += 1; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x -= lr / (1 - b1^step) * m /
@@ -72,22 +75,23 @@ struct AdamParameters {
 /// add_scaled          out = a + *scale * b; out may be a. scale is a slot.
 /// dot                 *out = sum_i a[i] * b[i], products and sums in double.
 /// lincomb             out = sum_r coefficients[r] * rows[r] (rows contiguous, one after another) +
-/// coefficients[rows] * g.
+///                     coefficients[rows] * g. A row whose coefficient is 0 may hold anything, NaN included.
 ///
 /// L-BFGS without the two-loop recursion's passes over memory (Chen, Wang, Zhou, NIPS 2014). The history
 /// holds slots = m + 1 pairs: row i is s_i, row slots + i is y_i; the slot after the newest is spare. `state`
-/// is lbfgs_state_size(slots) doubles in device memory, zero at the start (layout below); nothing is read by
-/// the host. lbfgs_push          writes s = *t * d and y = g - g_previous into the spare slot; then
-/// g_previous = g. lbfgs_dots          dots[r] = <row r, s>, dots[R + r] = <row r, y>, dots[2R + r] = <row r,
-/// g> for all R = 2 * slots rows
-///                     (s, y: the spare slot's), then dots[3R] = sum |g|, dots[3R+1] = <g, g>.
-/// lbfgs_direction     keeps the pair in the spare slot if y.s > 1e-10 (else it stays spare), drops the
-/// oldest beyond m,
-///                     runs the recursion on the inner products with H0 = y.s / y.y of the newest pair, and
-///                     writes the R + 1 coefficients of the direction d = -H g (rows that are not in use get
-///                     0), the step length *t = learning_rate (first call: min(1, 1/sum|g|) * learning_rate)
-///                     and the slope g.d into the state. Steps exactly as torch.optim.LBFGS without line
-///                     search.
+/// is LbfgsState::size(slots) doubles in device memory, zero at the start (layout below); nothing is read by
+/// the host. Rows, d and g_previous may hold anything before the first call.
+/// lbfgs_push          writes s = *t * d and y = g - g_previous into the spare slot; then g_previous = g.
+/// lbfgs_dots          dots[r] = <row r, s>, dots[R + r] = <row r, y>, dots[2R + r] = <row r, g> for all
+///                     R = 2 * slots rows (s, y: the spare slot's; those of rows not in use mean nothing),
+///                     then dots[3R] = sum |g|, dots[3R+1] = <g, g>.
+/// lbfgs_direction     keeps the pair in the spare slot if y.s > 1e-10 (else, and at the first call, it stays
+///                     spare), drops the oldest beyond m, runs the recursion on the inner products with
+///                     H0 = y.s / y.y of the newest pair (1 without a pair), and writes the R + 1
+///                     coefficients of the direction d = -H g (rows that are not in use get 0), the step
+///                     length *t = learning_rate (first call: min(1, 1/sum|g|) * learning_rate) and the slope
+///                     g.d into the state. Steps exactly as torch.optim.LBFGS without line search.
+// clang-format on
 struct LbfgsState {
   // Indices into the state's doubles.
   static constexpr int kCount = 0;     ///< pairs in use, 0..m

@@ -16,16 +16,9 @@ struct MicroArgs {
 /// c[r][0..kPanel) = act(accumulate ? c : bias, + sum_k a[r][k] * b[k]) for kR pixels.
 template <int kR, int kStride>
 static __attribute__((noinline)) void micro(const MicroArgs& args) {
-  Vector sums[kR][kVectors];
+  Vector sums[kR][kVectors] = {};
   float* const c = args.c;
   const std::int64_t ldc = args.ldc;
-  for (int r = 0; r < kR; ++r) {
-    for (int j = 0; j < kVectors; ++j) {
-      sums[r][j] = args.accumulate        ? load(c + r * ldc + j * kLanes)
-                   : args.bias != nullptr ? load(args.bias + j * kLanes)
-                                          : Vector{};
-    }
-  }
   const float* b = args.b;
   const float* run_start = args.a;
   const std::int64_t stride = kStride != 0 ? kStride : args.stride;
@@ -50,6 +43,8 @@ static __attribute__((noinline)) void micro(const MicroArgs& args) {
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) {
       Vector v = sums[r][j];
+      if (args.bias != nullptr) v += load(args.bias + j * kLanes);
+      if (args.accumulate) v += load(c + r * ldc + j * kLanes);
       if (args.relu) v = zero_if_not_positive(v, v);
       if (args.mask != nullptr) v = zero_if_not_positive(v, load(args.mask + r * ldc + j * kLanes));
       store(c + r * ldc + j * kLanes, v);

@@ -1,0 +1,234 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "engine/style/checkpoint.h"
+#include "engine/style/options.h"
+#include "tests/support/catch.h"
+
+using namespace impasto;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// An empty folder that goes with the test.
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("impasto_checkpoint_" + std::to_string(::getpid()))) {
+    fs::remove_all(path_);
+    fs::create_directory(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  [[nodiscard]] fs::path operator/(const std::string& name) const { return path_ / name; }
+  [[nodiscard]] long num_files() const {
+    return static_cast<long>(std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
+  }
+
+ private:
+  fs::path path_;
+};
+
+template <class T>
+Checkpoint::Tensor tensor(const std::string& name, Shape shape, DType dtype, T first) {
+  Checkpoint::Tensor t{name, shape, dtype, {}};
+  t.data.resize(static_cast<std::size_t>(shape.elements()) * sizeof(T));
+  for (std::int64_t i = 0; i < shape.elements(); ++i) {
+    const T value = first + static_cast<T>(i) / 3;
+    std::memcpy(t.data.data() + static_cast<std::size_t>(i) * sizeof(T), &value, sizeof(T));
+  }
+  return t;
+}
+
+Checkpoint example() {
+  Checkpoint c;
+  c.options = describe(make_preset("impasto"));
+  c.inputs = {{"content", "3f7a"}, {"style 1", "00"}, {"weights", ""}, {"backend", "cpu é"}};
+  c.scale = 2;
+  c.iteration = 41;
+  c.seconds = 0.1 + 0.2;
+  c.host_state = {1.0 / 3, -0.0, 5e-324, std::numeric_limits<double>::infinity(), NAN, 1e308};
+  // Not in the order of their names: the order is kept.
+  c.tensors = {tensor<float>("x", {3, 5, 3}, DType::kFloat32, 1e-40F),
+               tensor<double>("state", {1, 1, 7}, DType::kFloat64, -1.0),
+               tensor<float>("history", {22, 1, 45}, DType::kFloat32, NAN)};
+  return c;
+}
+
+void require_equal(const Checkpoint& a, const Checkpoint& b) {
+  CHECK(a.options == b.options);
+  CHECK(a.inputs == b.inputs);
+  CHECK(a.scale == b.scale);
+  CHECK(a.iteration == b.iteration);
+  CHECK(a.seconds == b.seconds);
+  REQUIRE(a.host_state.size() == b.host_state.size());
+  CHECK(std::memcmp(a.host_state.data(), b.host_state.data(), 8 * a.host_state.size()) == 0);
+  REQUIRE(a.tensors.size() == b.tensors.size());
+  for (std::size_t i = 0; i < a.tensors.size(); ++i) {
+    CHECK(a.tensors[i].name == b.tensors[i].name);
+    CHECK(a.tensors[i].shape == b.tensors[i].shape);
+    CHECK(a.tensors[i].dtype == b.tensors[i].dtype);
+    CHECK(a.tensors[i].data == b.tensors[i].data);
+  }
+}
+
+std::string bad_input(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::kBadInput);
+    return error.what();
+  }
+  return "no error";
+}
+std::string load_error(const fs::path& path) {
+  return bad_input([&] { static_cast<void>(load_checkpoint(path)); });
+}
+
+std::string read_bytes(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+void write_bytes(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+}  // namespace
+
+TEST_CASE("a checkpoint reads back with the same bits") {
+  const Folder folder;
+  const Checkpoint saved = example();
+  save_checkpoint(folder / "a.checkpoint", saved);
+  require_equal(load_checkpoint(folder / "a.checkpoint"), saved);
+  Checkpoint small;
+  save_checkpoint(folder / "a.checkpoint", small);  // over the old one
+  require_equal(load_checkpoint(folder / "a.checkpoint"), small);
+  CHECK(folder.num_files() == 1);
+}
+
+TEST_CASE("a checkpoint written by another program to the described format is read") {
+  const Checkpoint c = load_checkpoint(std::string(IMPASTO_TEST_DATA) + "/checkpoint/sound.checkpoint");
+  CHECK(c.scale == 1);
+  CHECK(c.iteration == 7);
+  CHECK(c.seconds == 0.1);
+  CHECK(c.options == std::map<std::string, std::string>{{"content-weight", "0.05"}});
+  CHECK(c.inputs == std::map<std::string, std::string>{{"style 1", "abc"}});
+  CHECK(c.host_state == std::vector<double>{1.5, std::numeric_limits<double>::infinity()});
+  REQUIRE(c.tensors.size() == 2);
+  CHECK(c.tensors[0].name == "x");
+  CHECK(c.tensors[0].shape == Shape{2, 4, 3});
+  float last = 0;
+  std::memcpy(&last, c.tensors[0].data.data() + 23 * 4, 4);
+  CHECK(last == 23);
+  CHECK(c.tensors[1].name == "a state");
+  CHECK(c.tensors[1].dtype == DType::kFloat64);
+}
+
+TEST_CASE("every hostile checkpoint is refused, though its digest is right") {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(std::string(IMPASTO_TEST_DATA) + "/checkpoint")) {
+    if (entry.path().extension() != ".checkpoint" || entry.path().stem() == "sound") continue;
+    INFO(entry.path());
+    CHECK_THAT(load_error(entry.path()), ContainsSubstring(": expected a checkpoint of this program, found"));
+    ++count;
+  }
+  CHECK(count == 20);
+}
+
+TEST_CASE("a checkpoint cut short or damaged at any place is refused") {
+  const Folder folder;
+  const fs::path path = folder / "a.checkpoint";
+  save_checkpoint(path, example());
+  const std::string bytes = read_bytes(path);
+  for (std::size_t size = 0; size < bytes.size(); size += size < 600 ? 37 : 997) {
+    write_bytes(path, bytes.substr(0, size));
+    INFO("cut to " << size);
+    CHECK_THAT(load_error(path), ContainsSubstring("a.checkpoint: expected"));
+  }
+  for (std::size_t at = 0; at < bytes.size(); at += at < 600 ? 13 : 499) {
+    std::string damaged = bytes;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+    write_bytes(path, damaged);
+    INFO("damaged at " << at);
+    CHECK_THAT(load_error(path), ContainsSubstring("a.checkpoint: expected"));
+  }
+  write_bytes(path, bytes + "x");
+  CHECK_THAT(load_error(path), ContainsSubstring("damaged or cut short"));
+  write_bytes(path, bytes);
+  CHECK_NOTHROW(load_checkpoint(path));
+}
+
+TEST_CASE("what is no checkpoint is refused by name") {
+  const Folder folder;
+  CHECK_THAT(load_error(folder / "none"),
+             ContainsSubstring("none: expected a checkpoint, found No such file"));
+  CHECK_THAT(load_error(folder / "."), ContainsSubstring("no regular file"));
+  CHECK_THAT(load_error("/dev/null"), ContainsSubstring("no regular file"));
+  write_bytes(folder / "b", "\x89PNG\r\n");
+  CHECK_THAT(load_error(folder / "b"),
+             ContainsSubstring("b: expected a checkpoint of this program, found another file"));
+  write_bytes(folder / "c", "");
+  CHECK_THAT(load_error(folder / "c"), ContainsSubstring("another file"));
+}
+
+TEST_CASE("a checkpoint that cannot be written leaves the old one and nothing else") {
+  const Folder folder;
+  CHECK_THAT(bad_input([&] { save_checkpoint(folder / "no/such", example()); }),
+             ContainsSubstring("such: expected a folder that can be written to, found No such file"));
+  fs::create_directory(folder / "taken");
+  CHECK_THAT(bad_input([&] { save_checkpoint(folder / "taken", example()); }),
+             ContainsSubstring("taken: expected a name that can be taken, found"));
+  CHECK(folder.num_files() == 1);
+
+  save_checkpoint(folder / "a", example());
+  Checkpoint wrong = example();
+  wrong.tensors[1].data.pop_back();
+  CHECK_THROWS_AS(save_checkpoint(folder / "a", wrong), Error);
+  wrong = example();
+  wrong.tensors[1].name = "x";
+  CHECK_THROWS_AS(save_checkpoint(folder / "a", wrong), Error);
+  wrong = example();
+  wrong.options["size"] = std::string(100'000, '1');
+  CHECK_THROWS_AS(save_checkpoint(folder / "a", wrong), Error);
+  require_equal(load_checkpoint(folder / "a"), example());
+  CHECK(folder.num_files() == 2);
+}
+
+TEST_CASE("a checkpoint behind a symbolic link is replaced where it lies") {
+  const Folder folder;
+  save_checkpoint(folder / "real", Checkpoint{});
+  fs::create_symlink("real", folder / "link");
+  save_checkpoint(folder / "link", example());
+  CHECK(fs::is_symlink(folder / "link"));
+  require_equal(load_checkpoint(folder / "real"), example());
+}
+
+TEST_CASE("a run is continued only with what it was made with") {
+  const Checkpoint c = example();
+  CHECK_NOTHROW(require_same_run(c, c.options, c.inputs));
+  auto options = c.options;
+  options["content-weight"] = "0.1";
+  CHECK(bad_input([&] { require_same_run(c, options, c.inputs); }) ==
+        "checkpoint: option --content-weight: expected 0.05 (made with), found 0.1");
+  auto inputs = c.inputs;
+  inputs["style 1"] = "ff";
+  CHECK(bad_input([&] { require_same_run(c, c.options, inputs); }) ==
+        "checkpoint: style 1: expected 00 (made with), found ff");
+  inputs = c.inputs;
+  inputs["style 2"] = "ff";
+  CHECK(bad_input([&] { require_same_run(c, c.options, inputs); }) ==
+        "checkpoint: style 2: expected none (made with), found ff");
+  inputs.erase("style 2");
+  inputs.erase("content");
+  CHECK(bad_input([&] { require_same_run(c, c.options, inputs); }) ==
+        "checkpoint: content: expected 3f7a (made with), found none");
+}

@@ -50,15 +50,18 @@ void assemble(Weights& weights, std::map<ConvName, ConvWeights> layers, std::str
 
 /// What the child may use. The CPU time bounds a damaged file; the wall time only ends a child that sleeps.
 struct ReadLimits {
-  int cpu_seconds = 3;
+  int cpu_seconds = 2;  ///< VGG-19 takes 0.1
   int wall_seconds = 30;
-  std::int64_t memory_bytes = std::int64_t{2} << 30;  ///< beyond what the process has mapped when it forks
+  std::int64_t memory_bytes = std::int64_t{1} << 30;  ///< beyond what the process has mapped when it forks
 };
+
+/// Enough memory for a sound file of this size, read twice over, and not for much more.
+[[nodiscard]] ReadLimits limits_for(std::uintmax_t file_bytes);
 
 /// The same, in a forked child that sends back the arrays: this process then never opens the file with
 /// libhdf5, which crashes on some damaged files. Threads may exist; none of them may be inside libhdf5 at
 /// that moment.
-[[nodiscard]] Weights read_in_child(const std::filesystem::path& file, const ReadLimits& limits = {});
+[[nodiscard]] Weights read_in_child(const std::filesystem::path& file, const ReadLimits& limits);
 
 /// Runs `work` in the child in place of the reader: the seam for tests of crashes and hangs.
 [[nodiscard]] Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits,

@@ -33,6 +33,7 @@ constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
 /// Fields one after another: numbers as 8 bytes, text and arrays after their length.
 class Message {
  public:
+  void reserve(std::size_t bytes) { bytes_.reserve(bytes); }
   void put(std::uint64_t v) { bytes_.append(reinterpret_cast<const char*>(&v), sizeof v); }
   void put(std::int64_t v) { put(static_cast<std::uint64_t>(v)); }
   void put(double v) { bytes_.append(reinterpret_cast<const char*>(&v), sizeof v); }
@@ -94,7 +95,10 @@ class Parser {
 
 /// Messages: 0 and what was wrong with the file, or 1 and the weights.
 Message pack(const Weights& w) {
+  std::size_t bytes = 4096;
+  for (const ConvWeights& c : w.layers) bytes += 64 + (c.filter.size() + c.bias.size()) * sizeof(float);
   Message m;
+  m.reserve(bytes);
   m.put(std::uint64_t{1});
   for (const std::string* s : {&w.network, &w.source, &w.licence, &w.layout}) m.put(*s);
   m.put(static_cast<std::uint64_t>(w.preprocessing.bgr));
@@ -265,6 +269,14 @@ Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits
   std::string how = "that crashes the HDF5 library";
   if (ended == pid && WIFSIGNALED(status)) how += " (signal " + std::to_string(WTERMSIG(status)) + ")";
   refuse(file, "expected a sound HDF5 file, found one " + how);
+}
+
+ReadLimits limits_for(std::uintmax_t file_bytes) {
+  ReadLimits limits;
+  const std::uintmax_t most = static_cast<std::uintmax_t>(limits.memory_bytes);
+  limits.memory_bytes =
+      static_cast<std::int64_t>(std::min((most >> 2) + std::min(most, file_bytes) * 6, most));
+  return limits;
 }
 
 Weights read_in_child(const std::filesystem::path& file, const ReadLimits& limits) {

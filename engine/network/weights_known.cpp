@@ -118,7 +118,7 @@ Weights load(const fs::path& file, const Known* expected) {
                      " bytes, " + (sha ? "SHA-256 " : "MD5 ") + (sha ? expected->sha256 : expected->md5) +
                      ", found " + std::to_string(bytes) + " bytes, " + (sha ? digests.sha256 : digests.md5));
   }
-  Weights weights = known != nullptr ? read_in_process(file) : read_in_child(file);
+  Weights weights = known != nullptr ? read_in_process(file) : read_in_child(file, limits_for(bytes));
   weights.name = printable(file.filename().string());
   weights.digest = digests.sha256;
   if (known != nullptr) {

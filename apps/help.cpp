@@ -184,10 +184,10 @@ std::string man_page(const CLI::App& root, const std::string& version) {
 std::string explain(const CLI::App& root, const CLI::ParseError& error) {
   const CLI::App& app = innermost(root);
   const std::string where = "'" + full_name(app) + "'";
+  std::vector<std::string> names;
   if (dynamic_cast<const CLI::ExtrasError*>(&error)) {
     const std::vector<std::string> extras = root.remaining(true);
     const std::string word = extras.empty() ? "?" : extras.front().substr(0, extras.front().find('='));
-    std::vector<std::string> names;
     if (word.size() > 1 && word.front() == '-') {
       for (const CLI::Option* o : app.get_options()) {
         for (const std::string& name : o->get_lnames()) names.push_back("--" + name);
@@ -205,6 +205,11 @@ std::string explain(const CLI::App& root, const CLI::ParseError& error) {
       if (o->get_required() && o->count() == 0) {
         return heading(*o) + ": expected by " + where + ", found nothing (see " + full_name(app) + " --help)";
       }
+    }
+    for (const CLI::App* sub : subcommands(app)) names.push_back(sub->get_name());
+    for (const std::string& word : root.remaining(true)) {
+      return word + ": expected a command of " + where + ", found none of that name" +
+             suggestion(word, names);
     }
     return "command: expected one of " + where + ", found nothing (see " + full_name(app) + " --help)";
   }

@@ -197,9 +197,9 @@ int Render::run() {
   if (args_.verbose && settings_.progress != ProgressKind::kJson) {  // JSON has the plan in its first line
     std::fputs(plan_table(plan, {}).c_str(), stderr);
   }
-  display_.start(plan, stylizer_->device_description(), weights_name_);
 
   begin_run();
+  display_.start(plan, stylizer_->device_description(), weights_name_);
   RunHooks hooks;
   hooks.progress = [this](const Progress& progress) { return after_iteration(progress); };
   hooks.warn = [this](const std::string& message) { display_.warn(message); };

@@ -17,13 +17,12 @@ namespace {
 namespace fs = std::filesystem;
 
 void list() {
-  Table table(5);
-  table.add({"name", "size", "found", "what it is", "licence"});
   for (const KnownWeights& known : known_weights()) {
-    table.add({known.name, format_bytes(static_cast<double>(known.bytes)),
-               known.found ? known.found->string() : "no", known.description, known.licence});
+    std::printf("%-10s %s\n           %s, %s\n           %s\n           found: %s\n", known.name.c_str(),
+                known.description.c_str(), known.file_name.c_str(),
+                format_bytes(static_cast<double>(known.bytes)).c_str(), known.licence.c_str(),
+                known.found ? known.found->c_str() : "no");
   }
-  std::fputs(table.text().c_str(), stdout);
   std::puts(
       "\nSearched: --weights, $IMPASTO_WEIGHTS (a file or a folder), $XDG_DATA_HOME/impasto\n"
       "(~/.local/share/impasto), the installation. To get one: impasto weights fetch NAME");

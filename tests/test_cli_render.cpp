@@ -1,0 +1,251 @@
+// Whole renders through the program: pictures, traces, progress, plans.
+#include <nlohmann/json.hpp>
+
+#include "tests/support/catch.h"
+#include "tests/support/cli.h"
+
+using namespace impasto;
+using namespace impasto::testing;
+using Json = nlohmann::json;
+
+namespace {
+
+std::vector<Json> json_lines(const std::string& text) {
+  std::vector<Json> objects;
+  for (const std::string& line : lines_of(text)) objects.push_back(Json::parse(line));
+  return objects;
+}
+
+/// Runs a small render that must succeed.
+ProcessResult require_render(const CliFolder& folder, const std::vector<std::string>& more) {
+  ProcessResult result = folder.run(CliFolder::render(more));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK(result.out.empty());
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("a render writes a picture of the asked size, quietly") {
+  const CliFolder folder;
+  const ProcessResult result = require_render(folder, {"-o", "x.png", "--iterations", "3"});
+  const Image picture = read_image(folder / "x.png");
+  CHECK(picture.width == 32);
+  CHECK(picture.height == 24);
+  CHECK(folder.made() == std::set<std::string>{"x.png"});
+  const auto lines = lines_of(result.err);  // not a terminal: a line at start and end
+  REQUIRE(lines.size() == 2);
+  CHECK_THAT(lines[0], ContainsSubstring("rendering 32x24"));
+  CHECK_THAT(lines[0], ContainsSubstring("on cpu"));
+  CHECK_THAT(lines[1], ContainsSubstring("wrote x.png"));
+}
+
+TEST_CASE("the same render gives the same bytes") {
+  const CliFolder folder;
+  require_render(folder, {"-o", "x.png", "--iterations", "4", "--init", "noise", "--seed", "3"});
+  const std::string first = folder.read("x.png");
+  require_render(folder,
+                 {"-o", "x.png", "--iterations", "4", "--init", "noise", "--seed", "3", "--overwrite"});
+  CHECK(folder.read("x.png") == first);
+  require_render(folder, {"-o", "x.png", "--iterations", "4", "--init", "noise", "--seed", "3", "--overwrite",
+                          "--threads", "1"});
+  CHECK(folder.read("x.png") == first);
+  require_render(folder,
+                 {"-o", "x.png", "--iterations", "4", "--init", "noise", "--seed", "4", "--overwrite"});
+  CHECK(folder.read("x.png") != first);
+}
+
+TEST_CASE("a trace has a line for each evaluation at every scale, and its numbers read back") {
+  const CliFolder folder;
+  require_render(folder,
+                 {"-o", "x.png", "--size", "64", "--scales", "2", "--iterations", "3", "--tv-weight", "0.1",
+                  "--content-layers", "relu3_1,relu4_2", "--style-layers", "relu1_1", "--trace", "t.jsonl"});
+  const std::string text = folder.read("t.jsonl");
+  const auto lines = json_lines(text);
+  REQUIRE(lines.size() == 6);
+  double seconds = 0;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const Json& line = lines[i];
+    INFO(line.dump());
+    CHECK(line.at("scale") == i / 3);
+    CHECK(line.at("iteration") == i % 3 + 1);
+    CHECK(line.at("width") == (i < 3 ? 32 : 64));
+    CHECK(line.at("height") == (i < 3 ? 24 : 48));
+    CHECK(line.at("content").size() == 2);
+    CHECK(line.at("style").size() == 1);
+    CHECK(line.at("seconds").get<double>() >= seconds);
+    seconds = line.at("seconds");
+    const double content =
+        (line.at("content").at("relu3_1").get<double>() + line.at("content").at("relu4_2").get<double>()) / 2;
+    const double loss =
+        0.05 * content + line.at("style").at("relu1_1").get<double>() + 0.1 * line.at("tv").get<double>();
+    CHECK(line.at("loss").get<double>() == Approx(loss).epsilon(1e-6));
+  }
+  CHECK(text.rfind("{\"scale\":0,\"iteration\":1,\"width\":32,\"height\":24,\"loss\":", 0) == 0);
+}
+
+TEST_CASE("an option that is given wins over the preset, in whatever order") {
+  const CliFolder folder;
+  const auto loss_names = [&](const std::vector<std::string>& words) {
+    require_render(folder, words);
+    return json_lines(folder.read("t")).size();
+  };
+  CHECK(loss_names({"-o", "x.png", "--overwrite", "--trace", "t", "--iterations", "2", "--preset",
+                    "gatys-notebook"}) == 2);
+  CHECK(loss_names({"-o", "x.png", "--overwrite", "--trace", "t", "--preset", "gatys-notebook",
+                    "--iterations", "2"}) == 2);
+  const std::string one = folder.read("x.png");
+  CHECK_THAT(one, ContainsSubstring("--preset=gatys-notebook"));
+  CHECK_THAT(one, ContainsSubstring("--history=100"));
+  CHECK(loss_names(
+            {"-o", "x.png", "--overwrite", "--trace", "t", "--iterations", "9", "--iterations", "2"}) == 2);
+}
+
+TEST_CASE("a picture carries the command that repeats it") {
+  const CliFolder folder;
+  require_render(folder,
+                 {"-o", "x.png", "--iterations", "2", "--style-weight", "3", "--clamp", "--tv", "l1"});
+  const std::string first = folder.read("x.png");
+  const std::size_t begin = first.find("impasto render ");
+  REQUIRE(begin != std::string::npos);
+  std::string command = first.substr(begin, first.find(" # ", begin) - begin);
+  command.replace(0, 7, std::string("'") + IMPASTO_PROGRAM + "'");
+  const ProcessResult again =
+      run_process({"sh", "-c", command + " --overwrite --device cpu -q"}, folder.options());
+  INFO(command << "\n" << again.err);
+  CHECK(again.exit_code == 0);
+  CHECK(folder.read("x.png") == first);
+}
+
+TEST_CASE("progress as JSON lines ends with what was counted, which is what the plan says") {
+  const CliFolder folder;
+  const std::vector<std::string> same{"--size", "64", "--scales", "2", "--iterations", "2"};
+  std::vector<std::string> words{"-o", "x.png", "--progress", "json"};
+  words.insert(words.end(), same.begin(), same.end());
+  const auto lines = json_lines(require_render(folder, words).err);
+  REQUIRE(lines.size() == 6);
+  CHECK(lines.front().at("event") == "start");
+  for (std::size_t i = 1; i < 5; ++i) {
+    CHECK(lines[i].at("event") == "progress");
+    CHECK(lines[i].at("num_scales") == 2);
+    CHECK(lines[i].at("iterations") == 2);
+    CHECK(lines[i].contains("seconds_left"));
+  }
+  const Json& end = lines.back();
+  CHECK(end.at("event") == "end");
+  CHECK(end.at("finished") == true);
+  CHECK(end.at("output") == "x.png");
+
+  std::vector<std::string> plan{"plan",     "content.png", "style.png", "--weights",
+                                "random:1", "--device",    "cpu",       "--json"};
+  plan.insert(plan.end(), same.begin(), same.end());
+  const ProcessResult planned = folder.run(plan);
+  REQUIRE(planned.exit_code == 0);
+  const Json figures = Json::parse(planned.out);
+  CHECK(figures.at("device_bytes") == end.at("counted_bytes"));
+  CHECK(figures.at("device_bytes") == lines.front().at("plan").at("device_bytes"));
+  REQUIRE(figures.at("scales").size() == 2);
+  CHECK(figures.at("scales")[1].at("width") == 64);
+  CHECK(figures.at("scales")[1].at("seconds") > 0);
+}
+
+TEST_CASE("a plan's table shows each scale and the peak") {
+  const CliFolder folder;
+  const ProcessResult result = folder.run(
+      {"plan", "content.png", "style.png", "--weights", "random:1", "--size", "128", "--scales", "2"});
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.empty());
+  for (const char* text : {"64x48", "128x96", "device peak", "device budget", "GFLOP/s"}) {
+    CHECK_THAT(result.out, ContainsSubstring(text));
+  }
+  CHECK(folder.made().empty());
+}
+
+TEST_CASE("a bar is drawn when asked for, and -v shows the plan, and -q nothing") {
+  const CliFolder folder;
+  const ProcessResult bar = require_render(folder, {"-o", "x.png", "--iterations", "2", "--progress", "bar"});
+  CHECK_THAT(bar.err, ContainsSubstring("\r32x24 ["));
+  CHECK_THAT(bar.err, ContainsSubstring("1/2"));
+  const ProcessResult verbose =
+      require_render(folder, {"-o", "x.png", "--iterations", "1", "-v", "--progress", "none", "--overwrite"});
+  CHECK_THAT(verbose.err, ContainsSubstring("device peak"));
+  CHECK(require_render(folder, {"-o", "x.png", "--iterations", "1", "-q", "--overwrite"}).err.empty());
+}
+
+TEST_CASE("every output format is written, with alpha where it can be kept") {
+  const CliFolder folder;
+  folder.write_picture("content.png", 48, 36, 3, true);
+  for (const char* name : {"x.png", "x.webp", "x.tif"}) {
+    require_render(folder, {"-o", name, "--iterations", "1", "-q"});
+    const Image picture = read_image(folder / name);
+    REQUIRE(picture.has_alpha());
+    CHECK(picture.alpha.front() == Approx(1).margin(0.01));
+    CHECK(picture.alpha.back() == Approx(0.5).margin(0.01));
+  }
+  const ProcessResult jpeg = require_render(folder, {"-o", "x.jpg", "--iterations", "1", "--quality", "80"});
+  CHECK_THAT(jpeg.err, ContainsSubstring("impasto: warning: output 'x.jpg'"));
+  CHECK(!read_image(folder / "x.jpg").has_alpha());
+  require_render(folder, {"-o", "y.png", "--iterations", "1", "--output-bits", "16"});
+  CHECK(folder.read("y.png")[24] == 16);  // the header's bit depth
+}
+
+TEST_CASE("several styles are blended, and a picture can be the start") {
+  const CliFolder folder;
+  folder.write_picture("second.png", 30, 30, 11);
+  const auto render = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words{"render",       "content.png", "style.png", "second.png",
+                                   "--weights",    "random:1",    "--size",    "32",
+                                   "--iterations", "2",           "-q",        "-o",
+                                   "x.png",        "--overwrite", "--device",  "cpu"};
+    words.insert(words.end(), more.begin(), more.end());
+    const ProcessResult result = folder.run(words);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return read_image(folder / "x.png").rgb;
+  };
+  CHECK(render({}) == render({"--style-blend", "2,2"}));
+  CHECK(render({}) != render({"--style-blend", "1,3"}));
+  CHECK(render({}) == render({"--init", "content.png"}));
+  CHECK(render({}) != render({"--init", "second.png"}));
+}
+
+TEST_CASE("intermediate pictures are written beside the output") {
+  const CliFolder folder;
+  require_render(folder, {"-o", "x.png", "--iterations", "5", "--save-every", "2"});
+  CHECK(folder.made() == std::set<std::string>{"x.png", "x-000002.png", "x-000004.png"});
+  CHECK(read_image(folder / "x-000002.png").width == 32);
+  CHECK(read_image(folder / "x-000002.png").rgb != read_image(folder / "x-000004.png").rgb);
+}
+
+TEST_CASE("names that look like options or hold spaces and quotes are only names") {
+  const CliFolder folder;
+  folder.write_picture("a 'b'.png", 48, 36, 3);
+  const ProcessResult result = folder.run({"render", "-o", "-x y.png", "--weights", "random:1", "--size",
+                                           "32", "--iterations", "1", "-q", "--", "a 'b'.png", "style.png"});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(folder.made().count("-x y.png") == 1);
+  CHECK_THAT(folder.read("-x y.png"), ContainsSubstring("'a '\\''b'\\''.png'"));
+}
+
+TEST_CASE("bench times every layer and a whole iteration") {
+  const CliFolder folder;
+  const ProcessResult result = folder.run(
+      {"bench", "--sizes", "32", "--repeats", "1", "--json", "--device", "cpu", "--network", "vgg16"});
+  REQUIRE(result.exit_code == 0);
+  std::set<std::string> operations;
+  for (const Json& row : Json::parse(result.out)) {
+    CHECK(row.at("seconds").get<double>() > 0);
+    operations.insert(row.at("operation"));
+  }
+  for (const char* name : {"conv1_1", "conv5_1", "gram relu5_1", "pool4", "iteration"})
+    CHECK(operations.count(name) == 1);
+}
+
+TEST_CASE("selftest prints a row for each operation and its verdict is the exit code") {
+  const CliFolder folder;
+  const ProcessResult result = folder.run({"selftest", "--device", "cpu"});
+  CHECK_THAT(result.out, ContainsSubstring("conv2d_forward"));
+  CHECK(result.exit_code == (result.out.find("FAILED") == std::string::npos ? 0 : 1));
+}

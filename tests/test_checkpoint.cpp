@@ -1,3 +1,5 @@
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -201,6 +203,25 @@ TEST_CASE("a checkpoint that cannot be written leaves the old one and nothing el
   CHECK_THROWS_AS(save_checkpoint(folder / "a", wrong), Error);
   require_equal(load_checkpoint(folder / "a"), example());
   CHECK(folder.num_files() == 2);
+}
+
+TEST_CASE("a disk without room is said so and leaves the old file") {
+  const Folder folder;
+  save_checkpoint(folder / "a", Checkpoint{});
+  // A limit on the size of files stands for the full disk.
+  struct rlimit before {};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  const struct rlimit limit { 100'000, before.rlim_max };
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+  Checkpoint large = example();
+  large.tensors.push_back(tensor<float>("large", {100, 100, 3}, DType::kFloat32, 0));
+  const std::string message = bad_input([&] { save_checkpoint(folder / "a", large); });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, handler);
+  CHECK_THAT(message, ContainsSubstring("a: expected room for"));
+  require_equal(load_checkpoint(folder / "a"), Checkpoint{});
+  CHECK(folder.num_files() == 1);
 }
 
 TEST_CASE("a checkpoint behind a symbolic link is replaced where it lies") {

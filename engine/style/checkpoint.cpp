@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -26,6 +27,7 @@ namespace fs = std::filesystem;
 using hdf5::Handle;
 using hdf5::own;
 
+static_assert(std::endian::native == std::endian::little, "checkpoints hold the bytes of this machine");
 constexpr std::size_t kUserBlock = 512;  // bytes; the smallest that HDF5 allows
 constexpr const char* kMagic = "impasto checkpoint 1\nsha256 ";
 // What a reader believes at most: far above what is ever written.
@@ -94,17 +96,35 @@ void write_texts(hid_t file, const char* group_name, const std::map<std::string,
   }
 }
 
-void write_dataset(hid_t group, const std::string& name, hid_t type, const std::vector<hsize_t>& dims,
-                   const void* data, const std::string& message) {
+/// Bytes that belong at a place in the file.
+struct Piece {
+  std::uint64_t offset = 0;
+  const void* data = nullptr;
+  std::size_t bytes = 0;
+};
+
+/// Gives a dataset its room in the file, and tells where that is.
+Piece reserve_dataset(hid_t group, const std::string& name, hid_t type, const std::vector<hsize_t>& dims,
+                      const void* data, const std::string& message) {
   const Handle space = own(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), message);
+  const Handle creation = own(H5Pcreate(H5P_DATASET_CREATE), message);
+  hdf5::check(H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY), message);
+  hdf5::check(H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER), message);
   const Handle dataset =
-      own(H5Dcreate2(group, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), message);
-  if (data != nullptr) hdf5::check(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), message);
+      own(H5Dcreate2(group, name.c_str(), type, space, H5P_DEFAULT, creation, H5P_DEFAULT), message);
+  const haddr_t offset = H5Dget_offset(dataset);
+  std::size_t bytes = H5Tget_size(type);
+  for (const hsize_t size : dims) bytes *= size;
+  if (bytes > 0 && offset == HADDR_UNDEF) throw Error(ErrorCode::kBadInput, message);
+  return {offset, data, bytes};
 }
 
 hid_t file_type(DType dtype) { return dtype == DType::kFloat64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE; }
 
-void write_hdf5(const fs::path& path, const Checkpoint& c, const std::string& message) {
+/// The file without the data of its datasets, and where those belong. They are written past HDF5, which does
+/// not survive a disk that is full: after a close that failed, it crashes when the process ends.
+std::vector<Piece> write_structure(const fs::path& path, const Checkpoint& c, const std::string& message) {
+  std::vector<Piece> pieces;
   const hdf5::SilenceErrors silence;
   const Handle creation = own(H5Pcreate(H5P_FILE_CREATE), message);
   hdf5::check(H5Pset_userblock(creation, kUserBlock), message);
@@ -114,20 +134,21 @@ void write_hdf5(const fs::path& path, const Checkpoint& c, const std::string& me
   write_attribute(file, "seconds", H5T_IEEE_F64LE, &c.seconds, message);
   write_texts(file, "options", c.options, message);
   write_texts(file, "inputs", c.inputs, message);
-  write_dataset(file, "host_state", H5T_IEEE_F64LE, {c.host_state.size()},
-                c.host_state.empty() ? nullptr : c.host_state.data(), message);
+  pieces.push_back(reserve_dataset(file, "host_state", H5T_IEEE_F64LE, {c.host_state.size()},
+                                   c.host_state.data(), message));
   {
     const Handle ordered = own(H5Pcreate(H5P_GROUP_CREATE), message);
     hdf5::check(H5Pset_link_creation_order(ordered, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED), message);
     const Handle group = own(H5Gcreate2(file, "tensors", H5P_DEFAULT, ordered, H5P_DEFAULT), message);
     for (const Checkpoint::Tensor& t : c.tensors) {
-      write_dataset(
+      pieces.push_back(reserve_dataset(
           group, t.name, file_type(t.dtype),
           {static_cast<hsize_t>(t.shape.h), static_cast<hsize_t>(t.shape.w), static_cast<hsize_t>(t.shape.c)},
-          t.data.data(), message);
+          t.data.data(), message));
     }
   }
   hdf5::check(file.close(), message);
+  return pieces;
 }
 
 /// What save_checkpoint's caller must have kept to.
@@ -176,17 +197,34 @@ class Descriptor {
   int number_;
 };
 
-/// A new, empty file beside `target`.
-fs::path make_temporary(const std::string& what, const fs::path& folder) {
+/// A new file in a folder, where so many bytes have room.
+fs::path make_temporary(const std::string& what, const fs::path& folder, std::size_t bytes) {
   std::random_device random;
   for (int attempt = 0; attempt < 100; ++attempt) {
     const fs::path path =
         folder / (".impasto-" + std::to_string(::getpid()) + "-" + std::to_string(random()) + ".tmp");
-    Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (file.number() >= 0) return path;
-    if (errno != EEXIST) break;
+    const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (file.number() < 0 && errno == EEXIST) continue;
+    if (file.number() < 0) break;
+    if (::fallocate(file.number(), 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP &&
+        errno != ENOSYS) {
+      const Error error = system_error(what, "room for " + std::to_string(bytes) + " bytes");
+      ::unlink(path.c_str());
+      throw error;
+    }
+    return path;
   }
   throw system_error(what, "a folder that can be written to");
+}
+
+void write_at(const std::string& what, int file, const Piece& piece) {
+  for (std::size_t done = 0; done < piece.bytes;) {
+    const ssize_t n = ::pwrite(file, static_cast<const char*>(piece.data) + done, piece.bytes - done,
+                               static_cast<off_t>(piece.offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw system_error(what, "room for " + std::to_string(piece.bytes) + " bytes");
+    done += static_cast<std::size_t>(n);
+  }
 }
 
 // --- reading
@@ -356,21 +394,18 @@ void save_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
   const std::string what = path.string();
   const fs::path target = resolve_link(path);
   const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
-  std::uintmax_t bytes = 1 << 16;  // of the structure around the tensors
+  std::size_t bytes = 1 << 16;  // of the structure around the tensors
   for (const Checkpoint::Tensor& t : checkpoint.tensors) bytes += t.data.size();
-  std::error_code unknown;
-  // Asked before, because HDF5 does not take a full disk well.
-  if (const fs::space_info space = fs::space(folder, unknown); !unknown && space.available < bytes) {
-    throw bad(what, "room for " + std::to_string(bytes) + " bytes", std::to_string(space.available));
-  }
-  const fs::path temporary = make_temporary(what, folder);
+  const fs::path temporary = make_temporary(what, folder, bytes);
   try {
-    write_hdf5(temporary, checkpoint, bad(what, "room for a checkpoint", "an error in writing it").what());
-    const std::string block = user_block(what, temporary);
+    const auto pieces = write_structure(temporary, checkpoint,
+                                        bad(what, "room for a checkpoint", "an error in writing it").what());
     Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CLOEXEC));
-    if (file.number() < 0 ||
-        ::pwrite(file.number(), block.data(), block.size(), 0) != static_cast<ssize_t>(block.size()) ||
-        ::fsync(file.number()) != 0 || !file.close()) {
+    if (file.number() < 0) throw system_error(what, "a file that can be written to");
+    for (const Piece& piece : pieces) write_at(what, file.number(), piece);
+    const std::string block = user_block(what, temporary);
+    write_at(what, file.number(), {0, block.data(), block.size()});
+    if (::fsync(file.number()) != 0 || !file.close()) {
       throw system_error(what, "the checkpoint to reach the disk");
     }
     if (::rename(temporary.c_str(), target.c_str()) != 0) {

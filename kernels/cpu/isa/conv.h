@@ -55,8 +55,7 @@ static void few_outputs_row(const ConvProblem& p, const float* in, std::int64_t 
     for (std::int64_t pixel = 0; pixel < kPixels && x + pixel < num_pixels; ++pixel) {
       for (int k = 0; k < kK; ++k) {
         const std::int64_t i = (x + pixel) * kK + k;
-        float v = 0;
-        for (int lane = 0; lane < kLanes; ++lane) v += sums[pixel][k][lane];
+        float v = sum_in_float(sums[pixel][k]);
         if (p.bias != nullptr) v += p.bias[k];
         if (p.accumulate) v += out[i];
         if (p.relu && !(v > 0)) v = 0;

@@ -45,4 +45,21 @@ static IMPASTO_INLINE double sum_in_double(Vector v) {
   for (int i = 0; i < kLanes; ++i) total += static_cast<double>(v[i]);
   return total;
 }
+/// Sum of the lanes, halving the vector: few instructions, unlike taking lanes out one by one.
+static IMPASTO_INLINE float sum_in_float(Vector v) {
+#if defined(__AVX512F__)
+  const auto eight = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                     __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif defined(__AVX2__)
+  const auto eight = v;
+#endif
+#if defined(__AVX2__)
+  const auto four =
+      __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+#else
+  const auto four = v;
+#endif
+  const auto two = four + __builtin_shufflevector(four, four, 2, 3, 0, 1);
+  return two[0] + two[1];
+}
 static IMPASTO_INLINE std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }

@@ -74,27 +74,28 @@ static void lbfgs_pair(float* __restrict s, float* __restrict y, float* __restri
 
 static void dots3(double* out, const float* rows, std::int64_t num_rows, std::int64_t stride, const float* s,
                   const float* y, const float* g, std::int64_t n) {
-  constexpr std::int64_t kBlock = 1024;  // of s, y and g, which then stay in the first cache
+  constexpr std::int64_t kBlock = 512;  // of s, y and g in double: 12 KB, which stay in the first cache
+  alignas(64) double wide[3][kBlock];
   for (std::int64_t r = 0; r < 3 * num_rows; ++r) out[r] = 0;
   for (std::int64_t i0 = 0; i0 < n; i0 += kBlock) {
-    const std::int64_t end = least(n, i0 + kBlock), whole = i0 + (end - i0) / kDoubleLanes * kDoubleLanes;
+    const std::int64_t count = least(kBlock, n - i0), whole = count / kDoubleLanes * kDoubleLanes;
+    for (std::int64_t i = 0; i < count; ++i) {
+      wide[0][i] = static_cast<double>(s[i0 + i]);
+      wide[1][i] = static_cast<double>(y[i0 + i]);
+      wide[2][i] = static_cast<double>(g[i0 + i]);
+    }
     for (std::int64_t r = 0; r < num_rows; ++r) {
-      const float* row = rows + r * stride;
-      DoubleVector ss{}, sy{}, sg{};
-      for (std::int64_t i = i0; i < whole; i += kDoubleLanes) {
+      const float* row = rows + r * stride + i0;
+      DoubleVector sums[3] = {};
+      for (std::int64_t i = 0; i < whole; i += kDoubleLanes) {
         const DoubleVector v = load_double(row + i);
-        ss += v * load_double(s + i);
-        sy += v * load_double(y + i);
-        sg += v * load_double(g + i);
+        for (int j = 0; j < 3; ++j) sums[j] += v * *reinterpret_cast<const UnalignedDouble*>(wide[j] + i);
       }
-      double total[3] = {sum(ss), sum(sy), sum(sg)};
-      for (std::int64_t i = whole; i < end; ++i) {
-        const double v = row[i];
-        total[0] += v * s[i];
-        total[1] += v * y[i];
-        total[2] += v * g[i];
+      for (int j = 0; j < 3; ++j) {
+        double total = sum(sums[j]);
+        for (std::int64_t i = whole; i < count; ++i) total += static_cast<double>(row[i]) * wide[j][i];
+        out[3 * r + j] += total;
       }
-      for (int i = 0; i < 3; ++i) out[3 * r + i] += total[i];
     }
   }
 }

@@ -1,6 +1,6 @@
-# What `cmake --install` puts where: the program, one shared library that needs no other -dev package, the public
-# headers under include/impasto (included as "engine/impasto.h"), find_package(impasto) with the target
-# impasto::engine, impasto.pc, the weights tools, the manual page and the shell completion.
+# What `cmake --install` puts where, beside the program (apps/CMakeLists.txt): one shared library that needs no other
+# -dev package, the public headers under include/impasto (included as "engine/impasto.h"), find_package(impasto) with
+# the target impasto::engine, impasto.pc and the weights tools.
 include(CMakePackageConfigHelpers)
 
 # The rooms' objects once more, as one library. Linking the rooms brings the libraries that they stand on.
@@ -22,9 +22,6 @@ target_compile_features(impasto_shared PUBLIC cxx_std_20)
 set(include_dir ${CMAKE_INSTALL_INCLUDEDIR}/impasto)
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/impasto)
 install(TARGETS impasto_shared EXPORT impasto LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${include_dir})
-if(TARGET impasto)
-  install(TARGETS impasto)
-endif()
 # engine/impasto.h and what it includes; the test of the installation finds one that is missing.
 foreach(header impasto.h core/error.h core/tensor.h image/image.h network/weights.h style/checkpoint.h style/options.h
         style/stylizer.h)
@@ -42,7 +39,4 @@ install(FILES ${PROJECT_BINARY_DIR}/impasto.pc DESTINATION ${CMAKE_INSTALL_LIBDI
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/weights_tools DESTINATION ${CMAKE_INSTALL_DATADIR}/impasto
   PATTERN __pycache__ EXCLUDE)
-install(FILES ${PROJECT_SOURCE_DIR}/docs/impasto.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-install(FILES ${PROJECT_SOURCE_DIR}/apps/completion.bash RENAME impasto
-  DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -2,9 +2,9 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <csignal>
+#include <string_view>
 
 #include "engine/core/error.h"
 
@@ -18,10 +18,15 @@ std::atomic<bool> writing{false};
 std::atomic<int> exit_code_at_once{static_cast<int>(ErrorCode::kInterrupted)};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
+std::atomic<bool> on_terminal{false};
+
+void say(std::string_view text) {
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
 void end_at_once() {
-  constexpr std::array message{'\n', 'i', 'm', 'p', 'a', 's', 't', 'o', ':', ' ', 'e', 'n',
-                               'd',  'e', 'd', ' ', 'a', 't', ' ', 'o', 'n', 'c', 'e', '\n'};
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+  if (on_terminal) say("\r\033[K");  // a bar may stand there
+  say("impasto: error: render: expected to finish, found an interruption; ended at once\n");
   ::_exit(exit_code_at_once);
 }
 
@@ -33,6 +38,7 @@ void on_signal(int) {
 }  // namespace
 
 void install_interruption() {
+  on_terminal = ::isatty(STDERR_FILENO) != 0;
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction action {};
     ::sigaction(signal, nullptr, &action);

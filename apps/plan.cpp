@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "apps/commands.h"
 #include "apps/device_speed.h"
@@ -12,13 +13,6 @@
 
 namespace impasto::apps {
 namespace {
-
-void print_plan(const RenderPlan& plan, const StyleOptions& options, bool json) {
-  const auto backend = make_backend({options.device, parse_precision(options.precision), options.threads});
-  const Speed speed{conv_flops_per_second(*backend)};
-  const std::string text = json ? plan_json(plan, speed).dump(2) + "\n" : plan_table(plan, speed);
-  std::fputs(text.c_str(), stdout);
-}
 
 void run_plan(const RenderArguments& a, bool json) {
   StyleOptions options = resolve_options(a);
@@ -34,20 +28,26 @@ void run_plan(const RenderArguments& a, bool json) {
   std::vector<std::pair<std::int64_t, std::int64_t>> styles;
   for (const std::string& style : a.styles) styles.push_back(size_of_file(style));
   const auto weights = std::make_shared<const Weights>(find_weights(a.weights));
+  RenderPlan plan;
+  std::optional<Error> too_large;
   try {
-    print_plan(Stylizer(options, weights).plan(content, styles), options, json);
+    plan = Stylizer(options, weights).plan(content, styles);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kResources) throw;
     // Over the budget: the figures are what the user wants to see, and the error says that it does not fit.
-    const Error too_large = error;
-    options.memory_bytes = std::int64_t{1} << 60;
-    try {
-      print_plan(Stylizer(options, weights).plan(content, styles), options, json);
-    } catch (const Error&) {
-      throw too_large;
-    }
-    throw too_large;
+    too_large = error;
+    StyleOptions unlimited = options;
+    unlimited.memory_bytes = std::int64_t{1} << 60;
+    plan = Stylizer(unlimited, weights).plan(content, styles);  // no such device: the same error again
   }
+  const auto backend = make_backend({options.device, parse_precision(options.precision), options.threads});
+  if (too_large) {
+    plan.budget_bytes = options.memory_bytes > 0 ? options.memory_bytes : backend->info().free_memory_bytes;
+  }
+  const Speed speed{conv_flops_per_second(*backend)};
+  const std::string text = json ? plan_json(plan, speed).dump(2) + "\n" : plan_table(plan, speed);
+  std::fputs(text.c_str(), stdout);
+  if (too_large) throw *too_large;
 }
 
 }  // namespace

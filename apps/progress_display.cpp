@@ -56,6 +56,7 @@ void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, c
 }
 
 void ProgressDisplay::update(const Progress& progress) {
+  if (progress.scale != last_.scale || last_.iteration == 0) scale_first_ = progress;
   last_ = progress;
   if (first_.iteration == 0) first_ = progress;
   if (kind_ == ProgressKind::kJson) {
@@ -110,9 +111,8 @@ void ProgressDisplay::clear_line() {
 }
 
 void ProgressDisplay::draw_bar() {
-  const double per_second = last_.iteration > first_.iteration && last_.scale == first_.scale
-                                ? (last_.iteration - first_.iteration) / (last_.seconds - first_.seconds)
-                                : 0;
+  const double seconds = last_.seconds - scale_first_.seconds;
+  const double per_second = seconds > 0 ? (last_.iteration - scale_first_.iteration) / seconds : 0;
   const double left = seconds_left();
   std::string head = size_text(last_.width, last_.height) + " ";
   if (last_.num_scales > 1) {

@@ -53,7 +53,7 @@ class ProgressDisplay {
 
   ProgressKind kind_;
   RenderPlan plan_;
-  Progress first_, last_;  // of this run, which may have been resumed
+  Progress first_, scale_first_, last_;  // of this run, which may have been resumed; of this scale
   Clock::time_point drawn_{};
   bool bar_shown_ = false;
 };

@@ -91,12 +91,21 @@ void add_weights(CLI::App& root, int& /*exit_code*/) {
 
   CLI::App* const fetch_app =
       app->add_subcommand("fetch", "Download published weights, with python3, and check them");
-  const auto words = std::make_shared<std::vector<std::string>>();
-  fetch_app->add_option("NAME", *words, "vgg19, vgg16 or hed-vgg16")->required();
-  fetch_app->prefix_command();  // what follows the name is fetch.py's to understand
-  fetch_app->callback([words, fetch_app] {
-    for (const std::string& word : fetch_app->remaining()) words->push_back(word);
-    fetch(*words);
+  struct Fetch {
+    std::string name, to, from;
+  };
+  const auto a = std::make_shared<Fetch>();
+  fetch_app->add_option("NAME", a->name, "vgg19, vgg16 or hed-vgg16")->required();
+  fetch_app->add_option("--to", a->to, "folder to put it in (the user's data folder, where it is found)")
+      ->option_text("FOLDER");
+  fetch_app->add_option("--from", a->from, "take it from here, checked as ever (where it was published)")
+      ->option_text("FILE|URL");
+  fetch_app->callback([a] {
+    std::vector<std::string> words;
+    if (!a->to.empty()) words.push_back("--to=" + a->to);
+    if (!a->from.empty()) words.push_back("--from=" + a->from);
+    words.insert(words.end(), {"--", a->name});
+    fetch(words);
   });
 
   CLI::App* const inspect_app =

@@ -265,6 +265,17 @@ TEST_CASE("weights cannot be fetched without python3, and the error says so") {
   CHECK_THAT(result.err, ContainsSubstring("python3"));
 }
 
+TEST_CASE("fetching passes its options on, and its exit code back") {
+  const CliFolder folder;
+  std::ofstream(folder / "wrong.h5") << "not weights";
+  const ProcessResult result =
+      folder.run({"weights", "fetch", "vgg19", "--from", "wrong.h5", "--to", "here"});
+  INFO(result.err);
+  CHECK(result.exit_code == 3);
+  CHECK_THAT(result.err, ContainsSubstring("found 11"));
+  CHECK(folder.run({"weights", "fetch", "abacus"}).exit_code == 2);
+}
+
 TEST_CASE("devices lists the CPU as usable and says why CUDA is not") {
   const CliFolder folder;
   const ProcessResult result = folder.run({"devices"});

@@ -125,6 +125,7 @@ TEST_CASE("a second signal ends the render at once and leaves nothing half-writt
   const ProcessResult result = process.wait();
   INFO(result.err);
   CHECK(result.exit_code == 130);
+  CHECK_THAT(last_line(result.err), ContainsSubstring("impasto: error: "));
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(1));
   CHECK(folder.made().empty());
 }

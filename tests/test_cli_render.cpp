@@ -1,6 +1,7 @@
 // Whole renders through the program: pictures, traces, progress, plans.
 #include <nlohmann/json.hpp>
 
+#include "engine/style/options.h"
 #include "tests/support/catch.h"
 #include "tests/support/cli.h"
 
@@ -83,6 +84,22 @@ TEST_CASE("a trace has a line for each evaluation at every scale, and its number
     CHECK(line.at("loss").get<double>() == Approx(loss).epsilon(1e-6));
   }
   CHECK(text.rfind("{\"scale\":0,\"iteration\":1,\"width\":32,\"height\":24,\"loss\":", 0) == 0);
+}
+
+TEST_CASE("the numbers of a trace are the shortest that read back, as in the progress lines") {
+  const CliFolder folder;
+  const auto progress = json_lines(
+      require_render(folder, {"-o", "x.png", "--iterations", "3", "--trace", "t", "--progress", "json"}).err);
+  const auto trace = lines_of(folder.read("t"));
+  REQUIRE(trace.size() == 3);
+  for (std::size_t i = 0; i < trace.size(); ++i) {
+    INFO(trace[i]);
+    CHECK(Json::parse(trace[i]).at("loss") == progress[i + 1].at("loss"));
+    for (std::size_t at = trace[i].find(':'); at != std::string::npos; at = trace[i].find(':', at + 1)) {
+      const std::string number = trace[i].substr(at + 1, trace[i].find_first_of(",}", at) - at - 1);
+      if (number.front() != '{') CHECK(number == format_number(std::stod(number)));
+    }
+  }
 }
 
 TEST_CASE("an option that is given wins over the preset, in whatever order") {

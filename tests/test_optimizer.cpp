@@ -3,6 +3,7 @@
 #include <cmath>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -51,7 +52,9 @@ Path plain_adam(const Function& f, Vector x, int steps, double rate, double b1, 
 }
 
 /// The textbook's two loops over the pairs, with torch.optim.LBFGS' rules for the first step and for pairs.
-Path plain_lbfgs(const Function& f, Vector x, int steps, double rate, std::size_t history) {
+/// Where x is kept within +-limit, a pair holds the move that was made.
+Path plain_lbfgs(const Function& f, Vector x, int steps, double rate, std::size_t history,
+                 double limit = std::numeric_limits<double>::infinity()) {
   struct Pair {
     Vector s, y;
     double rho;
@@ -92,15 +95,19 @@ Path plain_lbfgs(const Function& f, Vector x, int steps, double rate, std::size_
     }
     t = (k == 0 ? std::min(1.0, 1 / sum_abs) : 1) * rate;
     g_before = g;
-    for (std::size_t i = 0; i < x.size(); ++i) x[i] += t * d[i];
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double moved = std::clamp(x[i] + t * d[i], -limit, limit);
+      d[i] = (moved - x[i]) / t;
+      x[i] = moved;
+    }
     path.push_back(x);
   }
   return path;
 }
 
-Path run(Backend& backend, const OptimizerOptions& options, const Function& f, const Vector& start,
-         int steps) {
-  Rig rig(backend, options, start);
+Path run(Backend& backend, const OptimizerOptions& options, const Function& f, const Vector& start, int steps,
+         const PixelRange& range = {}) {
+  Rig rig(backend, options, start, range);
   HostObjective objective(backend, f);
   Path path;
   while (steps-- > 0) {
@@ -185,6 +192,16 @@ TEST_CASE("L-BFGS without line search refuses pairs of negative curvature as the
   // Without a line search the path soon is chaotic: each step multiplies the difference by 3 to 10.
   const Vector start = noise(30, 4);
   CHECK(worst_distance(run(*backend, lbfgs(5), wave, start, 15), plain_lbfgs(wave, start, 15, 1, 5)) < 1e-6);
+}
+
+TEST_CASE("L-BFGS without line search learns from the clamped move, not from the one wished for") {
+  const auto backend = make_reference();
+  OptimizerOptions options = lbfgs(5);
+  options.clamp = true;
+  options.learning_rate = 0.5;
+  const Vector start = noise(30, 11);
+  const Path clamped = run(*backend, options, bowl(50), start, 15, {{-4, -4, -4}, {4, 4, 4}});
+  CHECK(worst_distance(clamped, plain_lbfgs(bowl(50), start, 15, 0.5, 5, 4)) < 1e-9);
 }
 
 TEST_CASE("every optimiser comes close to a bowl's lowest point") {

@@ -1,6 +1,8 @@
 // L-BFGS with the strong Wolfe line search: convergence, and what it must survive.
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <random>
 #include <string>
@@ -87,6 +89,16 @@ TEST_CASE("a first trial that satisfies the conditions is accepted at once") {
   search.begin(9, -6, 1, 10);
   CHECK(search.trial() == 1);
   CHECK(search.judge(4, -4) == WolfeSearch::Verdict::kAccept);
+}
+
+TEST_CASE("a point that satisfies the conditions but is worse than one before it is not accepted") {
+  WolfeSearch search;
+  search.begin(0, -1, 1, std::numeric_limits<double>::infinity());
+  CHECK(search.judge(-1, -0.95) == WolfeSearch::Verdict::kTry);  // lower, but still as steep
+  CHECK(search.trial() >= 2);
+  CHECK(search.judge(-0.9, 0.5) == WolfeSearch::Verdict::kTry);
+  CHECK(search.best_length() == 1);
+  CHECK(search.judge(-1.1, -0.1) == WolfeSearch::Verdict::kAccept);
 }
 
 TEST_CASE("the search never leaves its longest step and takes it when the slope still falls") {
@@ -243,6 +255,71 @@ TEST_CASE("a wrong gradient costs evaluations but not the picture") {
   HostObjective objective(*backend, uphill);
   for (int i = 0; i < 100; ++i) rig.optimizer->step(objective);
   CHECK(value_at(uphill, rig.picture()) == objective.trace[0]);
+}
+
+TEST_CASE("after a search that failed the history starts anew with the next step") {
+  const auto backend = make_reference();
+  int call = 0;
+  const Function f = [&call](const Vector& x, Vector& g) {
+    const double value = bowl(100)(x, g);
+    return ++call > 10 && call <= 30 ? value + 1e6 : value;  // twenty evaluations without a better point
+  };
+  Rig rig(*backend, wolfe(5), zeros(30));
+  HostObjective objective(*backend, f);
+  const auto num_pairs = [&rig, &backend] {
+    for (const auto& [name, view] : rig.optimizer->tensors()) {
+      if (name == "state") return download(*backend, view)[LbfgsState::kCount];
+    }
+    return -1.0;
+  };
+  for (int i = 0; i < 10; ++i) rig.optimizer->step(objective);
+  CHECK(num_pairs() == 5);
+  for (int i = 0; i < 20; ++i) rig.optimizer->step(objective);
+  CHECK(num_pairs() == 0);
+  const double before = objective.lowest;
+  while (num_pairs() == 0 && call < 40) rig.optimizer->step(objective);
+  CHECK(num_pairs() == 1);
+  CHECK(objective.lowest < before);
+}
+
+TEST_CASE("a bent direction that goes uphill costs no evaluation") {
+  const auto backend = make_reference();
+  // Neighbours are strongly coupled, so that the part of a direction that the box leaves may ascend.
+  const Function f = [](const Vector& x, Vector& g) {
+    double value = 0;
+    std::fill(g.begin(), g.end(), 0.0);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double pull = 8 * std::sin(7.0 * static_cast<double>(i));
+      value -= pull * x[i];
+      g[i] -= pull;
+      const double sum = x[i] + 0.98 * x[(i + 1) % x.size()];
+      value += sum * sum / 2;
+      g[i] += sum;
+      g[(i + 1) % x.size()] += 0.98 * sum;
+    }
+    return value;
+  };
+  OptimizerOptions options = wolfe(8);
+  options.clamp = true;
+  Rig rig(*backend, options, noise(30, 12), {{-3, -1, -2}, {1, 2, 3}});
+  HostObjective objective(*backend, f);
+  Vector before;
+  for (int i = 0; i < 40; ++i) {
+    const Vector x = rig.x();
+    INFO("step " << i);
+    if (x == before) {  // only where there is no way down inside the box
+      Vector g(x.size());
+      f(x, g);
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        const double to =
+            std::clamp(x[j] - g[j], std::array{-3., -1., -2.}[j % 3], std::array{1., 2., 3.}[j % 3]);
+        REQUIRE(to == Approx(x[j]));
+      }
+      break;
+    }
+    before = x;
+    rig.optimizer->step(objective);
+  }
 }
 
 TEST_CASE("a loss rounded to float32 does not keep the search from going on") {

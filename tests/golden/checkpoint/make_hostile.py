@@ -47,7 +47,7 @@ def outside(file):
 
 def virtual(file):
     layout = h5py.VirtualLayout((2, 4, 3), "<f4")
-    layout[:] = h5py.VirtualSource("/tmp/other.h5", "x", (2, 4, 3))
+    layout[:] = h5py.VirtualSource("sound.checkpoint", "tensors/x", (2, 4, 3), "<f4")
     file["tensors"].create_virtual_dataset("x", layout)
 
 
@@ -73,8 +73,8 @@ def set_item(name, value):
 
 SPOILS = {
     "sound": lambda file: None,
-    "soft_link": set_item("tensors/x", h5py.SoftLink("/host_state")),
-    "external_link": set_item("tensors/x", h5py.ExternalLink("/tmp/other.h5", "/x")),
+    "soft_link": set_item("tensors/x", h5py.SoftLink("/tensors/a state")),
+    "external_link": set_item("tensors/x", h5py.ExternalLink("sound.checkpoint", "/tensors/x")),
     "external_data": replaced("tensors/x", outside),
     "virtual_data": replaced("tensors/x", virtual),
     "compressed": replaced("tensors/x", lambda f: f["tensors"].create_dataset("x", data=X, compression=9)),

@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 CMAKE_FLAGS ?=
 # The demonstration: which photograph and painting, how large, how many iterations at each of its scales.
 DEMO_PHOTO ?= chelsea
-DEMO_KIND ?= 0
+DEMO_KIND ?= 3
 DEMO_OPTIONS ?= --size 448 --iterations 100
 
 .PHONY: help build demo test bench format install clean packages weights

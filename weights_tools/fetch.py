@@ -84,6 +84,8 @@ def download(url, path, limit, name):
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             copy(answer, path, limit, name)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the answer, too
         raise Failure(f"weights '{name}': expected an answer from {host}, found: {reason(error)}") from error
 
 

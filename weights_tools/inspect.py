@@ -24,10 +24,11 @@ from weights_tools.known import Failure  # noqa: E402
 
 def describe(path):
     """Lines of text; throws for a file that is not sound."""
-    from weights_tools import keras_file, layers
+    from weights_tools import layers
     with open(path, "rb") as file:
         hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
     if hdf5:
+        from weights_tools import keras_file
         found, network, layout, own = keras_file.read(path)
     else:
         from weights_tools import convert

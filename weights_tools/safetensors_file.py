@@ -35,8 +35,10 @@ def _entry(name, entry, data_bytes):
     for numbers, most in ((shape, 8), (offsets, 2)):
         if not (isinstance(numbers, list) and len(numbers) <= most
                 and all(type(n) is int and 0 <= n < 1 << 48 for n in numbers)):
-            raise Failure(f"{what}: expected a shape and two offsets, found others")
-    if len(offsets) != 2 or not offsets[0] <= offsets[1] <= data_bytes:
+            raise Failure(f"{what}: expected a shape and offsets, found others")
+    if len(offsets) != 2:
+        raise Failure(f"{what}: expected two offsets, found {len(offsets)}")
+    if not offsets[0] <= offsets[1] <= data_bytes:
         raise Failure(f"{what}: expected its data inside the file, found it outside")
     if offsets[1] - offsets[0] != math.prod(shape) * numpy.dtype(DTYPES[dtype]).itemsize:
         raise Failure(f"{what}: expected as many bytes as its shape has, found another number")

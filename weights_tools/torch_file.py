@@ -14,6 +14,7 @@ import os
 import pickle
 import struct
 import zipfile
+import zlib
 
 import numpy
 
@@ -22,6 +23,9 @@ from weights_tools.known import Failure, printable
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 MOST_PICKLE_BYTES = 16 << 20  # VGG-19's has 4 kB
+# What zipfile raises for archives that are damaged or of another kind.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, KeyError, EOFError, NotImplementedError, RuntimeError, OSError,
+              OverflowError, ValueError)
 DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
 
 
@@ -146,7 +150,10 @@ def _unpickle(file):
 
 def _read_zip(path):
     # The archive stays open through the closures of the storages, as long as a tensor is.
-    archive = zipfile.ZipFile(path)  # pylint: disable=consider-using-with
+    try:
+        archive = zipfile.ZipFile(path)  # pylint: disable=consider-using-with
+    except ZIP_ERRORS as error:
+        raise Failure("zip archive: expected whole, found damage") from error
     pickles = [n for n in archive.namelist() if n.count("/") == 1 and n.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise Failure("zip archive: expected NAME/data.pkl of a state dict, found none")
@@ -158,7 +165,7 @@ def _read_zip(path):
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > most:
                 raise Failure(f"{printable(name)}: expected at most {most} plain bytes, found others")
             return archive.read(info)
-        except (KeyError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        except ZIP_ERRORS as error:
             raise Failure(f"{printable(name)}: expected in the archive, found damage") from error
 
     if prefix + "byteorder" in archive.namelist() and member(prefix + "byteorder", 16) != b"little":
@@ -182,7 +189,7 @@ def _read_legacy(path):
             raise Failure("state dict: expected protocol 1001, little-endian, found another")
         state, storages = _unpickle(file)
         keys, _ = _unpickle(file)
-        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+        if not isinstance(keys, list) or set(map(type, keys)) - {str} or sorted(keys) != sorted(storages):
             raise Failure("state dict: expected a list of its storages, found another")
         for key in keys:
             storage = storages[key]
@@ -208,10 +215,7 @@ def is_torch_file(path):
 
 def read(path):
     """The tensors of a state dict by name, each with .shape and .array()."""
-    try:
-        state = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
-    except zipfile.BadZipFile as error:
-        raise Failure("zip archive: expected whole, found damage") from error
+    state = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]  # a training checkpoint
     if not isinstance(state, dict):

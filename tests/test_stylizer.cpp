@@ -208,7 +208,7 @@ TEST_CASE("a budget that is too small is refused with the numbers and a size tha
   } catch (const Error& error) {
     CHECK(error.code() == ErrorCode::kResources);
     const std::string text = error.what();
-    CHECK_THAT(text, ContainsSubstring("40 MB") && ContainsSubstring("2000x1500"));
+    CHECK_THAT(text, ContainsSubstring("38.1 MiB") && ContainsSubstring("2000x1500"));
     const auto at = text.find("--size ");
     REQUIRE(at != std::string::npos);
     options.size = std::stoll(text.substr(at + 7));

@@ -23,9 +23,9 @@ double seconds_now() {
 
 std::string bytes_text(double bytes) {
   const char* unit = "bytes";
-  for (const char* next : {"KB", "MB", "GB"}) {
-    if (bytes < 1e3) break;
-    bytes /= 1e3;
+  for (const char* next : {"KiB", "MiB", "GiB"}) {
+    if (bytes < 1024) break;
+    bytes /= 1024;
     unit = next;
   }
   const double rounded = bytes < 10 ? std::round(bytes * 100) / 100 : std::round(bytes * 10) / 10;
@@ -80,11 +80,12 @@ std::shared_ptr<const Weights> without_filters(const Weights& weights) {
 }
 
 Precision parse_precision(const std::string& text) {
-  for (const Precision p :
-       {Precision::kAuto, Precision::kFp32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
+  for (const Precision p : {Precision::kAuto, Precision::kFp32, Precision::kTf32, Precision::kBf16,
+                            Precision::kFp16, Precision::kFp64}) {
     if (text == to_string(p)) return p;
   }
-  throw Error(ErrorCode::kUsage, "precision: expected auto, fp32, tf32, bf16 or fp16, found '" + text + "'");
+  throw Error(ErrorCode::kUsage,
+              "precision: expected auto, fp32, tf32, bf16, fp16 or fp64, found '" + text + "'");
 }
 
 }  // namespace

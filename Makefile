@@ -8,13 +8,13 @@ DEMO_PHOTO ?= chelsea
 DEMO_KIND ?= 3
 DEMO_OPTIONS ?= --size 448 --iterations 100
 
-.PHONY: help build demo test bench format install clean packages weights
+.PHONY: help build demo test bench format install clean packages configure weights
 .DEFAULT_GOAL := build
 
 help:
 	@echo "make demo              paint a photograph: installs what is missing, builds, renders demo/out.png"
 	@echo "make test              build and run every test"
-	@echo "make build             build $(BUILD)/bin/impasto"
+	@echo "make build             build the program, $(BUILD)/bin/impasto, and the library"
 	@echo "make bench             time the primitives and whole iterations"
 	@echo "make format            clang-format everything"
 	@echo "make install PREFIX=   install program, library and headers ($(PREFIX))"
@@ -23,9 +23,11 @@ help:
 packages:
 	@scripts/install-packages
 
-build: packages
+configure: packages
 	@if [ ! -f $(BUILD)/build.ninja ] || [ -n "$(CMAKE_FLAGS)" ]; then cmake -S . -B $(BUILD) -G Ninja $(CMAKE_FLAGS); fi
-	@cmake --build $(BUILD) --parallel $(JOBS)
+
+build: configure
+	@cmake --build $(BUILD) --parallel $(JOBS) --target impasto impasto-paint impasto_man impasto_shared
 
 # Whichever known weights are there already will do; else the ones that need no account and no large download.
 weights: build
@@ -41,7 +43,8 @@ demo: build weights demo/$(DEMO_PHOTO).png
 	@echo "style       demo/style.png"
 	@echo "result      demo/out.png"
 
-test: build
+test: configure
+	@cmake --build $(BUILD) --parallel $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
 
 bench: build

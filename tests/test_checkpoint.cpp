@@ -3,7 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -73,7 +76,9 @@ void require_equal(const Checkpoint& a, const Checkpoint& b) {
   CHECK(a.iteration == b.iteration);
   CHECK(a.seconds == b.seconds);
   REQUIRE(a.host_state.size() == b.host_state.size());
-  CHECK(std::memcmp(a.host_state.data(), b.host_state.data(), 8 * a.host_state.size()) == 0);
+  CHECK(std::equal(a.host_state.begin(), a.host_state.end(), b.host_state.begin(), [](double u, double v) {
+    return std::bit_cast<std::uint64_t>(u) == std::bit_cast<std::uint64_t>(v);
+  }));
   REQUIRE(a.tensors.size() == b.tensors.size());
   for (std::size_t i = 0; i < a.tensors.size(); ++i) {
     CHECK(a.tensors[i].name == b.tensors[i].name);

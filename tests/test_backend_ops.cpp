@@ -78,8 +78,8 @@ TEST_CASE("every primitive gives the same bits with 1, 2 and 3 threads") {
       REQUIRE(found.size() == expected.size());
       for (std::size_t i = 0; i < found.size(); ++i) {
         INFO(found[i].name << ": " << to_string(compare(found[i].values, expected[i].values)));
-        CHECK(std::memcmp(found[i].values.data(), expected[i].values.data(),
-                          found[i].values.size() * sizeof(double)) == 0);
+        CHECK((found[i].values.empty() || std::memcmp(found[i].values.data(), expected[i].values.data(),
+                                                      found[i].values.size() * sizeof(double)) == 0));
       }
     }
   }

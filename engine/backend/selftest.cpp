@@ -28,7 +28,8 @@ double bound_for(const OpCase& op_case, const BackendTraits& traits) {
 bool same_bits(const std::vector<OpBench::Output>& a, const std::vector<OpBench::Output>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& left, const auto& right) {
     return left.values.size() == right.values.size() &&
-           std::memcmp(left.values.data(), right.values.data(), left.values.size() * sizeof(double)) == 0;
+           (left.values.empty() ||
+            std::memcmp(left.values.data(), right.values.data(), left.values.size() * sizeof(double)) == 0);
   });
 }
 

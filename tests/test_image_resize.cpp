@@ -1,4 +1,5 @@
 // Against Pillow's LANCZOS: see golden/image/make_goldens.py.
+#include <algorithm>
 #include <cstring>
 
 #include "tests/test_image_support.h"
@@ -18,6 +19,20 @@ TEST_CASE("resize agrees with Pillow's LANCZOS within one 8-bit step", "[image]"
     const Difference d = difference_8(resize(source, s.w, s.h), read_image(golden_path(name)));
     CHECK(d.max <= 1);
     CHECK(d.mean < 0.25);  // Pillow rounds to 8 bits between its passes; measured at most 0.2
+  }
+}
+
+TEST_CASE("resize that clips agrees with Pillow at black and white edges too", "[image]") {
+  const Image source = read_image(golden_path("resize_hard_source.png"));
+  for (const auto& [w, h] : {std::pair{20, 15}, {75, 57}}) {
+    const std::string name = "resize_hard_" + std::to_string(w) + "x" + std::to_string(h) + ".png";
+    INFO(name);
+    const Image expected = read_image(golden_path(name));
+    CHECK(difference_8(resize(source, w, h, Overshoot::kClip), expected).max <= 1);
+    CHECK(difference_8(resize(source, w, h), expected).max >
+          5);  // the order of clipping and filtering matters
+    const Image kept = resize(source, w, h);
+    CHECK(*std::max_element(kept.rgb.begin(), kept.rgb.end()) > 1.05F);
   }
 }
 

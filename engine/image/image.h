@@ -52,9 +52,15 @@ void check_output_path(const std::filesystem::path& path);
 /// permission), leaving nothing behind.
 void write_image(const std::filesystem::path& path, const Image& image, const WriteOptions& options = {});
 
-/// Resamples with Pillow's LANCZOS (a = 3, antialiased, each axis in turn), float throughout. Not clamped:
-/// the filter overshoots at edges. With alpha, colour is weighted by it, so that hidden colour does not leak,
-/// and both are clamped to 0..1. Throws Error(kUsage) for a size below 1 x 1.
-[[nodiscard]] Image resize(const Image& image, std::int64_t width, std::int64_t height);
+/// Lanczos overshoots at sharp edges. kKeep leaves that as it is: the filter is linear, for pictures that are
+/// being worked on. kClip limits values to 0..1 after each axis, as Pillow does with 8-bit pictures.
+enum class Overshoot : std::uint8_t { kKeep, kClip };
+
+/// Resamples with Pillow's LANCZOS (a = 3, antialiased, along x, then y), float throughout. With kClip the
+/// result is within one 8-bit step of Pillow's, for pictures within 0..1. With alpha, colour is weighted by
+/// it, so that hidden colour does not leak, and both are clamped to 0..1. Throws Error(kUsage) for a size
+/// below 1 x 1.
+[[nodiscard]] Image resize(const Image& image, std::int64_t width, std::int64_t height,
+                           Overshoot overshoot = Overshoot::kKeep);
 
 }  // namespace impasto

@@ -1,5 +1,5 @@
-// Separable resampling. An output row is made of the source rows under its filter (contiguous, so the
-// compiler vectorises over columns), then that one row is filtered along x: no intermediate picture exists.
+// Separable resampling: each source row is filtered along x once, when the first output row needs it, and
+// kept in a ring until the last one has used it; output rows are weighted sums of what is in the ring.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -63,59 +63,79 @@ void filter_row(const std::vector<Taps>& columns, const float* row, float* out) 
   }
 }
 
-void resize_opaque(const Image& image, const std::vector<Taps>& columns, const std::vector<Taps>& rows,
-                   Image& result) {
-  const auto line = static_cast<std::size_t>(image.width) * 3;
-  std::vector<float> row(line);
-  float* out = result.rgb.data();
+void clip(std::vector<float>& values) {
+  for (float& value : values) value = std::clamp(value, 0.0F, 1.0F);
+}
+
+/// load(y) gives source row y, store(line) takes the next output row; both of kChannels floats a pixel.
+template <int kChannels, class Load, class Store>
+void resize_rows(const std::vector<Taps>& columns, const std::vector<Taps>& rows, Overshoot overshoot,
+                 const Load& load, const Store& store) {
+  std::size_t most = 0;
+  for (const Taps& taps : rows) most = std::max(most, taps.weights.size());
+  const std::size_t length = columns.size() * kChannels;
+  std::vector<std::vector<float>> ring(most, std::vector<float>(length));
+  std::vector<float> line(length);
+  std::size_t filtered = 0;  // source rows before this one are or were in the ring
   for (const Taps& taps : rows) {
-    std::fill(row.begin(), row.end(), 0.0F);
-    const float* from = image.rgb.data() + static_cast<std::size_t>(taps.first) * line;
-    for (const float weight : taps.weights) {
-      for (std::size_t i = 0; i < line; ++i) row[i] += weight * from[i];
-      from += line;
+    const auto first = static_cast<std::size_t>(taps.first);
+    for (filtered = std::max(filtered, first); filtered < first + taps.weights.size(); ++filtered) {
+      std::vector<float>& row = ring[filtered % most];
+      filter_row<kChannels>(columns, load(filtered), row.data());
+      if (overshoot == Overshoot::kClip) clip(row);
     }
-    filter_row<3>(columns, row.data(), out);
-    out += result.width * 3;
+    std::fill(line.begin(), line.end(), 0.0F);
+    for (std::size_t k = 0; k < taps.weights.size(); ++k) {
+      const float weight = taps.weights[k];
+      const float* row = ring[(first + k) % most].data();
+      for (std::size_t i = 0; i < length; ++i) line[i] += weight * row[i];
+    }
+    if (overshoot == Overshoot::kClip) clip(line);
+    store(line);
   }
 }
 
-/// As resize_opaque, on colour times alpha, which is divided out again.
+void resize_opaque(const Image& image, const std::vector<Taps>& columns, const std::vector<Taps>& rows,
+                   Overshoot overshoot, Image& result) {
+  const auto width = static_cast<std::size_t>(image.width);
+  float* out = result.rgb.data();
+  resize_rows<3>(
+      columns, rows, overshoot, [&](std::size_t y) { return image.rgb.data() + y * width * 3; },
+      [&](const std::vector<float>& line) { out = std::copy(line.begin(), line.end(), out); });
+}
+
+/// Filters colour times alpha, and alpha, and divides one by the other.
 void resize_with_alpha(const Image& image, const std::vector<Taps>& columns, const std::vector<Taps>& rows,
-                       Image& result) {
+                       Overshoot overshoot, Image& result) {
   constexpr float kInvisible = 1.0F / 1024;  // less than any 8-bit alpha: the colour would be rounding noise
-  const auto width = static_cast<std::size_t>(image.width),
-             new_width = static_cast<std::size_t>(result.width);
-  std::vector<float> row(width * 4), line(new_width * 4);
+  const auto width = static_cast<std::size_t>(image.width);
+  std::vector<float> premultiplied(width * 4);
   float* out = result.rgb.data();
   float* out_alpha = result.alpha.data();
-  for (const Taps& taps : rows) {
-    std::fill(row.begin(), row.end(), 0.0F);
-    const float* from = image.rgb.data() + static_cast<std::size_t>(taps.first) * width * 3;
-    const float* alpha = image.alpha.data() + static_cast<std::size_t>(taps.first) * width;
-    for (const float weight : taps.weights) {
-      for (std::size_t x = 0; x < width; ++x) {
-        const float a = weight * alpha[x];
-        for (std::size_t c = 0; c < 3; ++c) row[4 * x + c] += a * from[3 * x + c];
-        row[4 * x + 3] += a;
-      }
-      from += width * 3;
-      alpha += width;
+  const auto load = [&](std::size_t y) {
+    const float* from = image.rgb.data() + y * width * 3;
+    const float* alpha = image.alpha.data() + y * width;
+    for (std::size_t x = 0; x < width; ++x) {
+      for (std::size_t c = 0; c < 3; ++c) premultiplied[4 * x + c] = alpha[x] * from[3 * x + c];
+      premultiplied[4 * x + 3] = alpha[x];
     }
-    filter_row<4>(columns, row.data(), line.data());
-    for (std::size_t x = 0; x < new_width; ++x) {
-      const float a = line[4 * x + 3];  // may overshoot 1, and then the colour times alpha does so as much
+    return premultiplied.data();
+  };
+  const auto store = [&](const std::vector<float>& line) {
+    for (std::size_t i = 0; i < line.size(); i += 4) {
+      const float a = line[i + 3];  // may overshoot 1, and then the colour times alpha does so as much
       for (std::size_t c = 0; c < 3; ++c) {
-        *out++ = a < kInvisible ? 0.0F : std::clamp(line[4 * x + c] / a, 0.0F, 1.0F);
+        *out++ = a < kInvisible ? 0.0F : std::clamp(line[i + c] / a, 0.0F, 1.0F);
       }
       *out_alpha++ = std::clamp(a, 0.0F, 1.0F);
     }
-  }
+  };
+  resize_rows<4>(columns, rows, overshoot, load, store);
 }
 
 }  // namespace
 
-Image resize(const Image& image, std::int64_t width, std::int64_t height) {
+Image resize(const Image& image, std::int64_t width, std::int64_t height, Overshoot overshoot) {
   constexpr std::int64_t kMaxPixels = std::int64_t{1} << 40;
   if (width <= 0 || height <= 0 || width > kMaxPixels / height) {
     throw Error(ErrorCode::kUsage, "resize: expected a size of at least 1 x 1 pixels, found " +
@@ -133,9 +153,9 @@ Image resize(const Image& image, std::int64_t width, std::int64_t height) {
   if (image.has_alpha()) result.alpha.resize(static_cast<std::size_t>(width * height));
   const std::vector<Taps> columns = make_taps(image.width, width), rows = make_taps(image.height, height);
   if (image.has_alpha()) {
-    resize_with_alpha(image, columns, rows, result);
+    resize_with_alpha(image, columns, rows, overshoot, result);
   } else {
-    resize_opaque(image, columns, rows, result);
+    resize_opaque(image, columns, rows, overshoot, result);
   }
   return result;
 }

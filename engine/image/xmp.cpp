@@ -23,14 +23,16 @@ std::string escaped(const std::string& text) {
 
 /// A valid XML name in our namespace.
 std::string property_name(const std::string& key) {
-  std::string name;
+  std::string name = "impasto:";
+  const std::size_t prefix = name.size();
   for (const char c : key) {
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
     const bool inner = (c >= '0' && c <= '9') || c == '-' || c == '.';
-    if (inner && name.empty()) name = "_";
+    if (inner && name.size() == prefix) name += '_';
     name += letter || inner ? c : '_';
   }
-  return "impasto:" + (name.empty() ? std::string("_") : name);
+  if (name.size() == prefix) name += '_';
+  return name;
 }
 
 }  // namespace

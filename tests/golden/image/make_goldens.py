@@ -13,7 +13,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def scene(width, height, channels=3):
-    """Smooth waves with some grain, in mid tones: Pillow clips between its two passes, we do not."""
+    """Smooth waves with some grain, in mid tones, where nothing overshoots 0..255."""
     state, values = 12345, []
     for y in range(height):
         for x in range(width):
@@ -37,6 +37,15 @@ def resize_goldens():
         thin = source.crop((5, 3, 5 + width, 3 + height))
         save(thin, f"resize_thin_{width}x{height}_source.png")
         save(thin.resize((7, 5), Image.Resampling.LANCZOS), f"resize_thin_{width}x{height}.png")
+    # Black and white edges in both directions: Pillow clips the overshoot after each pass, x first.
+    values = scene(41, 31)
+    edges = [255 if (x // 5 + y // 4) % 3 == 0 else 0 if (x * y) % 7 < 3 else None for y in range(31) for x in range(41)]
+    hard_edges = Image.new("RGB", (41, 31))
+    hard_edges.putdata([(v, v, 255 - v) if v is not None else tuple(values[3 * i:3 * i + 3])
+                        for i, v in enumerate(edges)])
+    save(hard_edges, "resize_hard_source.png")
+    for width, height in [(20, 15), (75, 57)]:
+        save(hard_edges.resize((width, height), Image.Resampling.LANCZOS), f"resize_hard_{width}x{height}.png")
     # The filter without any 8-bit rounding: grey, little-endian floats, from the first 13 x 9 of a hard pattern.
     hard = [255.0 if (x * 7 + y * 5) % 11 < 4 else float(x * y % 40) for y in range(9) for x in range(13)]
     exact = Image.new("F", (13, 9))

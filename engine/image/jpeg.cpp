@@ -219,8 +219,8 @@ std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& opti
     info.in_color_space = JCS_RGB;
     jpeg_set_defaults(&info);
     jpeg_set_quality(&info, options.quality, TRUE);
-    for (int c = 0; c < 3;
-         ++c) {  // full resolution for colour (4:4:4): brush strokes have sharp coloured edges
+    // Full resolution for colour (4:4:4): brush strokes have sharp coloured edges.
+    for (int c = 0; c < 3; ++c) {
       info.comp_info[c].h_samp_factor = 1;
       info.comp_info[c].v_samp_factor = 1;
     }

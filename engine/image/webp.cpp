@@ -20,12 +20,6 @@ const char* describe(VP8StatusCode status) {
   }
 }
 
-/// The file's length as its first chunk states it. The decoder would not miss what is cut off behind the
-/// pixels.
-std::uint64_t stated_size(Bytes file) {
-  return 8 + (file[4] | file[5] << 8 | file[6] << 16 | static_cast<std::uint64_t>(file[7]) << 24);
-}
-
 std::vector<std::uint8_t> chunk(const WebPMux* mux, const char* name) {
   WebPData data;
   if (WebPMuxGetChunk(mux, name, &data) != WEBP_MUX_OK) return {};
@@ -33,7 +27,6 @@ std::vector<std::uint8_t> chunk(const WebPMux* mux, const char* name) {
 }
 
 Raster decode(Bytes file, std::int64_t max_pixels) {
-  if (stated_size(file) > file.size()) throw damaged("WebP", describe(VP8_STATUS_NOT_ENOUGH_DATA));
   WebPDecoderConfig config;
   if (!WebPInitDecoderConfig(&config)) throw Error(ErrorCode::kInternal, "libwebp: another version");
   VP8StatusCode status = WebPGetFeatures(file.data(), file.size(), &config.input);
@@ -44,7 +37,7 @@ Raster decode(Bytes file, std::int64_t max_pixels) {
   }
   const WebPData whole{file.data(), file.size()};
   const Mux mux(WebPMuxCreate(&whole, 0), &WebPMuxDelete);
-  if (!mux) throw damaged("WebP", "a broken sequence of chunks");
+  if (!mux) throw damaged("WebP", "a chunk that is broken or cut off");
 
   Raster raster;
   raster.width = config.input.width;

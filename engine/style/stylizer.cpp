@@ -211,8 +211,8 @@ void Stylizer::Impl::enter_scale(const Image& content, std::span<const Image> st
                                                NetworkMemory{&layout.training, network, workspace});
   const auto stage = [&](const NetworkPlan& plan, const Image& image) {
     const NetworkMemory memory{&plan, network, workspace};
-    const std::vector<float> x =
-        to_network_space(resize(image, plan.picture.w, plan.picture.h), weights->preprocessing);
+    const std::vector<float> x = to_network_space(
+        resize(image, plan.picture.w, plan.picture.h, Overshoot::kClip), weights->preprocessing);
     backend->upload(memory.view(plan.staging), std::span(x));
     return memory;
   };
@@ -309,7 +309,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
       start = noise(width, height, o.noise_deviation, o.seed, preprocessing);
     } else {
       const Image picture = o.init == Init::kPicture ? flatten(*hooks.start) : content;
-      start = to_network_space(resize(picture, width, height), preprocessing);
+      start = to_network_space(resize(picture, width, height, Overshoot::kClip), preprocessing);
     }
     s.enter_scale(content, styles, start, quiet);
     s.iteration = 0;

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""VGG-16 from an HDF5 file in any of Keras' layouts -> a state dict that neural-style's loader reads.
+
+    python3 profiling/neural_style_weights.py FILE.h5 vgg16.pth
+
+Only the convolutions are written: neural-style must be started with -disable_check, since its loader builds the
+classifier too. h5py, numpy and torch; independent of weights_tools and of the engine, so that it checks them.
+"""
+import re
+import sys
+
+import h5py
+import torch
+
+CONVS = [f"block{b}_conv{k}" for b, n in enumerate((2, 2, 3, 3, 3), 1) for k in range(1, n + 1)]
+FEATURES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # index of each convolution in torchvision's features
+
+
+def convolutions(path):
+    """layer name -> (kernel HWIO, bias)."""
+    found = {}
+
+    def visit(name, item):
+        if not isinstance(item, h5py.Dataset):
+            return
+        label = item.parent.attrs.get("name", b"")  # Keras 3 keeps the layer's name on the group `vars`
+        label = label.decode() if isinstance(label, bytes) else str(label)
+        match = re.search(r"block\d_conv\d", label or name)
+        if match and item.ndim in (1, 4):
+            found.setdefault(match.group(), {})[item.ndim] = item[()]
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    missing = [name for name in CONVS if set(found.get(name, ())) != {1, 4}]
+    if missing:
+        sys.exit(f"{path}: expected kernel and bias of VGG-16's 13 convolutions, found none of {', '.join(missing)}")
+    return {name: (found[name][4], found[name][1]) for name in CONVS}
+
+
+def convert(path, out):
+    state = {}
+    for index, (kernel, bias) in zip(FEATURES, convolutions(path).values()):
+        state[f"features.{index}.weight"] = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
+        state[f"features.{index}.bias"] = torch.from_numpy(bias.copy())
+    torch.save(state, out)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    convert(sys.argv[1], sys.argv[2])

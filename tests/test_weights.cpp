@@ -109,6 +109,26 @@ TEST_CASE("the own layout is read with its preprocessing, source and licence") {
   CHECK(w.licence == "none");
 }
 
+TEST_CASE("a file that convert.py wrote is read") {
+  // From tests/golden/weights/torch_zip.pth, whose tensors hold known numbers: see make_torch_samples.py there.
+  const Weights w = load_weights(std::filesystem::path(IMPASTO_TEST_DATA) / "weights/converted.h5");
+  REQUIRE(w.layers.size() == 4);
+  CHECK(w.network == "vgg16");
+  CHECK_FALSE(w.preprocessing.bgr);
+  CHECK(w.preprocessing.mean[0] == Approx(255 * 0.485));
+  CHECK(w.preprocessing.scale[2] == Approx(1 / (255 * 0.225)));
+  CHECK(w.source.starts_with("torch_zip.pth, SHA-256 "));
+  const ConvWeights& layer = w.layers[2];  // (3,3,2,3), the fifth and sixth tensor
+  REQUIRE(layer.filter.size() == 54);
+  std::size_t i = 0;
+  for (int y = 0; y < 3; ++y)
+    for (int x = 0; x < 3; ++x)
+      for (int in = 0; in < 2; ++in)
+        for (int out = 0; out < 3; ++out)
+          CHECK(layer.filter[i++] == Approx(4 + (((out * 2 + in) * 3 + y) * 3 + x) / 1000.0));
+  CHECK(layer.bias[1] == Approx(5.001));
+}
+
 TEST_CASE("a file may stop early, and then says vgg16 unless it names its network") {
   const TempFolder folder;
   const auto layers = tiny_layers("vgg19", GENERATE(1, 2, 4, 7));

@@ -13,7 +13,7 @@ struct MicroArgs {
   bool accumulate, relu;
 };
 
-/// c[r][0..kPanel) = act(accumulate ? c : bias, + sum_k a[r][k] * b[k]) for kR pixels.
+/// c[r][0..kPanel) = act((accumulate ? c : 0) + bias + sum_k a[r][k] * b[k]), masked, for kR pixels.
 template <int kR, int kStride>
 static __attribute__((noinline)) void micro(const MicroArgs& args) {
   Vector sums[kR][kVectors] = {};

@@ -19,10 +19,13 @@ namespace {
 using namespace impasto;
 using nlohmann::json;
 
-/// Largest errors allowed. Each is relative to the scale of what is compared, see check_summary and the test
-/// cases.
+/// Largest errors allowed. Each is relative to the scale of what is compared, see summary_error and
+/// relative_error.
 struct Bounds {
-  double activation, loss, gradient, trace, picture;
+  double activation, loss, gradient;
+  double trace, picture;    ///< losses of an optimiser's steps; the picture after the last
+  std::size_t lbfgs_steps;  ///< of L-BFGS, only the first so many steps are held to `trace`,
+  double lbfgs_end;         ///< and the last loss to this
 };
 
 const json& golden() {
@@ -281,20 +284,30 @@ void check_traces(const std::string& device, const Bounds& bounds) {
     const auto tensors = bench.allocate(optimizer_tensors(options, start.shape, backend->traits().real));
     backend->upload(tensors[0], std::span<const double>(start.values));
     const auto optimizer = make_optimizer(options, *backend, tensors, {});
-    double worst = 0;
-    for (const double expected : c["losses"]) {
+    const bool lbfgs = options.kind == OptimizerKind::kLbfgs;
+    const std::size_t num_steps = c["losses"].size();
+    const std::size_t compared = lbfgs ? bounds.lbfgs_steps : num_steps;
+    double worst = 0, last = 0;
+    for (std::size_t i = 0; i < num_steps; ++i) {
       optimizer->step(bench.objective());
-      worst = std::max(worst, relative_error(bench.objective().value(), expected));
+      last = relative_error(bench.objective().value(), c["losses"][i]);
+      if (i < compared) worst = std::max(worst, last);
     }
     check_error("trace", worst, bounds.trace);
+    check_error("last loss", last, lbfgs ? bounds.lbfgs_end : bounds.trace);
+    if (compared < num_steps) continue;
     check_error("picture after the last step",
                 summary_error(download(*backend, optimizer->picture()), c["picture"]), bounds.picture);
   }
 }
 
-// Measured, double: 9e-14, 4e-14, 2e-14, 1.2e-11 and 8e-12 (L-BFGS; gradient descent and Adam 3e-14).
-constexpr Bounds kReference{1e-11, 1e-11, 1e-11, 1e-9, 1e-9};
-constexpr Bounds kCpu{1e-4, 1e-4, 1e-3, 1e-3, 1e-3};
+// Measured in double: 9e-14, 4e-14, 2e-14; traces 1.2e-11 and pictures 8e-12 (L-BFGS; the others 3e-14).
+constexpr Bounds kReference{1e-11, 1e-11, 1e-11, 1e-9, 1e-9, 12, 1e-9};
+// Measured in float: 3.5e-6, 3.1e-7, 3.3e-6; traces 4.3e-5; pictures 1e-2 (Adam, whose step does not shrink
+// with the gradient; gradient descent 9e-4). The first step of L-BFGS is so short (1/|g|_1) that the first
+// curvature pair is mostly rounding in float: PyTorch in float32 departs from itself in float64 by up to 0.7
+// after 6 steps and 0.06 after 12. So only the steps before that pair are compared, and the end: 0.044.
+constexpr Bounds kCpu{2e-5, 5e-6, 2e-5, 5e-4, 5e-2, 2, 0.15};
 
 }  // namespace
 

@@ -6,7 +6,8 @@
 
 int main() {
   impasto::Image picture{64, 48, std::vector<float>(64 * 48 * 3, 0.5f), {}};
-  for (std::size_t i = 0; i < picture.rgb.size(); ++i) picture.rgb[i] = static_cast<float>(i * 37 % 101) / 100;
+  for (std::size_t i = 0; i < picture.rgb.size(); ++i)
+    picture.rgb[i] = static_cast<float>(i * 37 % 101) / 100;
   impasto::StyleOptions options = impasto::make_preset("impasto");
   options.size = 64;
   options.iterations = 2;

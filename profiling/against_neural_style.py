@@ -10,8 +10,8 @@ threads; the start is the content picture, or --start for one more comparison of
 status 1 if one is off by more than its bound. Speed: pairs of runs, one program after the other; a run's figure is
 the median time between two evaluations. A Markdown table goes to stdout.
 
-The pictures get a little grain (+-4 of 255) unless --flat is given: where neighbours are equal, max-pooling ties, and
-rounding alone decides which pixel gets the gradient. neural-style in float32 then departs from itself in float64.
+The pictures get a little grain (+-4 of 255) unless --flat is given: in flat areas the inputs of a max-pool window
+differ by less than float32 rounds, and chance decides which pixel gets the gradient. docs/verification.md has more.
 """
 import argparse
 import json
@@ -129,7 +129,8 @@ def compare_losses(pair):
     def row(what, expected, value, error, bound):
         nonlocal good
         good = good and error <= bound
-        print(f"| {what} | {expected:.9g} | {value:.9g} | {error:.1e} | {bound:.0e}{'' if error <= bound else ' **exceeded**'} |")
+        verdict = "" if error <= bound else " **exceeded**"
+        print(f"| {what} | {expected:.9g} | {value:.9g} | {error:.1e} | {bound:.0e}{verdict} |")
 
     for start in [None] + (["start.png"] if pair.args.start else []):
         theirs, ours = (program("lbfgs", 1, start) for program in (pair.neural_style, pair.impasto))
@@ -158,8 +159,9 @@ def median_step(lines):
 
 def compare_speed(pair):
     print(f"{pair.args.size[0]}x{pair.args.size[1]}, L-BFGS, {pair.args.threads} threads, "
-          f"{pair.args.iterations} iterations a run\n")
-    print("| pair | neural-style s/iteration | impasto s/iteration | ratio | neural-style peak MB (while optimising) | impasto peak MB |")
+          f"{pair.args.iterations} iterations a run, load of the machine before: {os.getloadavg()[0]:.1f}\n")
+    print("| pair | neural-style s/iteration | impasto s/iteration | ratio | neural-style peak MB (while optimising) "
+          "| impasto peak MB |")
     print("|---|---|---|---|---|---|")
     ratios = []
     for k in range(pair.args.pairs):
@@ -167,8 +169,8 @@ def compare_speed(pair):
         ours, our_peak = pair.impasto("lbfgs", pair.args.iterations)
         a, b = median_step(theirs), median_step(ours)
         ratios.append(a / b)
-        print(f"| {k + 1} | {a:.4f} | {b:.4f} | {a / b:.2f} | {peak / 1e6:.0f} ({optimising / 1e6:.0f}) | {our_peak / 1e6:.0f} |",
-              flush=True)
+        print(f"| {k + 1} | {a:.4f} | {b:.4f} | {a / b:.2f} | {peak / 1e6:.0f} ({optimising / 1e6:.0f}) "
+              f"| {our_peak / 1e6:.0f} |", flush=True)
     print(f"\nRatio neural-style / impasto: median {statistics.median(ratios):.2f}, "
           f"{min(ratios):.2f} to {max(ratios):.2f}")
 

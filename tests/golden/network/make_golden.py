@@ -255,7 +255,9 @@ def trace_cases(weights):
                 arguments = {"lr": options["learning_rate"], "history_size": options["history"], "max_iter": 1,
                              "tolerance_grad": -1, "tolerance_change": -1}
             else:
-                arguments = {"lr": options["learning_rate"], **({"momentum": options["momentum"]} if "momentum" in options else {})}
+                arguments = {"lr": options["learning_rate"]}
+                if "momentum" in options:
+                    arguments["momentum"] = options["momentum"]
             optimizer, losses = kind([x], **arguments), []
 
             def closure():

@@ -1,9 +1,8 @@
 // libFuzzer target: the EXIF reader and the whole path from bytes to pixels. Any outcome but a picture or an
-// Error of a documented code is a finding. From the repository's root:
-//   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. \
-//     tests/fuzz/fuzz_image.cpp engine/image/*.cpp -o fuzz_image \
-//     $(pkg-config --cflags --libs libwebp libwebpmux lcms2 libtiff-4 libpng libjpeg)
-//   mkdir -p corpus && ./fuzz_image -max_total_time=300 -rss_limit_mb=4096 corpus tests/golden/image
+// Error of a documented code is a finding.
+//   CXX=clang++ cmake -S . -B build-fuzz -DIMPASTO_FUZZ=ON
+//   -DIMPASTO_SANITIZE=fuzzer-no-link,address,undefined cmake --build build-fuzz --target fuzz_image mkdir -p
+//   corpus && build-fuzz/bin/fuzz_image -max_total_time=300 -rss_limit_mb=4096 corpus tests/golden/image
 #include <cstdlib>
 
 #include "engine/image/exif.h"

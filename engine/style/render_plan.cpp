@@ -102,7 +102,8 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
     plan.filter_bytes += traits.conv_filter_bytes(in, node.channels);
   }
   for (const ConvWeights& layer : weights.layers) {
-    weight_bytes += static_cast<std::size_t>((9 * layer.in_channels + 1) * layer.out_channels) * sizeof(float);
+    weight_bytes +=
+        static_cast<std::size_t>((9 * layer.in_channels + 1) * layer.out_channels) * sizeof(float);
   }
   plan.fixed_bytes = traits.fixed_bytes;
   plan.device_bytes = plan.filter_bytes + plan.fixed_bytes + arena;
@@ -110,7 +111,8 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
   std::size_t decoded = static_cast<std::size_t>(content.first * content.second);
   for (const PixelSize& style : styles) decoded += static_cast<std::size_t>(style.first * style.second);
   const auto result = static_cast<std::size_t>(sizes.back().first * sizes.back().second);
-  // The weights as read go before the arena is used; three pictures of the result's size are in work at one time.
+  // The weights as read go before the arena is used; three pictures of the result's size are in work at one
+  // time.
   plan.host_bytes = kProcessBytes + (weight_bytes > arena ? weight_bytes - arena : 0) +
                     12 * (decoded + largest_style + 3 * result);
   return plan;

@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 
-import neural_style_weights
 import numpy as np
 from PIL import Image
 
@@ -35,7 +34,8 @@ TERM_BOUND, TRACE_BOUND, LBFGS_COMPARED = 1e-4, 1e-3, 8
 
 
 def run(command, log):
-    """Runs to the end; peak resident bytes."""
+    """Runs to the end; peak resident bytes. A child's peak includes what it was forked from, so this script must stay
+    small: torch is imported by other processes only."""
     process = subprocess.Popen([str(c) for c in command], stdout=log, stderr=subprocess.STDOUT)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -50,7 +50,7 @@ class Pair:
 
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
-        neural_style_weights.convert(args.weights, folder / "vgg16.pth")
+        subprocess.run([sys.executable, HERE / "neural_style_weights.py", args.weights, folder / "vgg16.pth"], check=True)
         self.size = max(args.size)
         for name in ("content", "style", "start"):
             source = getattr(args, name)

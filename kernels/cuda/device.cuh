@@ -1,0 +1,186 @@
+#pragma once
+// What the kernels share: types and widths chosen at the launch, packs of elements that move as 16 bytes, and sums
+// over a block and over the whole grid.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include "kernels/cuda/kernels.h"
+
+namespace impasto::cuda {
+
+// Eight warps: enough of them to share a block's sum, few enough that eight blocks of a streaming kernel (32 registers
+// a thread) fill a multiprocessor's 2048 threads.
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+
+// --- the launch
+
+/// Blocks for `work` threads, at most `per_sm` on each multiprocessor: the kernels stride over the grid.
+inline unsigned blocks_for(const Launch& launch, std::int64_t work, std::int64_t per_sm = 8) {
+  const std::int64_t needed = (work + kThreads - 1) / kThreads;
+  return static_cast<unsigned>(std::clamp<std::int64_t>(needed, 1, per_sm * launch.num_sms));
+}
+
+/// Blocks for a reduction of `sums` values: each block owns as many of the partial sums.
+inline unsigned blocks_for_sums(const Launch& launch, std::int64_t work, std::int64_t sums, std::int64_t per_sm = 8) {
+  return std::min(blocks_for(launch, work, per_sm), static_cast<unsigned>(kNumPartials / sums));
+}
+
+template <class... Parameters, class... Arguments>
+cudaError_t run(const Launch& launch, void (*kernel)(Parameters...), unsigned blocks, std::size_t shared_bytes,
+                Arguments... arguments) {
+  kernel<<<blocks, kThreads, shared_bytes, launch.stream>>>(arguments...);
+  return cudaGetLastError();
+}
+
+/// f(std::type_identity<T>) of the activation type T that `storage` says.
+template <class F>
+cudaError_t for_activation(Storage storage, F f) {
+  switch (storage) {
+    case Storage::kFloat32: return f(std::type_identity<float>{});
+    case Storage::kFloat16: return f(std::type_identity<__half>{});
+    case Storage::kBFloat16: return f(std::type_identity<__nv_bfloat16>{});
+    case Storage::kFloat64: break;
+  }
+  return cudaErrorInvalidValue;
+}
+
+/// The same for any type.
+template <class F>
+cudaError_t for_any(Storage storage, F f) {
+  return storage == Storage::kFloat64 ? f(std::type_identity<double>{}) : for_activation(storage, f);
+}
+
+/// A number of elements that the type knows. std::integral_constant does not convert on the device.
+template <int N>
+struct Width {
+  __host__ __device__ constexpr operator int() const { return N; }
+};
+
+/// f(Width<N>) if every pointer (null included) is aligned for N elements of T in 16 bytes and `fits` holds, else
+/// f(Width<1>): views may start at any element.
+template <class T, class F, class... Pointers>
+cudaError_t for_width(bool fits, F f, Pointers... pointers) {
+  const bool aligned = (... && (reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0));
+  return fits && aligned ? f(Width<static_cast<int>(16 / sizeof(T))>{}) : f(Width<1>{});
+}
+
+// --- elements
+
+/// From one type to another, rounded once (there is no direct way between the 16-bit types; float holds both).
+template <class To, class From>
+__device__ __forceinline__ To cast(From value) {
+  if constexpr (std::is_same_v<To, From>) {
+    return value;
+  } else if constexpr (sizeof(To) == 2 && sizeof(From) == 2) {
+    return static_cast<To>(static_cast<float>(value));
+  } else if constexpr (sizeof(To) == 8 && sizeof(From) == 2) {
+    return static_cast<double>(static_cast<float>(value));
+  } else {
+    return static_cast<To>(value);
+  }
+}
+
+/// N elements that move as one, up to 16 bytes at a time.
+template <class T, int N>
+struct alignas(std::min<std::size_t>(16, N * sizeof(T))) Pack {
+  T at[N];
+};
+
+/// Loads N elements, as float unless another type is asked for.
+template <int N, class To = float, class T>
+__device__ __forceinline__ Pack<To, N> load(const T* from) {
+  const auto raw = *reinterpret_cast<const Pack<T, N>*>(from);
+  Pack<To, N> result;
+#pragma unroll
+  for (int j = 0; j < N; ++j) result.at[j] = cast<To>(raw.at[j]);
+  return result;
+}
+
+template <class T, class From, int N>
+__device__ __forceinline__ void store(T* to, const Pack<From, N>& values) {
+  Pack<T, N> raw;
+#pragma unroll
+  for (int j = 0; j < N; ++j) raw.at[j] = cast<T>(values.at[j]);
+  *reinterpret_cast<Pack<T, N>*>(to) = raw;
+}
+
+/// body(i) for i in 0..n-1; the grid's threads take turns.
+template <class Body>
+__device__ __forceinline__ void for_each(std::int64_t n, Body body) {
+  const std::int64_t stride = std::int64_t{gridDim.x} * kThreads;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n; i += stride) body(i);
+}
+
+/// body(i, Width<N>) for whole packs that start at element i, then body(i, Width<1>) for the elements after them.
+template <int N, class Body>
+__device__ __forceinline__ void for_each_pack(std::int64_t n, Body body) {
+  const std::int64_t packs = n / N;
+  for_each(packs, [&](std::int64_t i) { body(i * N, Width<N>{}); });
+  if constexpr (N > 1) for_each(n - packs * N, [&](std::int64_t i) { body(packs * N + i, Width<1>{}); });
+}
+
+// --- sums
+
+template <class T>
+__device__ __forceinline__ T warp_sum(T value) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_down_sync(~0u, value, offset);
+  return value;  // in lane 0
+}
+
+/// The block's sum of each of K values, in thread 0. Every thread of the block calls it.
+template <int K>
+__device__ __forceinline__ void block_sum(double (&values)[K]) {
+  __shared__ double of_warp[K][kWarps];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    values[k] = warp_sum(values[k]);
+    if (lane == 0) of_warp[k][warp] = values[k];
+  }
+  __syncthreads();
+  if (warp == 0) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) values[k] = warp_sum(lane < kWarps ? of_warp[k][lane] : 0.0);
+  }
+  __syncthreads();  // of_warp may be written again
+}
+
+/// Is this the last block of the grid to come here? What the others wrote before is then visible (read it by __ldcg).
+/// The ticket wraps back to 0.
+__device__ __forceinline__ bool is_last_block(unsigned* ticket) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
+  __syncthreads();
+  if (last) __threadfence();
+  return last;
+}
+
+/// The grid's sum of each of K values: true in one thread of the grid, which then has them. The order depends on the
+/// grid alone. Every thread calls it.
+template <int K>
+__device__ __forceinline__ bool grid_sum(double (&values)[K], double* __restrict__ partials, unsigned* ticket) {
+  block_sum(values);
+  if (threadIdx.x == 0) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) partials[k * gridDim.x + blockIdx.x] = values[k];
+  }
+  if (!is_last_block(ticket)) return false;
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    values[k] = 0;
+    for (unsigned block = threadIdx.x; block < gridDim.x; block += kThreads) {
+      values[k] += __ldcg(&partials[k * gridDim.x + block]);
+    }
+  }
+  block_sum(values);
+  return threadIdx.x == 0;
+}
+
+}  // namespace impasto::cuda

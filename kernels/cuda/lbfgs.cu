@@ -1,0 +1,287 @@
+// L-BFGS on inner products: the history is read once for all of them, and the recursion works on them alone.
+#include "kernels/cuda/device.cuh"
+
+namespace impasto::cuda {
+namespace {
+
+// --- push
+
+template <int N>
+__global__ void __launch_bounds__(kThreads)
+    lbfgs_push_kernel(float* __restrict__ history, float* __restrict__ g_previous, const double* __restrict__ state,
+                      const float* __restrict__ d, const float* __restrict__ g, std::int64_t slots, std::int64_t n) {
+  const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
+  const auto step = static_cast<float>(state[LbfgsState::kStep]);
+  float* const s = history + spare * n;
+  float* const y = history + (slots + spare) * n;
+  for_each_pack<N>(n, [=](std::int64_t i, auto width) {
+    auto direction = load<width>(d + i), difference = load<width>(g_previous + i);
+    const auto gradient = load<width>(g + i);
+#pragma unroll
+    for (int j = 0; j < width; ++j) {
+      direction.at[j] *= step;
+      difference.at[j] = gradient.at[j] - difference.at[j];
+    }
+    store(s + i, direction);
+    store(y + i, difference);
+    store(g_previous + i, gradient);
+  });
+}
+
+}  // namespace
+
+cudaError_t lbfgs_push(const Launch& launch, float* history, float* g_previous, const double* state, const float* d,
+                       const float* g, std::int64_t slots, std::int64_t n) {
+  if (n == 0) return cudaSuccess;
+  return for_width<float>(
+      n % 4 == 0,  // so that every row is aligned
+      [&](auto width) {
+        return run(launch, lbfgs_push_kernel<width>, blocks_for(launch, n / width), 0, history, g_previous, state, d, g,
+                   slots, n);
+      },
+      history, g_previous, d, g);
+}
+
+// --- inner products
+
+namespace {
+
+// A thread holds four elements of s, y and g as doubles and sweeps all rows with them, four rows at a time: 12 sums,
+// which a warp adds up together. More elements a thread would cost registers (two blocks fit a multiprocessor at 128).
+constexpr int kElements = 4, kRows = 4, kSums = 3;
+
+/// Elements first + (0..3) (packed) or first + (0..3) * kThreads of a row; zero from n on.
+template <bool packed>
+__device__ __forceinline__ Pack<float, kElements> load_elements(const float* row, std::int64_t first, std::int64_t n) {
+  Pack<float, kElements> result = {};
+  if constexpr (packed) {
+    if (first < n) result = load<kElements>(row + first);
+  } else {
+#pragma unroll
+    for (int e = 0; e < kElements; ++e) {
+      if (first + e * kThreads < n) result.at[e] = row[first + e * kThreads];
+    }
+  }
+  return result;
+}
+
+/// The warp's sums of four values a lane, for the price of little more than one: lanes hand each other the values that
+/// they do not go on with. The sum of values[r] ends in lane 8 r.
+__device__ __forceinline__ double warp_sum_of_four(const double (&values)[kRows]) {
+  const bool upper = threadIdx.x & 16, odd = threadIdx.x & 8;
+  double first = upper ? values[2] : values[0], second = upper ? values[3] : values[1];
+  first += __shfl_xor_sync(~0u, upper ? values[0] : values[2], 16);
+  second += __shfl_xor_sync(~0u, upper ? values[1] : values[3], 16);
+  double sum = odd ? second : first;
+  sum += __shfl_xor_sync(~0u, odd ? first : second, 8);
+#pragma unroll
+  for (int offset = 4; offset > 0; offset /= 2) sum += __shfl_down_sync(~0u, sum, offset, 8);
+  return sum;
+}
+
+/// The block's sums stay in shared memory, laid out as dots is, until its last chunk is done. The block writes them to
+/// row blockIdx.x of partials (gridDim.x, num_dots).
+template <bool packed>
+__global__ void __launch_bounds__(kThreads, 2)
+    lbfgs_dots_kernel(double* __restrict__ dots, const float* __restrict__ history, const double* __restrict__ state,
+                      const float* __restrict__ g, int slots, std::int64_t n, double* partials, unsigned* ticket) {
+  extern __shared__ double totals[];
+  __shared__ double of_warp[kSums * kRows][kWarps];
+  const int num_rows = 2 * slots, num_dots = kSums * num_rows + 2;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  for (int i = thread; i < num_dots; i += kThreads) totals[i] = 0;
+  const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
+
+  double of_g[2] = {};  // sum |g|, <g, g>
+  constexpr std::int64_t chunk = kThreads * kElements;
+  for (std::int64_t begin = blockIdx.x * chunk; begin < n; begin += gridDim.x * chunk) {
+    const std::int64_t first = begin + (packed ? thread * kElements : thread);
+    // Four rows from `row` on; nothing beyond the last.
+    const auto load_rows = [&](int row, Pack<float, kElements>(&to)[kRows]) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        to[r] = {};
+        if (row + r < num_rows) to[r] = load_elements<packed>(history + (row + r) * n, first, n);
+      }
+    };
+    const Pack<float, kElements> loaded[kSums] = {load_elements<packed>(history + spare * n, first, n),
+                                                  load_elements<packed>(history + (slots + spare) * n, first, n),
+                                                  load_elements<packed>(g, first, n)};
+    double with[kSums][kElements];
+#pragma unroll
+    for (int k = 0; k < kSums; ++k) {
+#pragma unroll
+      for (int e = 0; e < kElements; ++e) with[k][e] = static_cast<double>(loaded[k].at[e]);
+    }
+#pragma unroll
+    for (const double value : with[2]) {
+      of_g[0] += fabs(value);
+      of_g[1] += value * value;
+    }
+
+    Pack<float, kElements> rows[kRows], next[kRows];
+    load_rows(0, next);
+    for (int row = 0; row < num_rows; row += kRows) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) rows[r] = next[r];
+      load_rows(row + kRows, next);  // under way while these are added up
+      double sums[kSums][kRows] = {};
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+        for (int e = 0; e < kElements; ++e) {
+          const auto value = static_cast<double>(rows[r].at[e]);
+#pragma unroll
+          for (int k = 0; k < kSums; ++k) sums[k][r] += value * with[k][e];
+        }
+      }
+#pragma unroll
+      for (int k = 0; k < kSums; ++k) {
+        const double sum = warp_sum_of_four(sums[k]);
+        if (lane % 8 == 0) of_warp[k * kRows + lane / 8][warp] = sum;
+      }
+      __syncthreads();
+      const int r = row + thread % kRows;
+      if (thread < kSums * kRows && r < num_rows) {
+        double sum = 0;
+#pragma unroll
+        for (int w = 0; w < kWarps; ++w) sum += of_warp[thread][w];
+        totals[thread / kRows * num_rows + r] += sum;
+      }
+      __syncthreads();
+    }
+  }
+  block_sum(of_g);
+  if (thread == 0) {
+    totals[num_dots - 2] = of_g[0];
+    totals[num_dots - 1] = of_g[1];
+  }
+  __syncthreads();
+
+  for (int i = thread; i < num_dots; i += kThreads) partials[blockIdx.x * num_dots + i] = totals[i];
+  if (!is_last_block(ticket)) return;
+  for (int i = thread; i < num_dots; i += kThreads) {
+    double sum = 0;
+#pragma unroll 8
+    for (unsigned block = 0; block < gridDim.x; ++block) sum += __ldcg(&partials[block * num_dots + i]);
+    dots[i] = sum;
+  }
+}
+
+}  // namespace
+
+cudaError_t lbfgs_dots(const Launch& launch, double* dots, const float* history, const double* state, const float* g,
+                       std::int64_t slots, std::int64_t n) {
+  // A block's totals and 1 KiB of other shared memory must fit the 48 KiB that every GPU gives without asking.
+  if (slots > 1001) return cudaErrorInvalidValue;
+  const std::int64_t num_dots = LbfgsState::num_dots(slots);
+  const std::size_t shared_bytes = static_cast<std::size_t>(num_dots) * sizeof(double);
+  const unsigned blocks = blocks_for_sums(launch, (n + kElements - 1) / kElements, num_dots, 2);
+  const bool packed = n % 4 == 0;  // then every row is aligned if the first is
+  return for_width<float>(
+      packed,
+      [&](auto width) {
+        return run(launch, lbfgs_dots_kernel<width == kElements>, blocks, shared_bytes, dots, history, state, g,
+                   static_cast<int>(slots), n, launch.partials, launch.ticket);
+      },
+      history, g);
+}
+
+// --- direction
+
+namespace {
+
+/// The sums of the reference's recursion, but by columns: as soon as a coefficient is known every thread adds its term
+/// to the sums of its own pairs. So one barrier a pair, and each sum in one fixed order. Pairs are counted by age: pair
+/// k is the k-th newest. Shared: 4 arrays of `slots`.
+__global__ void __launch_bounds__(kThreads)
+    lbfgs_direction_kernel(double* __restrict__ coefficients, double* __restrict__ state,
+                           const double* __restrict__ dots, int slots, double learning_rate) {
+  extern __shared__ double shared[];
+  double* const alpha = shared;             // of pair k: the part of y
+  double* const s_part = shared + slots;    // of pair k: the part of s
+  double* const sums = shared + 2 * slots;  // what the recursion has of the product with pair k
+  double* const inverse = shared + 3 * slots;  // 1 / <s, y> of pair k
+
+  const int thread = static_cast<int>(threadIdx.x), num_rows = 2 * slots;
+  const double *with_s = dots, *with_y = dots + num_rows, *with_g = dots + 2 * num_rows;
+  const double sum_abs_g = dots[3 * num_rows], g_g = dots[3 * num_rows + 1];
+  double* const sy = state + LbfgsState::kMatrices;  // sy[i * slots + j] = <s_i, y_j>
+  double* const yy = sy + std::int64_t{slots} * slots;
+  const auto at = [=](int i, int j) { return std::int64_t{i} * slots + j; };
+
+  int count = static_cast<int>(state[LbfgsState::kCount]), spare = static_cast<int>(state[LbfgsState::kSpare]);
+  const double calls = state[LbfgsState::kCalls];
+  const bool first_call = calls == 0;  // nothing was pushed
+  if (!first_call && with_y[spare] > 1e-10) {
+    for (int i = thread; i < slots; i += kThreads) {
+      sy[at(i, spare)] = with_y[i];
+      sy[at(spare, i)] = with_s[slots + i];
+      yy[at(i, spare)] = yy[at(spare, i)] = with_y[slots + i];
+    }
+    count = count + 1 < slots ? count + 1 : slots - 1;
+    spare = (spare + 1) % slots;
+  }
+  __syncthreads();
+  const auto slot = [=](int k) { return (spare - 1 - k + slots) % slots; };
+
+  // q = -g - sum of alpha_k y_k, newest first.
+  for (int k = thread; k < count; k += kThreads) {
+    sums[k] = -with_g[slot(k)];
+    inverse[k] = 1 / sy[at(slot(k), slot(k))];
+  }
+  for (int k = 0; k < count; ++k) {
+    __syncthreads();
+    const double value = sums[k] * inverse[k];
+    if (thread == 0) alpha[k] = value;
+    for (int older = k + 1 + thread; older < count; older += kThreads) {
+      sums[older] -= value * sy[at(slot(older), slot(k))];
+    }
+  }
+  __syncthreads();
+  const double scale = count == 0 ? 1 : sy[at(slot(0), slot(0))] / yy[at(slot(0), slot(0))];
+
+  // r = scale * q + sum of s_part_k s_k, oldest first. <y_k, q> is known at once.
+  for (int k = thread; k < count; k += kThreads) {
+    double y_q = -with_g[slots + slot(k)];
+    for (int j = count - 1; j >= 0; --j) y_q -= alpha[j] * yy[at(slot(j), slot(k))];
+    sums[k] = scale * y_q;
+  }
+  for (int k = count - 1; k >= 0; --k) {
+    __syncthreads();
+    const double value = alpha[k] - sums[k] * inverse[k];
+    if (thread == 0) s_part[k] = value;
+    for (int newer = thread; newer < k; newer += kThreads) sums[newer] += value * sy[at(slot(k), slot(newer))];
+  }
+  __syncthreads();
+
+  double slope[1] = {};
+  for (int i = thread; i < slots; i += kThreads) {
+    const int k = slot(i);  // slot is its own inverse; the spare slot and those not in use have k >= count
+    const double of_s = k < count ? s_part[k] : 0, of_y = k < count ? -scale * alpha[k] : 0;
+    coefficients[i] = of_s;
+    coefficients[slots + i] = of_y;
+    if (k < count) slope[0] += of_s * with_g[i] + of_y * with_g[slots + i];
+  }
+  block_sum(slope);
+  if (thread == 0) {
+    coefficients[num_rows] = -scale;
+    state[LbfgsState::kCount] = count;
+    state[LbfgsState::kSpare] = spare;
+    state[LbfgsState::kStep] = first_call ? fmin(1.0, 1 / sum_abs_g) * learning_rate : learning_rate;
+    state[LbfgsState::kCalls] = calls + 1;
+    state[LbfgsState::kSlope] = slope[0] - scale * g_g;
+  }
+}
+
+}  // namespace
+
+cudaError_t lbfgs_direction(const Launch& launch, double* coefficients, double* state, const double* dots,
+                            std::int64_t slots, double learning_rate) {
+  if (slots > 1500) return cudaErrorInvalidValue;  // the arrays of a block have 48 KiB
+  const std::size_t shared_bytes = static_cast<std::size_t>(4 * slots) * sizeof(double);
+  return run(launch, lbfgs_direction_kernel, 1, shared_bytes, coefficients, state, dots, static_cast<int>(slots),
+             learning_rate);
+}
+
+}  // namespace impasto::cuda

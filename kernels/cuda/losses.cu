@@ -1,0 +1,233 @@
+// Values and gradients of the losses, each in one pass over its tensors and one launch.
+#include "kernels/cuda/device.cuh"
+
+namespace impasto::cuda {
+namespace {
+
+// --- squared error
+
+/// Squares of one pack are added as float, packs as double.
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads)
+    squared_error_kernel(double* loss, T* __restrict__ d, const T* __restrict__ x, const T* __restrict__ target,
+                         std::int64_t n, double value_scale, float gradient_scale, bool add, double* partials,
+                         unsigned* ticket) {
+  double sum[1] = {};
+  for_each_pack<N>(n, [&](std::int64_t i, auto width) {
+    auto values = load<width>(x + i);
+    const auto wanted = load<width>(target + i);
+    float squares = 0;
+#pragma unroll
+    for (int j = 0; j < width; ++j) {
+      values.at[j] -= wanted.at[j];
+      squares += values.at[j] * values.at[j];
+    }
+    sum[0] += squares;
+    if (d == nullptr) return;
+    Pack<float, width> before = {};
+    if (add) before = load<width>(d + i);
+#pragma unroll
+    for (int j = 0; j < width; ++j) values.at[j] = before.at[j] + gradient_scale * values.at[j];
+    store(d + i, values);
+  });
+  if (grid_sum(sum, partials, ticket)) *loss = value_scale * sum[0];
+}
+
+}  // namespace
+
+cudaError_t squared_error(const Launch& launch, double* loss, void* d, const void* x, const void* target,
+                          Storage storage, std::int64_t n, double value_scale, double gradient_scale,
+                          Accumulate accumulate) {
+  return for_activation(storage, [&]<class T>(std::type_identity<T>) {
+    return for_width<T>(
+        true,
+        [&](auto width) {
+          return run(launch, squared_error_kernel<T, width>, blocks_for_sums(launch, n / width, 1), 0, loss,
+                     static_cast<T*>(d), static_cast<const T*>(x), static_cast<const T*>(target), n, value_scale,
+                     static_cast<float>(gradient_scale), accumulate == Accumulate::kAdd, launch.partials,
+                     launch.ticket);
+        },
+        d, x, target);
+  });
+}
+
+// --- Gram matrices
+
+namespace {
+
+// A block takes a tile of 16x16 elements on or above the diagonal: one element a thread, so that few channels (64: 10
+// tiles) still make some blocks, and 64 bytes of a row are read at once.
+constexpr int kTile = 16;
+static_assert(kTile * kTile == kThreads);
+
+/// Calls value(a, b) for every element a <= b of a symmetric (c, c) matrix, once, and write(a, b, its value) for every
+/// element. Both go along rows: the mirrored tile is turned in shared memory, where each row is permuted by its number,
+/// so that the 32 elements of two rows, and of two columns, lie in 32 banks.
+template <class Value, class Write>
+__device__ __forceinline__ void for_symmetric(std::int64_t c, Value value, Write write) {
+  __shared__ float tile[kTile][kTile];
+  const int column = threadIdx.x % kTile, row = threadIdx.x / kTile;
+  const std::int64_t tiles = (c + kTile - 1) / kTile;
+  std::int64_t tile_row = 0, skip = blockIdx.x;  // tiles of row r of the triangle: tiles - r
+  while (true) {
+    while (tile_row < tiles && skip >= tiles - tile_row) skip -= tiles - tile_row++;
+    if (tile_row == tiles) return;
+    const std::int64_t top = tile_row * kTile, left = (tile_row + skip) * kTile;
+    const std::int64_t a = top + row, b = left + column;
+    if (a <= b && b < c) tile[row][column ^ row] = value(a, b);
+    __syncthreads();
+    if (a <= b && b < c) write(a, b, tile[row][column ^ row]);
+    const std::int64_t mirrored_a = left + row, mirrored_b = top + column;
+    if (mirrored_a > mirrored_b && mirrored_a < c) write(mirrored_a, mirrored_b, tile[column][row ^ column]);
+    __syncthreads();
+    skip += gridDim.x;
+  }
+}
+
+unsigned blocks_for_symmetric(const Launch& launch, std::int64_t c) {
+  const std::int64_t tiles = (c + kTile - 1) / kTile;
+  return blocks_for_sums(launch, tiles * (tiles + 1) / 2 * kThreads, 1);
+}
+
+/// Element `at` of the sum of the parts, in double and in their order; eight loads are under way at a time.
+__device__ __forceinline__ double sum_of_parts(const float* __restrict__ parts, std::int64_t num_parts,
+                                               std::int64_t size, std::int64_t at) {
+  double sum = 0;
+#pragma unroll 8
+  for (std::int64_t part = 0; part < num_parts; ++part) sum += parts[part * size + at];
+  return sum;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    gram_sum_kernel(float* __restrict__ g, const float* __restrict__ parts, std::int64_t num_parts, std::int64_t c,
+                    double scale, bool add) {
+  for_symmetric(
+      c,
+      [=](std::int64_t a, std::int64_t b) {
+        const double sum = scale * sum_of_parts(parts, num_parts, c * c, a * c + b);
+        return static_cast<float>(add ? g[a * c + b] + sum : sum);
+      },
+      [=](std::int64_t a, std::int64_t b, float value) { g[a * c + b] = value; });
+}
+
+}  // namespace
+
+cudaError_t gram_sum(const Launch& launch, float* g, const float* parts, std::int64_t num_parts, std::int64_t c,
+                     double scale, Accumulate accumulate) {
+  if (c == 0) return cudaSuccess;
+  return run(launch, gram_sum_kernel, blocks_for_symmetric(launch, c), 0, g, parts, num_parts, c, scale,
+             accumulate == Accumulate::kAdd);
+}
+
+namespace {
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    style_loss_kernel(double* loss, T* __restrict__ d, const float* __restrict__ parts, std::int64_t num_parts,
+                      const float* __restrict__ target, std::int64_t c, double gram_scale, double value_scale,
+                      double gradient_scale, double* partials, unsigned* ticket) {
+  double sum[1] = {};
+  for_symmetric(
+      c,
+      [&](std::int64_t a, std::int64_t b) {
+        const std::int64_t at = a * c + b;
+        const double difference = gram_scale * sum_of_parts(parts, num_parts, c * c, at) - target[at];
+        sum[0] += (a == b ? 1 : 2) * difference * difference;  // (b, a) as well
+        return static_cast<float>(gradient_scale * difference);
+      },
+      [=](std::int64_t a, std::int64_t b, float value) { d[a * c + b] = cast<T>(value); });
+  if (grid_sum(sum, partials, ticket)) *loss = value_scale * sum[0];
+}
+
+}  // namespace
+
+cudaError_t style_loss(const Launch& launch, double* loss, void* d, Storage storage, const float* parts,
+                       std::int64_t num_parts, const float* target, std::int64_t c, double gram_scale,
+                       double value_scale, double gradient_scale) {
+  return for_activation(storage, [&]<class T>(std::type_identity<T>) {
+    return run(launch, style_loss_kernel<T>, blocks_for_symmetric(launch, c), 0, loss, static_cast<T*>(d), parts,
+               num_parts, target, c, gram_scale, value_scale, gradient_scale, launch.partials, launch.ticket);
+  });
+}
+
+// --- total variation
+
+namespace {
+
+constexpr int kStrip = 4;  // rows that a thread walks down: the row above and its own stay in registers
+
+/// What to do with the differences along one direction.
+struct TvScale {
+  double value;    ///< of the sum of squares, or of magnitudes
+  float gradient;  ///< of e, or of its sign
+};
+
+template <bool l1>
+__device__ __forceinline__ float tv_value(float e) {
+  return l1 ? fabsf(e) : e * e;
+}
+template <bool l1>
+__device__ __forceinline__ float tv_slope(float e) {
+  return l1 ? static_cast<float>((e > 0) - (e < 0)) : e;
+}
+
+/// x, d (h, row): row = 3 w floats, so the pixel to the right is 3 floats on. A thread takes one column of a strip; the
+/// neighbours at its sides come from the cache line that its warp reads anyway. Nothing here could be moved as 16 bytes:
+/// the neighbours are never aligned with the element itself. A block's task is kThreads columns of a strip.
+template <bool l1>
+__global__ void __launch_bounds__(kThreads)
+    total_variation_kernel(double* loss, float* __restrict__ d, const float* __restrict__ x, std::int64_t h,
+                           std::int64_t row, TvScale across, TvScale down, double* partials, unsigned* ticket) {
+  double sums[2] = {};  // along x, along y
+  const std::int64_t segments = (row + kThreads - 1) / kThreads, tasks = (h + kStrip - 1) / kStrip * segments;
+  for (std::int64_t task = blockIdx.x; task < tasks; task += gridDim.x) {
+    const std::int64_t strip = task / segments, begin = strip * kStrip;
+    const std::int64_t column = (task - strip * segments) * kThreads + threadIdx.x;
+    if (column >= row) continue;
+    const std::int64_t end = begin + kStrip < h ? begin + kStrip : h;
+    const bool has_left = column >= 3, has_right = column + 3 < row;
+    float value_across = 0, value_down = 0;
+    float here = x[begin * row + column], above_slope = 0;
+    if (begin > 0) above_slope = tv_slope<l1>(here - x[(begin - 1) * row + column]);
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t at = i * row + column;
+      float slope_across = 0, slope_down = above_slope, below = here;
+      if (has_left) slope_across = tv_slope<l1>(here - x[at - 3]);
+      if (has_right) {
+        const float e = x[at + 3] - here;
+        value_across += tv_value<l1>(e);
+        slope_across -= tv_slope<l1>(e);
+      }
+      if (i + 1 < h) {
+        below = x[at + row];
+        value_down += tv_value<l1>(below - here);
+        above_slope = tv_slope<l1>(below - here);
+        slope_down -= above_slope;
+      }
+      if (d != nullptr) d[at] += across.gradient * slope_across + down.gradient * slope_down;
+      here = below;
+    }
+    sums[0] += value_across;
+    sums[1] += value_down;
+  }
+  if (grid_sum(sums, partials, ticket)) *loss = across.value * sums[0] + down.value * sums[1];
+}
+
+}  // namespace
+
+cudaError_t total_variation(const Launch& launch, double* loss, float* d, const float* x, std::int64_t h,
+                            std::int64_t w, TotalVariation kind, double weight) {
+  // (rows, columns) differences along a direction; a direction without any is never scaled.
+  const auto scale = [&](std::int64_t rows, std::int64_t columns) -> TvScale {
+    if (kind == TotalVariation::kL1) return {1, static_cast<float>(weight)};
+    const double count = static_cast<double>(std::max<std::int64_t>(1, rows * columns * 3));
+    const double squares = (kind == TotalVariation::kL2 ? 1 / count : 0.5) / (255.0 * 255.0);
+    return {squares, static_cast<float>(weight * squares * 2)};
+  };
+  const std::int64_t row = 3 * w, tasks = (h + kStrip - 1) / kStrip * ((row + kThreads - 1) / kThreads);
+  const auto kernel = kind == TotalVariation::kL1 ? total_variation_kernel<true> : total_variation_kernel<false>;
+  return run(launch, kernel, blocks_for_sums(launch, tasks * kThreads, 2), 0, loss, d, x, h, row, scale(h, w - 1),
+             scale(h - 1, w), launch.partials, launch.ticket);
+}
+
+}  // namespace impasto::cuda

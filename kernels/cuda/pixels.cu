@@ -1,0 +1,106 @@
+// Copies between types, and between the picture (3 channels, float) and the network's input.
+#include "kernels/cuda/device.cuh"
+
+namespace impasto::cuda {
+namespace {
+
+template <class To, class From, int N>
+__global__ void __launch_bounds__(kThreads)
+    convert_kernel(To* __restrict__ dst, const From* __restrict__ src, std::int64_t n) {
+  for_each_pack<N>(n, [=](std::int64_t i, auto width) { store(dst + i, load<width, From>(src + i)); });
+}
+
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads) fill_kernel(T* dst, T value, std::int64_t n) {
+  for_each_pack<N>(n, [=](std::int64_t i, auto width) {
+    Pack<T, width> values;
+#pragma unroll
+    for (int j = 0; j < width; ++j) values.at[j] = value;
+    store(dst + i, values);
+  });
+}
+
+/// A pack never reaches over a pixel's end: channels is a multiple of N.
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads)
+    picture_to_input_kernel(T* __restrict__ input, std::int64_t channels, const float* __restrict__ picture,
+                            std::int64_t n) {
+  for_each_pack<N>(n * channels, [=](std::int64_t i, auto width) {
+    const std::int64_t pixel = i / channels, first = i - pixel * channels;
+    Pack<float, width> values;
+#pragma unroll
+    for (int j = 0; j < width; ++j) values.at[j] = first + j < 3 ? picture[pixel * 3 + first + j] : 0.0f;
+    store(input + i, values);
+  });
+}
+
+/// One element a thread: the picture's rows of threes are written in order, and a warp's reads of the input fall into
+/// the same sectors whatever a thread reads at once.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    input_to_picture_kernel(float* __restrict__ dpicture, const T* __restrict__ dinput, std::int64_t channels,
+                            std::int64_t n, float scale, bool add) {
+  for_each_pack<1>(n * 3, [=](std::int64_t i, auto) {
+    const std::int64_t pixel = i / 3;
+    const float value = scale * cast<float>(dinput[pixel * channels + i - pixel * 3]);
+    dpicture[i] = add ? dpicture[i] + value : value;
+  });
+}
+
+}  // namespace
+
+cudaError_t convert(const Launch& launch, void* dst, Storage dst_type, const void* src, Storage src_type,
+                    std::int64_t n) {
+  if (n == 0) return cudaSuccess;
+  return for_any(dst_type, [&]<class To>(std::type_identity<To>) {
+    return for_any(src_type, [&]<class From>(std::type_identity<From>) {
+      // The wider type's 16 bytes set the width; the other one moves 4 or 8.
+      using Wider = std::conditional_t<(sizeof(To) > sizeof(From)), To, From>;
+      return for_width<Wider>(
+          true,
+          [&](auto width) {
+            return run(launch, convert_kernel<To, From, width>, blocks_for(launch, n / width), 0,
+                       static_cast<To*>(dst), static_cast<const From*>(src), n);
+          },
+          dst, src);
+    });
+  });
+}
+
+cudaError_t fill(const Launch& launch, void* dst, Storage type, double value, std::int64_t n) {
+  if (n == 0) return cudaSuccess;
+  return for_any(type, [&]<class T>(std::type_identity<T>) {
+    return for_width<T>(
+        true,
+        [&](auto width) {
+          return run(launch, fill_kernel<T, width>, blocks_for(launch, n / width), 0, static_cast<T*>(dst),
+                     static_cast<T>(value), n);
+        },
+        dst);
+  });
+}
+
+cudaError_t picture_to_input(const Launch& launch, void* input, Storage type, std::int64_t channels,
+                             const float* picture, std::int64_t n) {
+  if (n == 0) return cudaSuccess;
+  return for_activation(type, [&]<class T>(std::type_identity<T>) {
+    return for_width<T>(
+        channels % static_cast<std::int64_t>(16 / sizeof(T)) == 0,
+        [&](auto width) {
+          return run(launch, picture_to_input_kernel<T, width>, blocks_for(launch, n * channels / width), 0,
+                     static_cast<T*>(input), channels, picture, n);
+        },
+        input);
+  });
+}
+
+cudaError_t input_to_picture(const Launch& launch, float* dpicture, const void* dinput, Storage type,
+                             std::int64_t channels, std::int64_t n, float scale, Accumulate accumulate) {
+  if (n == 0) return cudaSuccess;
+  return for_activation(type, [&]<class T>(std::type_identity<T>) {
+    return run(launch, input_to_picture_kernel<T>, blocks_for(launch, n * 3), 0, dpicture,
+               static_cast<const T*>(dinput), channels, n, scale, accumulate == Accumulate::kAdd);
+  });
+}
+
+}  // namespace impasto::cuda

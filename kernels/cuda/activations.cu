@@ -1,5 +1,5 @@
-// ReLU and pooling, forward and backward. Every kernel is bound by memory: a thread moves 16 bytes of each tensor at a
-// time where the pointers and, for pooling, the number of channels allow it.
+// ReLU and pooling, forward and backward. Every kernel is bound by memory: a thread moves 16 bytes of each
+// tensor at a time where the pointers and, for pooling, the number of channels allow it.
 #include "kernels/cuda/device.cuh"
 
 namespace impasto::cuda {
@@ -21,7 +21,8 @@ __device__ __forceinline__ void saturate(Pack<float, N>& values, float& peak) {
   }
 }
 
-/// *out = max(*out, every thread's peak): floats >= 0 are ordered as their bits are. One global atomic a block.
+/// *out = max(*out, every thread's peak): floats >= 0 are ordered as their bits are. One global atomic a
+/// block.
 template <class T>
 __device__ __forceinline__ void raise_peak(float* out, float peak) {
   if constexpr (std::is_same_v<T, __half>) {
@@ -59,8 +60,8 @@ cudaError_t relu_forward(const Launch& launch, void* y, const void* x, Storage s
     return for_width<T>(
         true,
         [&](auto width) {
-          return run(launch, relu_forward_kernel<T, width>, blocks_for(launch, n / width), 0, static_cast<T*>(y),
-                     static_cast<const T*>(x), n);
+          return run(launch, relu_forward_kernel<T, width>, blocks_for(launch, n / width), 0,
+                     static_cast<T*>(y), static_cast<const T*>(x), n);
         },
         y, x);
   });
@@ -70,8 +71,9 @@ namespace {
 
 /// mask null: all pass. dx may be dy, so only the mask is __restrict__.
 template <class T, int N>
-__global__ void __launch_bounds__(kThreads) relu_backward_kernel(T* dx, const T* dy, const T* __restrict__ mask,
-                                                                 std::int64_t n, bool add, float* peak_out) {
+__global__ void __launch_bounds__(kThreads)
+    relu_backward_kernel(T* dx, const T* dy, const T* __restrict__ mask, std::int64_t n, bool add,
+                         float* peak_out) {
   float peak = 0;
   for_each_pack<N>(n, [&](std::int64_t i, auto width) {
     auto values = load<width>(dy + i);
@@ -91,15 +93,16 @@ __global__ void __launch_bounds__(kThreads) relu_backward_kernel(T* dx, const T*
   raise_peak<T>(peak_out, peak);
 }
 
-cudaError_t launch_relu_backward(const Launch& launch, void* dx, const void* dy, const void* mask, Storage storage,
-                                 std::int64_t n, bool add) {
+cudaError_t launch_relu_backward(const Launch& launch, void* dx, const void* dy, const void* mask,
+                                 Storage storage, std::int64_t n, bool add) {
   if (n == 0) return cudaSuccess;
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
     return for_width<T>(
         true,
         [&](auto width) {
-          return run(launch, relu_backward_kernel<T, width>, blocks_for(launch, n / width), 0, static_cast<T*>(dx),
-                     static_cast<const T*>(dy), static_cast<const T*>(mask), n, add, launch.peak);
+          return run(launch, relu_backward_kernel<T, width>, blocks_for(launch, n / width), 0,
+                     static_cast<T*>(dx), static_cast<const T*>(dy), static_cast<const T*>(mask), n, add,
+                     launch.peak);
         },
         dx, dy, mask);
   });
@@ -121,11 +124,12 @@ cudaError_t mask_gradient(const Launch& launch, void* dx, const void* mask, Stor
 
 namespace {
 
-/// One thread takes the same N channels of a 2x2 window, in memory's order: channels, then columns, then rows.
-/// c is a multiple of N.
+/// One thread takes the same N channels of a 2x2 window, in memory's order: channels, then columns, then
+/// rows. c is a multiple of N.
 template <class T, int N, Pooling pooling>
-__global__ void __launch_bounds__(kThreads) pool_forward_kernel(T* __restrict__ y, const T* __restrict__ x,
-                                                                std::int64_t h, std::int64_t w, std::int64_t c) {
+__global__ void __launch_bounds__(kThreads)
+    pool_forward_kernel(T* __restrict__ y, const T* __restrict__ x, std::int64_t h, std::int64_t w,
+                        std::int64_t c) {
   const std::int64_t row = w * c, half_row = w / 2 * c;
   for_each(h / 2 * half_row / N, [=](std::int64_t pack) {
     const std::int64_t i = pack * N, window_row = i / half_row, k = i - window_row * half_row;
@@ -137,7 +141,9 @@ __global__ void __launch_bounds__(kThreads) pool_forward_kernel(T* __restrict__ 
       float& value = result.at[j];
 #pragma unroll
       for (const auto& other : others) {
-        value = pooling == Pooling::kAverage ? value + other.at[j] : value < other.at[j] ? other.at[j] : value;
+        value = pooling == Pooling::kAverage ? value + other.at[j]
+                : value < other.at[j]        ? other.at[j]
+                                             : value;
       }
       if (pooling == Pooling::kAverage) value *= 0.25f;
     }
@@ -147,8 +153,8 @@ __global__ void __launch_bounds__(kThreads) pool_forward_kernel(T* __restrict__ 
 
 }  // namespace
 
-cudaError_t pool_forward(const Launch& launch, void* y, const void* x, Storage storage, std::int64_t h, std::int64_t w,
-                         std::int64_t c, Pooling pooling) {
+cudaError_t pool_forward(const Launch& launch, void* y, const void* x, Storage storage, std::int64_t h,
+                         std::int64_t w, std::int64_t c, Pooling pooling) {
   const std::int64_t n = h / 2 * (w / 2) * c;
   if (n == 0) return cudaSuccess;
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
@@ -157,8 +163,8 @@ cudaError_t pool_forward(const Launch& launch, void* y, const void* x, Storage s
         [&](auto width) {
           const auto kernel = pooling == Pooling::kMax ? pool_forward_kernel<T, width, Pooling::kMax>
                                                        : pool_forward_kernel<T, width, Pooling::kAverage>;
-          return run(launch, kernel, blocks_for(launch, n / width), 0, static_cast<T*>(y), static_cast<const T*>(x), h,
-                     w, c);
+          return run(launch, kernel, blocks_for(launch, n / width), 0, static_cast<T*>(y),
+                     static_cast<const T*>(x), h, w, c);
         },
         y, x);
   });
@@ -166,52 +172,53 @@ cudaError_t pool_forward(const Launch& launch, void* y, const void* x, Storage s
 
 namespace {
 
-/// One thread takes N channels of a 2x2 window of dx, incomplete windows at the last odd row and column included: those
-/// get no gradient. x is read only for the maximum or the mask.
+/// One thread takes N channels of a 2x2 window of dx, incomplete windows at the last odd row and column
+/// included: those get no gradient. x is read only for the maximum or the mask.
 template <class T, int N, Pooling pooling>
 __global__ void __launch_bounds__(kThreads)
-    pool_backward_kernel(T* __restrict__ dx, const T* __restrict__ dy, const T* __restrict__ x, std::int64_t h,
-                         std::int64_t w, std::int64_t c, bool add, bool mask, float* peak_out) {
+    pool_backward_kernel(T* __restrict__ dx, const T* __restrict__ dy, const T* __restrict__ x,
+                         std::int64_t h, std::int64_t w, std::int64_t c, bool add, bool mask,
+                         float* peak_out) {
   float peak = 0;
   const std::int64_t row = w * c, half_row = (w + 1) / 2 * c;
   for_each((h + 1) / 2 * half_row / N, [&](std::int64_t pack) {
-      const std::int64_t i = pack * N, window_row = i / half_row, k = i - window_row * half_row, column = k / c;
-      const bool below = 2 * window_row + 1 < h, right = 2 * column + 1 < w;
-      const std::int64_t corner = 2 * window_row * row + k + column * c;
-      const bool inside[4] = {true, right, below, right && below};
-      const std::int64_t at[4] = {corner, corner + c, corner + row, corner + row + c};
+    const std::int64_t i = pack * N, window_row = i / half_row, k = i - window_row * half_row, column = k / c;
+    const bool below = 2 * window_row + 1 < h, right = 2 * column + 1 < w;
+    const std::int64_t corner = 2 * window_row * row + k + column * c;
+    const bool inside[4] = {true, right, below, right && below};
+    const std::int64_t at[4] = {corner, corner + c, corner + row, corner + row + c};
 
-      Pack<float, N> gradient = {}, values[4] = {};
-      if (inside[3]) gradient = load<N>(dy + window_row * (w / 2 * c) + k);
-      if (pooling == Pooling::kMax || mask) {
-#pragma unroll
-        for (int p = 0; p < 4; ++p) {
-          if (inside[p]) values[p] = load<N>(x + at[p]);
-        }
-      }
-      Pack<int, N> first = {};  // where the first maximum is
-#pragma unroll
-      for (int j = 0; j < N; ++j) {
-        if (pooling == Pooling::kAverage) gradient.at[j] *= 0.25f;
-        float largest = values[0].at[j];
-#pragma unroll
-        for (int p = 1; p < 4; ++p) {
-          if (values[p].at[j] > largest) largest = values[p].at[j], first.at[j] = p;
-        }
-      }
+    Pack<float, N> gradient = {}, values[4] = {};
+    if (inside[3]) gradient = load<N>(dy + window_row * (w / 2 * c) + k);
+    if (pooling == Pooling::kMax || mask) {
 #pragma unroll
       for (int p = 0; p < 4; ++p) {
-        if (!inside[p]) continue;
-        Pack<float, N> result = {};
-        if (add) result = load<N>(dx + at[p]);
-#pragma unroll
-        for (int j = 0; j < N; ++j) {
-          if (pooling == Pooling::kAverage || first.at[j] == p) result.at[j] += gradient.at[j];
-          if (mask && !(values[p].at[j] > 0)) result.at[j] = 0;
-        }
-        saturate<T>(result, peak);
-        store(dx + at[p], result);
+        if (inside[p]) values[p] = load<N>(x + at[p]);
       }
+    }
+    Pack<int, N> first = {};  // where the first maximum is
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      if (pooling == Pooling::kAverage) gradient.at[j] *= 0.25f;
+      float largest = values[0].at[j];
+#pragma unroll
+      for (int p = 1; p < 4; ++p) {
+        if (values[p].at[j] > largest) largest = values[p].at[j], first.at[j] = p;
+      }
+    }
+#pragma unroll
+    for (int p = 0; p < 4; ++p) {
+      if (!inside[p]) continue;
+      Pack<float, N> result = {};
+      if (add) result = load<N>(dx + at[p]);
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        if (pooling == Pooling::kAverage || first.at[j] == p) result.at[j] += gradient.at[j];
+        if (mask && !(values[p].at[j] > 0)) result.at[j] = 0;
+      }
+      saturate<T>(result, peak);
+      store(dx + at[p], result);
+    }
   });
   raise_peak<T>(peak_out, peak);
 }
@@ -219,8 +226,8 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 cudaError_t pool_backward(const Launch& launch, void* dx, const void* dy, const void* x, Storage storage,
-                          std::int64_t h, std::int64_t w, std::int64_t c, Pooling pooling, Accumulate accumulate,
-                          Relu mask) {
+                          std::int64_t h, std::int64_t w, std::int64_t c, Pooling pooling,
+                          Accumulate accumulate, Relu mask) {
   const std::int64_t n = (h + 1) / 2 * ((w + 1) / 2) * c;
   if (n == 0) return cudaSuccess;
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
@@ -229,9 +236,9 @@ cudaError_t pool_backward(const Launch& launch, void* dx, const void* dy, const 
         [&](auto width) {
           const auto kernel = pooling == Pooling::kMax ? pool_backward_kernel<T, width, Pooling::kMax>
                                                        : pool_backward_kernel<T, width, Pooling::kAverage>;
-          return run(launch, kernel, blocks_for(launch, n / width), 0, static_cast<T*>(dx), static_cast<const T*>(dy),
-                     static_cast<const T*>(x), h, w, c, accumulate == Accumulate::kAdd, mask == Relu::kYes,
-                     launch.peak);
+          return run(launch, kernel, blocks_for(launch, n / width), 0, static_cast<T*>(dx),
+                     static_cast<const T*>(dy), static_cast<const T*>(x), h, w, c,
+                     accumulate == Accumulate::kAdd, mask == Relu::kYes, launch.peak);
         },
         dx, dy, x);
   });

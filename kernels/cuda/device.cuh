@@ -1,6 +1,6 @@
 #pragma once
-// What the kernels share: types and widths chosen at the launch, packs of elements that move as 16 bytes, and sums
-// over a block and over the whole grid.
+// What the kernels share: types and widths chosen at the launch, packs of elements that move as 16 bytes, and
+// sums over a block and over the whole grid.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -11,8 +11,8 @@
 
 namespace impasto::cuda {
 
-// Eight warps: enough of them to share a block's sum, few enough that eight blocks of a streaming kernel (32 registers
-// a thread) fill a multiprocessor's 2048 threads.
+// Eight warps: enough of them to share a block's sum, few enough that eight blocks of a streaming kernel (32
+// registers a thread) fill a multiprocessor's 2048 threads.
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 
@@ -25,13 +25,14 @@ inline unsigned blocks_for(const Launch& launch, std::int64_t work, std::int64_t
 }
 
 /// Blocks for a reduction of `sums` values: each block owns as many of the partial sums.
-inline unsigned blocks_for_sums(const Launch& launch, std::int64_t work, std::int64_t sums, std::int64_t per_sm = 8) {
+inline unsigned blocks_for_sums(const Launch& launch, std::int64_t work, std::int64_t sums,
+                                std::int64_t per_sm = 8) {
   return std::min(blocks_for(launch, work, per_sm), static_cast<unsigned>(kNumPartials / sums));
 }
 
 template <class... Parameters, class... Arguments>
-cudaError_t run(const Launch& launch, void (*kernel)(Parameters...), unsigned blocks, std::size_t shared_bytes,
-                Arguments... arguments) {
+cudaError_t run(const Launch& launch, void (*kernel)(Parameters...), unsigned blocks,
+                std::size_t shared_bytes, Arguments... arguments) {
   kernel<<<blocks, kThreads, shared_bytes, launch.stream>>>(arguments...);
   return cudaGetLastError();
 }
@@ -60,8 +61,8 @@ struct Width {
   __host__ __device__ constexpr operator int() const { return N; }
 };
 
-/// f(Width<N>) if every pointer (null included) is aligned for N elements of T in 16 bytes and `fits` holds, else
-/// f(Width<1>): views may start at any element.
+/// f(Width<N>) if every pointer (null included) is aligned for N elements of T in 16 bytes and `fits` holds,
+/// else f(Width<1>): views may start at any element.
 template <class T, class F, class... Pointers>
 cudaError_t for_width(bool fits, F f, Pointers... pointers) {
   const bool aligned = (... && (reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0));
@@ -70,7 +71,8 @@ cudaError_t for_width(bool fits, F f, Pointers... pointers) {
 
 // --- elements
 
-/// From one type to another, rounded once (there is no direct way between the 16-bit types; float holds both).
+/// From one type to another, rounded once (there is no direct way between the 16-bit types; float holds
+/// both).
 template <class To, class From>
 __device__ __forceinline__ To cast(From value) {
   if constexpr (std::is_same_v<To, From>) {
@@ -115,7 +117,8 @@ __device__ __forceinline__ void for_each(std::int64_t n, Body body) {
   for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n; i += stride) body(i);
 }
 
-/// body(i, Width<N>) for whole packs that start at element i, then body(i, Width<1>) for the elements after them.
+/// body(i, Width<N>) for whole packs that start at element i, then body(i, Width<1>) for the elements after
+/// them.
 template <int N, class Body>
 __device__ __forceinline__ void for_each_pack(std::int64_t n, Body body) {
   const std::int64_t packs = n / N;
@@ -150,8 +153,8 @@ __device__ __forceinline__ void block_sum(double (&values)[K]) {
   __syncthreads();  // of_warp may be written again
 }
 
-/// Is this the last block of the grid to come here? What the others wrote before is then visible (read it by __ldcg).
-/// The ticket wraps back to 0.
+/// Is this the last block of the grid to come here? What the others wrote before is then visible (read it by
+/// __ldcg). The ticket wraps back to 0.
 __device__ __forceinline__ bool is_last_block(unsigned* ticket) {
   __shared__ bool last;
   __threadfence();
@@ -162,10 +165,11 @@ __device__ __forceinline__ bool is_last_block(unsigned* ticket) {
   return last;
 }
 
-/// The grid's sum of each of K values: true in one thread of the grid, which then has them. The order depends on the
-/// grid alone. Every thread calls it.
+/// The grid's sum of each of K values: true in one thread of the grid, which then has them. The order depends
+/// on the grid alone. Every thread calls it.
 template <int K>
-__device__ __forceinline__ bool grid_sum(double (&values)[K], double* __restrict__ partials, unsigned* ticket) {
+__device__ __forceinline__ bool grid_sum(double (&values)[K], double* __restrict__ partials,
+                                         unsigned* ticket) {
   block_sum(values);
   if (threadIdx.x == 0) {
 #pragma unroll

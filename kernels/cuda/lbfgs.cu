@@ -8,8 +8,9 @@ namespace {
 
 template <int N>
 __global__ void __launch_bounds__(kThreads)
-    lbfgs_push_kernel(float* __restrict__ history, float* __restrict__ g_previous, const double* __restrict__ state,
-                      const float* __restrict__ d, const float* __restrict__ g, std::int64_t slots, std::int64_t n) {
+    lbfgs_push_kernel(float* __restrict__ history, float* __restrict__ g_previous,
+                      const double* __restrict__ state, const float* __restrict__ d,
+                      const float* __restrict__ g, std::int64_t slots, std::int64_t n) {
   const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
   const auto step = static_cast<float>(state[LbfgsState::kStep]);
   float* const s = history + spare * n;
@@ -30,14 +31,14 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t lbfgs_push(const Launch& launch, float* history, float* g_previous, const double* state, const float* d,
-                       const float* g, std::int64_t slots, std::int64_t n) {
+cudaError_t lbfgs_push(const Launch& launch, float* history, float* g_previous, const double* state,
+                       const float* d, const float* g, std::int64_t slots, std::int64_t n) {
   if (n == 0) return cudaSuccess;
   return for_width<float>(
       n % 4 == 0,  // so that every row is aligned
       [&](auto width) {
-        return run(launch, lbfgs_push_kernel<width>, blocks_for(launch, n / width), 0, history, g_previous, state, d, g,
-                   slots, n);
+        return run(launch, lbfgs_push_kernel<width>, blocks_for(launch, n / width), 0, history, g_previous,
+                   state, d, g, slots, n);
       },
       history, g_previous, d, g);
 }
@@ -46,13 +47,15 @@ cudaError_t lbfgs_push(const Launch& launch, float* history, float* g_previous, 
 
 namespace {
 
-// A thread holds four elements of s, y and g as doubles and sweeps all rows with them, four rows at a time: 12 sums,
-// which a warp adds up together. More elements a thread would cost registers (two blocks fit a multiprocessor at 128).
+// A thread holds four elements of s, y and g as doubles and sweeps all rows with them, four rows at a time:
+// 12 sums, which a warp adds up together. More elements a thread would cost registers (two blocks fit a
+// multiprocessor at 128).
 constexpr int kElements = 4, kRows = 4, kSums = 3;
 
 /// Elements first + (0..3) (packed) or first + (0..3) * kThreads of a row; zero from n on.
 template <bool packed>
-__device__ __forceinline__ Pack<float, kElements> load_elements(const float* row, std::int64_t first, std::int64_t n) {
+__device__ __forceinline__ Pack<float, kElements> load_elements(const float* row, std::int64_t first,
+                                                                std::int64_t n) {
   Pack<float, kElements> result = {};
   if constexpr (packed) {
     if (first < n) result = load<kElements>(row + first);
@@ -65,8 +68,8 @@ __device__ __forceinline__ Pack<float, kElements> load_elements(const float* row
   return result;
 }
 
-/// The warp's sums of four values a lane, for the price of little more than one: lanes hand each other the values that
-/// they do not go on with. The sum of values[r] ends in lane 8 r.
+/// The warp's sums of four values a lane, for the price of little more than one: lanes hand each other the
+/// values that they do not go on with. The sum of values[r] ends in lane 8 r.
 __device__ __forceinline__ double warp_sum_of_four(const double (&values)[kRows]) {
   const bool upper = threadIdx.x & 16, odd = threadIdx.x & 8;
   double first = upper ? values[2] : values[0], second = upper ? values[3] : values[1];
@@ -79,12 +82,13 @@ __device__ __forceinline__ double warp_sum_of_four(const double (&values)[kRows]
   return sum;
 }
 
-/// The block's sums stay in shared memory, laid out as dots is, until its last chunk is done. The block writes them to
-/// row blockIdx.x of partials (gridDim.x, num_dots).
+/// The block's sums stay in shared memory, laid out as dots is, until its last chunk is done. The block
+/// writes them to row blockIdx.x of partials (gridDim.x, num_dots).
 template <bool packed>
 __global__ void __launch_bounds__(kThreads, 2)
-    lbfgs_dots_kernel(double* __restrict__ dots, const float* __restrict__ history, const double* __restrict__ state,
-                      const float* __restrict__ g, int slots, std::int64_t n, double* partials, unsigned* ticket) {
+    lbfgs_dots_kernel(double* __restrict__ dots, const float* __restrict__ history,
+                      const double* __restrict__ state, const float* __restrict__ g, int slots,
+                      std::int64_t n, double* partials, unsigned* ticket) {
   extern __shared__ double totals[];
   __shared__ double of_warp[kSums * kRows][kWarps];
   const int num_rows = 2 * slots, num_dots = kSums * num_rows + 2;
@@ -104,9 +108,9 @@ __global__ void __launch_bounds__(kThreads, 2)
         if (row + r < num_rows) to[r] = load_elements<packed>(history + (row + r) * n, first, n);
       }
     };
-    const Pack<float, kElements> loaded[kSums] = {load_elements<packed>(history + spare * n, first, n),
-                                                  load_elements<packed>(history + (slots + spare) * n, first, n),
-                                                  load_elements<packed>(g, first, n)};
+    const Pack<float, kElements> loaded[kSums] = {
+        load_elements<packed>(history + spare * n, first, n),
+        load_elements<packed>(history + (slots + spare) * n, first, n), load_elements<packed>(g, first, n)};
     double with[kSums][kElements];
 #pragma unroll
     for (int k = 0; k < kSums; ++k) {
@@ -170,9 +174,10 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 }  // namespace
 
-cudaError_t lbfgs_dots(const Launch& launch, double* dots, const float* history, const double* state, const float* g,
-                       std::int64_t slots, std::int64_t n) {
-  // A block's totals and 1 KiB of other shared memory must fit the 48 KiB that every GPU gives without asking.
+cudaError_t lbfgs_dots(const Launch& launch, double* dots, const float* history, const double* state,
+                       const float* g, std::int64_t slots, std::int64_t n) {
+  // A block's totals and 1 KiB of other shared memory must fit the 48 KiB that every GPU gives without
+  // asking.
   if (slots > 1001) return cudaErrorInvalidValue;
   const std::int64_t num_dots = LbfgsState::num_dots(slots);
   const std::size_t shared_bytes = static_cast<std::size_t>(num_dots) * sizeof(double);
@@ -181,8 +186,8 @@ cudaError_t lbfgs_dots(const Launch& launch, double* dots, const float* history,
   return for_width<float>(
       packed,
       [&](auto width) {
-        return run(launch, lbfgs_dots_kernel<width == kElements>, blocks, shared_bytes, dots, history, state, g,
-                   static_cast<int>(slots), n, launch.partials, launch.ticket);
+        return run(launch, lbfgs_dots_kernel<width == kElements>, blocks, shared_bytes, dots, history, state,
+                   g, static_cast<int>(slots), n, launch.partials, launch.ticket);
       },
       history, g);
 }
@@ -191,28 +196,27 @@ cudaError_t lbfgs_dots(const Launch& launch, double* dots, const float* history,
 
 namespace {
 
-/// The sums of the reference's recursion, but by columns: as soon as a coefficient is known every thread adds its term
-/// to the sums of its own pairs. So one barrier a pair, and each sum in one fixed order. Pairs are counted by age: pair
-/// k is the k-th newest. Shared: 4 arrays of `slots`.
+/// The sums of the reference's recursion, but by columns: as soon as a coefficient is known every thread adds
+/// its term to the sums of its own pairs. So one barrier a pair, and each sum in one fixed order. Pairs are
+/// counted by age: pair k is the k-th newest. Shared: 4 arrays of `slots`.
 __global__ void __launch_bounds__(kThreads)
     lbfgs_direction_kernel(double* __restrict__ coefficients, double* __restrict__ state,
                            const double* __restrict__ dots, int slots, double learning_rate) {
   extern __shared__ double shared[];
-  double* const alpha = shared;             // of pair k: the part of y
-  double* const s_part = shared + slots;    // of pair k: the part of s
-  double* const sums = shared + 2 * slots;  // what the recursion has of the product with pair k
+  double* const alpha = shared;                // of pair k: the part of y
+  double* const s_part = shared + slots;       // of pair k: the part of s
+  double* const sums = shared + 2 * slots;     // what the recursion has of the product with pair k
   double* const inverse = shared + 3 * slots;  // 1 / <s, y> of pair k
 
   const int thread = static_cast<int>(threadIdx.x), num_rows = 2 * slots;
   const double *with_s = dots, *with_y = dots + num_rows, *with_g = dots + 2 * num_rows;
-  const double sum_abs_g = dots[3 * num_rows], g_g = dots[3 * num_rows + 1];
   double* const sy = state + LbfgsState::kMatrices;  // sy[i * slots + j] = <s_i, y_j>
   double* const yy = sy + std::int64_t{slots} * slots;
   const auto at = [=](int i, int j) { return std::int64_t{i} * slots + j; };
 
-  int count = static_cast<int>(state[LbfgsState::kCount]), spare = static_cast<int>(state[LbfgsState::kSpare]);
-  const double calls = state[LbfgsState::kCalls];
-  const bool first_call = calls == 0;  // nothing was pushed
+  int count = static_cast<int>(state[LbfgsState::kCount]),
+      spare = static_cast<int>(state[LbfgsState::kSpare]);
+  const bool first_call = state[LbfgsState::kCalls] == 0;  // nothing was pushed
   if (!first_call && with_y[spare] > 1e-10) {
     for (int i = thread; i < slots; i += kThreads) {
       sy[at(i, spare)] = with_y[i];
@@ -251,7 +255,8 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
     const double value = alpha[k] - sums[k] * inverse[k];
     if (thread == 0) s_part[k] = value;
-    for (int newer = thread; newer < k; newer += kThreads) sums[newer] += value * sy[at(slot(k), slot(newer))];
+    for (int newer = thread; newer < k; newer += kThreads)
+      sums[newer] += value * sy[at(slot(k), slot(newer))];
   }
   __syncthreads();
 
@@ -268,8 +273,9 @@ __global__ void __launch_bounds__(kThreads)
     coefficients[num_rows] = -scale;
     state[LbfgsState::kCount] = count;
     state[LbfgsState::kSpare] = spare;
+    const double sum_abs_g = dots[3 * num_rows], g_g = dots[3 * num_rows + 1];
     state[LbfgsState::kStep] = first_call ? fmin(1.0, 1 / sum_abs_g) * learning_rate : learning_rate;
-    state[LbfgsState::kCalls] = calls + 1;
+    state[LbfgsState::kCalls] += 1;
     state[LbfgsState::kSlope] = slope[0] - scale * g_g;
   }
 }
@@ -280,8 +286,8 @@ cudaError_t lbfgs_direction(const Launch& launch, double* coefficients, double* 
                             std::int64_t slots, double learning_rate) {
   if (slots > 1500) return cudaErrorInvalidValue;  // the arrays of a block have 48 KiB
   const std::size_t shared_bytes = static_cast<std::size_t>(4 * slots) * sizeof(double);
-  return run(launch, lbfgs_direction_kernel, 1, shared_bytes, coefficients, state, dots, static_cast<int>(slots),
-             learning_rate);
+  return run(launch, lbfgs_direction_kernel, 1, shared_bytes, coefficients, state, dots,
+             static_cast<int>(slots), learning_rate);
 }
 
 }  // namespace impasto::cuda

@@ -9,9 +9,9 @@ namespace {
 /// Squares of one pack are added as float, packs as double.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
-    squared_error_kernel(double* loss, T* __restrict__ d, const T* __restrict__ x, const T* __restrict__ target,
-                         std::int64_t n, double value_scale, float gradient_scale, bool add, double* partials,
-                         unsigned* ticket) {
+    squared_error_kernel(double* loss, T* __restrict__ d, const T* __restrict__ x,
+                         const T* __restrict__ target, std::int64_t n, double value_scale,
+                         float gradient_scale, bool add, double* partials, unsigned* ticket) {
   double sum[1] = {};
   for_each_pack<N>(n, [&](std::int64_t i, auto width) {
     auto values = load<width>(x + i);
@@ -43,9 +43,9 @@ cudaError_t squared_error(const Launch& launch, double* loss, void* d, const voi
         true,
         [&](auto width) {
           return run(launch, squared_error_kernel<T, width>, blocks_for_sums(launch, n / width, 1), 0, loss,
-                     static_cast<T*>(d), static_cast<const T*>(x), static_cast<const T*>(target), n, value_scale,
-                     static_cast<float>(gradient_scale), accumulate == Accumulate::kAdd, launch.partials,
-                     launch.ticket);
+                     static_cast<T*>(d), static_cast<const T*>(x), static_cast<const T*>(target), n,
+                     value_scale, static_cast<float>(gradient_scale), accumulate == Accumulate::kAdd,
+                     launch.partials, launch.ticket);
         },
         d, x, target);
   });
@@ -55,14 +55,14 @@ cudaError_t squared_error(const Launch& launch, double* loss, void* d, const voi
 
 namespace {
 
-// A block takes a tile of 16x16 elements on or above the diagonal: one element a thread, so that few channels (64: 10
-// tiles) still make some blocks, and 64 bytes of a row are read at once.
+// A block takes a tile of 16x16 elements on or above the diagonal: one element a thread, so that few channels
+// (64: 10 tiles) still make some blocks, and 64 bytes of a row are read at once.
 constexpr int kTile = 16;
 static_assert(kTile * kTile == kThreads);
 
-/// Calls value(a, b) for every element a <= b of a symmetric (c, c) matrix, once, and write(a, b, its value) for every
-/// element. Both go along rows: the mirrored tile is turned in shared memory, where each row is permuted by its number,
-/// so that the 32 elements of two rows, and of two columns, lie in 32 banks.
+/// Calls value(a, b) for every element a <= b of a symmetric (c, c) matrix, once, and write(a, b, its value)
+/// for every element. Both go along rows: the mirrored tile is turned in shared memory, where each row is
+/// permuted by its number, so that the 32 elements of two rows, and of two columns, lie in 32 banks.
 template <class Value, class Write>
 __device__ __forceinline__ void for_symmetric(std::int64_t c, Value value, Write write) {
   __shared__ float tile[kTile][kTile];
@@ -99,8 +99,8 @@ __device__ __forceinline__ double sum_of_parts(const float* __restrict__ parts, 
 }
 
 __global__ void __launch_bounds__(kThreads)
-    gram_sum_kernel(float* __restrict__ g, const float* __restrict__ parts, std::int64_t num_parts, std::int64_t c,
-                    double scale, bool add) {
+    gram_sum_kernel(float* __restrict__ g, const float* __restrict__ parts, std::int64_t num_parts,
+                    std::int64_t c, double scale, bool add) {
   for_symmetric(
       c,
       [=](std::int64_t a, std::int64_t b) {
@@ -112,8 +112,8 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t gram_sum(const Launch& launch, float* g, const float* parts, std::int64_t num_parts, std::int64_t c,
-                     double scale, Accumulate accumulate) {
+cudaError_t gram_sum(const Launch& launch, float* g, const float* parts, std::int64_t num_parts,
+                     std::int64_t c, double scale, Accumulate accumulate) {
   if (c == 0) return cudaSuccess;
   return run(launch, gram_sum_kernel, blocks_for_symmetric(launch, c), 0, g, parts, num_parts, c, scale,
              accumulate == Accumulate::kAdd);
@@ -123,9 +123,10 @@ namespace {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    style_loss_kernel(double* loss, T* __restrict__ d, const float* __restrict__ parts, std::int64_t num_parts,
-                      const float* __restrict__ target, std::int64_t c, double gram_scale, double value_scale,
-                      double gradient_scale, double* partials, unsigned* ticket) {
+    style_loss_kernel(double* loss, T* __restrict__ d, const float* __restrict__ parts,
+                      std::int64_t num_parts, const float* __restrict__ target, std::int64_t c,
+                      double gram_scale, double value_scale, double gradient_scale, double* partials,
+                      unsigned* ticket) {
   double sum[1] = {};
   for_symmetric(
       c,
@@ -145,8 +146,9 @@ cudaError_t style_loss(const Launch& launch, double* loss, void* d, Storage stor
                        std::int64_t num_parts, const float* target, std::int64_t c, double gram_scale,
                        double value_scale, double gradient_scale) {
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
-    return run(launch, style_loss_kernel<T>, blocks_for_symmetric(launch, c), 0, loss, static_cast<T*>(d), parts,
-               num_parts, target, c, gram_scale, value_scale, gradient_scale, launch.partials, launch.ticket);
+    return run(launch, style_loss_kernel<T>, blocks_for_symmetric(launch, c), 0, loss, static_cast<T*>(d),
+               parts, num_parts, target, c, gram_scale, value_scale, gradient_scale, launch.partials,
+               launch.ticket);
   });
 }
 
@@ -171,13 +173,15 @@ __device__ __forceinline__ float tv_slope(float e) {
   return l1 ? static_cast<float>((e > 0) - (e < 0)) : e;
 }
 
-/// x, d (h, row): row = 3 w floats, so the pixel to the right is 3 floats on. A thread takes one column of a strip; the
-/// neighbours at its sides come from the cache line that its warp reads anyway. Nothing here could be moved as 16 bytes:
-/// the neighbours are never aligned with the element itself. A block's task is kThreads columns of a strip.
+/// x, d (h, row): row = 3 w floats, so the pixel to the right is 3 floats on. A thread takes one column of a
+/// strip; the neighbours at its sides come from the cache line that its warp reads anyway. Nothing here could
+/// be moved as 16 bytes: the neighbours are never aligned with the element itself. A block's task is kThreads
+/// columns of a strip.
 template <bool l1>
 __global__ void __launch_bounds__(kThreads)
     total_variation_kernel(double* loss, float* __restrict__ d, const float* __restrict__ x, std::int64_t h,
-                           std::int64_t row, TvScale across, TvScale down, double* partials, unsigned* ticket) {
+                           std::int64_t row, TvScale across, TvScale down, double* partials,
+                           unsigned* ticket) {
   double sums[2] = {};  // along x, along y
   const std::int64_t segments = (row + kThreads - 1) / kThreads, tasks = (h + kStrip - 1) / kStrip * segments;
   for (std::int64_t task = blockIdx.x; task < tasks; task += gridDim.x) {
@@ -225,9 +229,10 @@ cudaError_t total_variation(const Launch& launch, double* loss, float* d, const 
     return {squares, static_cast<float>(weight * squares * 2)};
   };
   const std::int64_t row = 3 * w, tasks = (h + kStrip - 1) / kStrip * ((row + kThreads - 1) / kThreads);
-  const auto kernel = kind == TotalVariation::kL1 ? total_variation_kernel<true> : total_variation_kernel<false>;
-  return run(launch, kernel, blocks_for_sums(launch, tasks * kThreads, 2), 0, loss, d, x, h, row, scale(h, w - 1),
-             scale(h - 1, w), launch.partials, launch.ticket);
+  const auto kernel =
+      kind == TotalVariation::kL1 ? total_variation_kernel<true> : total_variation_kernel<false>;
+  return run(launch, kernel, blocks_for_sums(launch, tasks * kThreads, 2), 0, loss, d, x, h, row,
+             scale(h, w - 1), scale(h - 1, w), launch.partials, launch.ticket);
 }
 
 }  // namespace impasto::cuda

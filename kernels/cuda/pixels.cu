@@ -34,8 +34,8 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-/// One element a thread: the picture's rows of threes are written in order, and a warp's reads of the input fall into
-/// the same sectors whatever a thread reads at once.
+/// One element a thread: the picture's rows of threes are written in order, and a warp's reads of the input
+/// fall into the same sectors whatever a thread reads at once.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     input_to_picture_kernel(float* __restrict__ dpicture, const T* __restrict__ dinput, std::int64_t channels,

@@ -1,4 +1,5 @@
-// The optimisers' passes over vectors of n floats, four at a time where the pointers allow it. All are bound by memory.
+// The optimisers' passes over vectors of n floats, four at a time where the pointers allow it. All are bound
+// by memory.
 #include <cmath>
 
 #include "kernels/cuda/device.cuh"
@@ -10,8 +11,8 @@ namespace {
 
 template <int N>
 __global__ void __launch_bounds__(kThreads)
-    momentum_step_kernel(float* __restrict__ x, float* __restrict__ v, const float* __restrict__ g, std::int64_t n,
-                         float learning_rate, float momentum) {
+    momentum_step_kernel(float* __restrict__ x, float* __restrict__ v, const float* __restrict__ g,
+                         std::int64_t n, float learning_rate, float momentum) {
   for_each_pack<N>(n, [=](std::int64_t i, auto width) {
     auto position = load<width>(x + i), velocity = load<width>(v + i);
     const auto gradient = load<width>(g + i);
@@ -43,7 +44,8 @@ cudaError_t momentum_step(const Launch& launch, float* x, float* v, const float*
 
 namespace {
 
-/// What the kernel needs of AdamParameters. The differences from 1 are taken in double: 1 - 0.999f is 1e-5 off.
+/// What the kernel needs of AdamParameters. The differences from 1 are taken in double: 1 - 0.999f is 1e-5
+/// off.
 struct AdamCoefficients {
   double learning_rate, log_beta1, log_beta2;
   float beta1, rest1, beta2, rest2, epsilon;
@@ -98,8 +100,8 @@ cudaError_t adam_step(const Launch& launch, float* x, float* m, float* v, double
   return for_width<float>(
       true,
       [&](auto width) {
-        return run(launch, adam_step_kernel<width>, blocks_for(launch, n / width), 0, x, m, v, step, g, n, coefficients,
-                   launch.ticket);
+        return run(launch, adam_step_kernel<width>, blocks_for(launch, n / width), 0, x, m, v, step, g, n,
+                   coefficients, launch.ticket);
       },
       x, m, v, g);
 }
@@ -135,7 +137,8 @@ __global__ void __launch_bounds__(kThreads) clamp_kernel(float* x, std::int64_t 
 
 }  // namespace
 
-cudaError_t clamp(const Launch& launch, float* x, std::int64_t n, const double lower[3], const double upper[3]) {
+cudaError_t clamp(const Launch& launch, float* x, std::int64_t n, const double lower[3],
+                  const double upper[3]) {
   if (n == 0) return cudaSuccess;
   Limits limits;
   std::transform(lower, lower + 3, limits.lower, [](double value) { return static_cast<float>(value); });
@@ -152,8 +155,8 @@ namespace {
 
 /// out may be a.
 template <int N>
-__global__ void __launch_bounds__(kThreads)
-    add_scaled_kernel(float* out, const float* a, const double* scale, const float* __restrict__ b, std::int64_t n) {
+__global__ void __launch_bounds__(kThreads) add_scaled_kernel(float* out, const float* a, const double* scale,
+                                                              const float* __restrict__ b, std::int64_t n) {
   const auto factor = static_cast<float>(*scale);
   for_each_pack<N>(n, [=](std::int64_t i, auto width) {
     auto values = load<width>(a + i);
@@ -189,14 +192,16 @@ __global__ void __launch_bounds__(kThreads)
   for_each_pack<N>(n, [&](std::int64_t i, auto width) {
     const auto left = load<width>(a + i), right = load<width>(b + i);
 #pragma unroll
-    for (int j = 0; j < width; ++j) sum[0] += static_cast<double>(left.at[j]) * static_cast<double>(right.at[j]);
+    for (int j = 0; j < width; ++j)
+      sum[0] += static_cast<double>(left.at[j]) * static_cast<double>(right.at[j]);
   });
   if (grid_sum(sum, partials, ticket)) *out = sum[0];
 }
 
 }  // namespace
 
-cudaError_t dot(const Launch& launch, double* out, const void* a, const void* b, Storage storage, std::int64_t n) {
+cudaError_t dot(const Launch& launch, double* out, const void* a, const void* b, Storage storage,
+                std::int64_t n) {
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
     return for_width<T>(
         true,
@@ -216,12 +221,13 @@ cudaError_t dot(const Launch& launch, double* out, const float* a, const float* 
 
 namespace {
 
-/// The rows that count are listed first, in their order: the loop over them has no branch, so that several loads are
-/// under way at once. Shared: num_rows factors, then num_rows row numbers.
+/// The rows that count are listed first, in their order: the loop over them has no branch, so that several
+/// loads are under way at once. Shared: num_rows factors, then num_rows row numbers.
 template <int N>
 __global__ void __launch_bounds__(kThreads)
-    lincomb_kernel(float* __restrict__ out, const double* __restrict__ coefficients, const float* __restrict__ rows,
-                   int num_rows, const float* __restrict__ g, std::int64_t n, float* __restrict__ x, const double* t) {
+    lincomb_kernel(float* __restrict__ out, const double* __restrict__ coefficients,
+                   const float* __restrict__ rows, int num_rows, const float* __restrict__ g, std::int64_t n,
+                   float* __restrict__ x, const double* t) {
   extern __shared__ float factors[];
   int* const numbers = reinterpret_cast<int*>(factors + num_rows);
   __shared__ int shared_count;
@@ -274,8 +280,8 @@ cudaError_t lincomb(const Launch& launch, float* out, const double* coefficients
   return for_width<float>(
       n % 4 == 0,  // so that every row is aligned
       [&](auto width) {
-        return run(launch, lincomb_kernel<width>, blocks_for(launch, n / width), shared_bytes, out, coefficients, rows,
-                   static_cast<int>(num_rows), g, n, x, t);
+        return run(launch, lincomb_kernel<width>, blocks_for(launch, n / width), shared_bytes, out,
+                   coefficients, rows, static_cast<int>(num_rows), g, n, x, t);
       },
       out, rows, g, x);
 }

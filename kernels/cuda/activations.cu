@@ -173,9 +173,10 @@ cudaError_t pool_forward(const Launch& launch, void* y, const void* x, Storage s
 namespace {
 
 /// One thread takes N channels of a 2x2 window of dx, incomplete windows at the last odd row and column
-/// included: those get no gradient. x is read only for the maximum or the mask.
+/// included: those get no gradient. x is read only for the maximum or the mask. Two blocks on a
+/// multiprocessor keep 9 packs a thread, 72 KiB, under way: more than memory needs.
 template <class T, int N, Pooling pooling>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     pool_backward_kernel(T* __restrict__ dx, const T* __restrict__ dy, const T* __restrict__ x,
                          std::int64_t h, std::int64_t w, std::int64_t c, bool add, bool mask,
                          float* peak_out) {
@@ -188,12 +189,19 @@ __global__ void __launch_bounds__(kThreads)
     const bool inside[4] = {true, right, below, right && below};
     const std::int64_t at[4] = {corner, corner + c, corner + row, corner + row + c};
 
-    Pack<float, N> gradient = {}, values[4] = {};
+    // All loads before the first store, so that they are under way together.
+    Pack<float, N> gradient = {}, values[4] = {}, results[4] = {};
     if (inside[3]) gradient = load<N>(dy + window_row * (w / 2 * c) + k);
     if (pooling == Pooling::kMax || mask) {
 #pragma unroll
       for (int p = 0; p < 4; ++p) {
         if (inside[p]) values[p] = load<N>(x + at[p]);
+      }
+    }
+    if (add) {
+#pragma unroll
+      for (int p = 0; p < 4; ++p) {
+        if (inside[p]) results[p] = load<N>(dx + at[p]);
       }
     }
     Pack<int, N> first = {};  // where the first maximum is
@@ -209,15 +217,14 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int p = 0; p < 4; ++p) {
       if (!inside[p]) continue;
-      Pack<float, N> result = {};
-      if (add) result = load<N>(dx + at[p]);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        if (pooling == Pooling::kAverage || first.at[j] == p) result.at[j] += gradient.at[j];
-        if (mask && !(values[p].at[j] > 0)) result.at[j] = 0;
+        float& result = results[p].at[j];
+        if (pooling == Pooling::kAverage || first.at[j] == p) result += gradient.at[j];
+        if (mask && !(values[p].at[j] > 0)) result = 0;
       }
-      saturate<T>(result, peak);
-      store(dx + at[p], result);
+      saturate<T>(results[p], peak);
+      store(dx + at[p], results[p]);
     }
   });
   raise_peak<T>(peak_out, peak);

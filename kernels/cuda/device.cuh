@@ -86,16 +86,25 @@ __device__ __forceinline__ To cast(From value) {
   }
 }
 
-/// N elements that move as one, up to 16 bytes at a time.
 template <class T, int N>
-struct alignas(std::min<std::size_t>(16, N * sizeof(T))) Pack {
+struct Pack {
   T at[N];
 };
 
-/// Loads N elements, as float unless another type is asked for.
+/// The type that moves so many bytes in one instruction. A struct of elements would leave that to the
+/// optimiser, which at times splits it.
+template <std::size_t bytes>
+using Bits = std::conditional_t<
+    bytes == 16, uint4,
+    std::conditional_t<bytes == 8, uint2, std::conditional_t<bytes == 4, unsigned, unsigned short>>>;
+
+/// Loads N elements of 16 bytes at the most together, as float unless another type is asked for.
 template <int N, class To = float, class T>
 __device__ __forceinline__ Pack<To, N> load(const T* from) {
-  const auto raw = *reinterpret_cast<const Pack<T, N>*>(from);
+  const auto bits = *reinterpret_cast<const Bits<N * sizeof(T)>*>(from);
+  Pack<T, N> raw;
+  static_assert(sizeof(bits) == sizeof(raw));
+  memcpy(&raw, &bits, sizeof(raw));
   Pack<To, N> result;
 #pragma unroll
   for (int j = 0; j < N; ++j) result.at[j] = cast<To>(raw.at[j]);
@@ -107,7 +116,15 @@ __device__ __forceinline__ void store(T* to, const Pack<From, N>& values) {
   Pack<T, N> raw;
 #pragma unroll
   for (int j = 0; j < N; ++j) raw.at[j] = cast<T>(values.at[j]);
-  *reinterpret_cast<Pack<T, N>*>(to) = raw;
+  Bits<N * sizeof(T)> bits;
+  static_assert(sizeof(bits) == sizeof(raw));
+  memcpy(&bits, &raw, sizeof(raw));
+  auto* const place = reinterpret_cast<Bits<N * sizeof(T)>*>(to);
+  if constexpr (N > 1) {
+    __stwb(place, bits);  // an ordinary store that the optimiser does not split either
+  } else {
+    *place = bits;
+  }
 }
 
 /// body(i) for i in 0..n-1; the grid's threads take turns.

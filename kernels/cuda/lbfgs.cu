@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kThreads, 2)
                       const double* __restrict__ state, const float* __restrict__ g, int slots,
                       std::int64_t n, double* partials, unsigned* ticket) {
   extern __shared__ double totals[];
-  __shared__ double of_warp[kSums * kRows][kWarps];
+  __shared__ double of_warp[kWarps][kSums * kRows];
   const int num_rows = 2 * slots, num_dots = kSums * num_rows + 2;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   for (int i = thread; i < num_dots; i += kThreads) totals[i] = 0;
@@ -142,14 +142,14 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
       for (int k = 0; k < kSums; ++k) {
         const double sum = warp_sum_of_four(sums[k]);
-        if (lane % 8 == 0) of_warp[k * kRows + lane / 8][warp] = sum;
+        if (lane % 8 == 0) of_warp[warp][k * kRows + lane / 8] = sum;
       }
       __syncthreads();
       const int r = row + thread % kRows;
       if (thread < kSums * kRows && r < num_rows) {
         double sum = 0;
 #pragma unroll
-        for (int w = 0; w < kWarps; ++w) sum += of_warp[thread][w];
+        for (int w = 0; w < kWarps; ++w) sum += of_warp[w][thread];
         totals[thread / kRows * num_rows + r] += sum;
       }
       __syncthreads();

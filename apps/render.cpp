@@ -202,6 +202,7 @@ int Render::run() {
   display_.start(plan, stylizer_->device_description(), weights_name_);
   RunHooks hooks;
   hooks.progress = [this](const Progress& progress) { return after_iteration(progress); };
+  hooks.exact_every = static_cast<int>(std::min(settings_.save_every, 1'000'000'000LL));
   hooks.warn = [this](const std::string& message) { display_.warn(message); };
   hooks.resume = resume_ ? &*resume_ : nullptr;
   hooks.start = init_file(args_) ? &start_ : nullptr;
@@ -219,6 +220,9 @@ int Render::run() {
   save(args_.output, result.image, !result.stopped);
   display_.end(
       {args_.output, result.image.width, result.image.height, !result.stopped, result.counted_bytes});
+  if (const std::string activity = stylizer_->device_activity(); args_.verbose && !activity.empty()) {
+    std::fprintf(stderr, "%s\n", activity.c_str());
+  }
   if (failure_) {
     try {
       std::rethrow_exception(failure_);

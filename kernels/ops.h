@@ -59,14 +59,17 @@ struct AdamParameters {
 ///                     positions (blocked or in double).
 /// gram_backward       df[p,b] (+)= scale * sum_a f[p,a] * dg[a,b]. dg symmetric. Gradient of gram is scale *
 ///                     2 * this.
-/// squared_error       *loss += value_scale * sum_i (x[i]-t[i])^2;  d[i] (+)= gradient_scale * (x[i]-t[i]).
-///                     d may be empty (value only). The content loss on feature maps, the Frobenius style
-///                     loss on Gram matrices. Gatys et al. 2016, eq. 1, 2, 4-6.
+/// squared_error       *loss = value_scale * sum_i (x[i]-t[i])^2;  d[i] (+)= gradient_scale * (x[i]-t[i]).
+///                     d may be empty (value only). The content loss on feature maps. Gatys et al. 2016, eq. 1, 2.
+/// style_loss          with g = gram_scale * sum_p f[p,a] * f[p,b] as gram computes it (scratch may hold it
+///                     afterwards, or anything): *loss = value_scale * sum (g-t)^2;  d = gradient_scale * (g-t),
+///                     symmetric, of the activations' type: what gram_backward takes. The Frobenius style loss.
+///                     Gatys et al. 2016, eq. 4-6.
 /// total_variation     x in 0..255 units, any offset; p = x / 255; over all channels.
 ///                     l2: mean of dx^2 of p over its (h,w-1,3) differences + mean of dy^2 over its (h-1,w,3)
 ///                     differences; l1: sum |x-differences| + |y-differences| of x itself; half-sum:
 ///                     1/2 sum (dx^2 + dy^2) of p. A direction without differences counts 0.
-///                     *loss += the value, without weight; d += weight * gradient with respect to x
+///                     *loss = the value, without weight; d += weight * gradient with respect to x
 ///                     (d/d|.| at 0 is 0).
 /// momentum_step       v = momentum * v + g; x -= learning_rate * v.
 /// adam_step           *step += 1; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x -= lr / (1 - b1^step) * m /
@@ -76,6 +79,7 @@ struct AdamParameters {
 /// dot                 *out = sum_i a[i] * b[i], products and sums in double.
 /// lincomb             out = sum_r coefficients[r] * rows[r] (rows contiguous, one after another) +
 ///                     coefficients[rows] * g. A row whose coefficient is 0 may hold anything, NaN included.
+/// lincomb_step        the same into d, then x += *t * d.
 ///
 /// L-BFGS without the two-loop recursion's passes over memory (Chen, Wang, Zhou, NIPS 2014). The history
 /// holds slots = m + 1 pairs: row i is s_i, row slots + i is y_i; the slot after the newest is spare. `state`

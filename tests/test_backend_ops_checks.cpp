@@ -62,7 +62,7 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
   require_refused(forward, "at least one pixel", [&] {
     conv->forward(a({1, 1, 16}), a({1, 1, 8}), {0, 0, 1, 1}, Relu::kNo, much);
   });
-  if (device->traits().conv_workspace_bytes(x.shape, 16) > 0) {
+  if (device->traits().conv_workspace_bytes(x.shape, 16, {}) > 0) {
     require_refused(forward, "workspace", [&] { conv->forward(out, x, {}, Relu::kNo, none); });
   }
   require_refused(backward, "dy: expected (4,4,16)", [&] { conv->backward_data(x, y, {}, set, {}, much); });
@@ -79,7 +79,7 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
     device->picture_to_input(a({4, 4, device->traits().input_channels}), r({4, 4, 4}));
   });
   require_refused("input_to_picture", "dpicture: expected (4,4,3)", [&] {
-    device->input_to_picture(r({4, 5, 3}), a({4, 4, device->traits().input_channels}), set);
+    device->input_to_picture(r({4, 5, 3}), a({4, 4, device->traits().input_channels}), 1, set);
   });
   require_refused("relu_forward", "y", [&] { device->relu_forward(wide, x); });
   require_refused("relu_backward", "dy", [&] { device->relu_backward(x, wide, y, set); });

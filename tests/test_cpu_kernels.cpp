@@ -114,7 +114,7 @@ void check_conv(Backend& backend, std::mt19937& random, const ConvCase& c) {
                dy = random_floats(random, c.output().elements());
   const Floats held = random_floats(random, c.input.elements());
   const auto conv = backend.make_conv2d({c.input.c, c.out_c, filter, bias});
-  const Buffer workspace = backend.allocate(backend.traits().conv_workspace_bytes(c.input, c.out_c));
+  const Buffer workspace = backend.allocate(backend.traits().conv_workspace_bytes(c.input, c.out_c, {}));
   const Tensor tx(backend, c.input, x), ty(backend, c.output(), Floats(dy.size(), NAN)),
       tdy(backend, c.output(), dy), tdx(backend, c.input, c.flag ? held : Floats(x.size(), NAN));
 
@@ -200,7 +200,7 @@ TEST_CASE("1 to 4 threads give the same bits in every instruction set") {
     const auto owner = make_backend_for(isa, threads);
     Backend& backend = *owner;
     const auto conv = backend.make_conv2d({c, c, filter, bias});
-    const Buffer buffer = backend.allocate(std::max(backend.traits().conv_workspace_bytes(shape, c),
+    const Buffer buffer = backend.allocate(std::max(backend.traits().conv_workspace_bytes(shape, c, {}),
                                                     backend.traits().gram_workspace_bytes(shape)));
     const Workspace workspace{buffer.data(), buffer.bytes()};
     const Tensor tx(backend, shape, x), tt(backend, shape, t), ty(backend, shape, t), tdx(backend, shape, x),
@@ -264,7 +264,7 @@ TEST_CASE("the memory that the cpu backend plans is the memory that it counts") 
   const std::size_t before = backend->allocated_bytes();
   const auto conv = backend->make_conv2d({5, 7, filter, bias});
   REQUIRE(backend->allocated_bytes() - before == backend->traits().conv_filter_bytes(5, 7));
-  REQUIRE(backend->traits().conv_workspace_bytes({48, 64, 512}, 512) > 0);
+  REQUIRE(backend->traits().conv_workspace_bytes({48, 64, 512}, 512, {}) > 0);
 }
 
 TEST_CASE("an instruction set that this machine does not have is refused with those that it has") {

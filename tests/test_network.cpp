@@ -86,7 +86,7 @@ TEST_CASE(
 TEST_CASE("a training plan takes little more than its feature maps, a forward plan a few of them") {
   BackendTraits traits;
   traits.conv_filter_bytes = [](std::int64_t, std::int64_t) { return std::size_t{0}; };
-  traits.conv_workspace_bytes = [](Shape, std::int64_t) { return std::size_t{0}; };
+  traits.conv_workspace_bytes = [](Shape, std::int64_t, Padding) { return std::size_t{0}; };
   traits.gram_workspace_bytes = [](Shape) { return std::size_t{0}; };
   Weights vgg19;
   vgg19.network = "vgg19";
@@ -144,7 +144,7 @@ TEST_CASE("backward agrees with finite differences through every layer") {
         return sum;
       };
       (void)evaluate();
-      extractor.backward(memory, dx, [&](int t, TensorView d, ConstTensorView) {
+      extractor.backward(memory, dx, 1, [&](int t, TensorView d, ConstTensorView) {
         for (std::int64_t i = 0; i < d.shape.elements(); ++i)
           d.as<double>()[i] = std::sin(static_cast<double>(i + t));
       });

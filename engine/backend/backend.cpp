@@ -141,7 +141,7 @@ void Conv2d::forward(TensorView y, ConstTensorView x, Padding padding, Relu relu
   const Shape input{x.shape.h, x.shape.w, in_channels_};
   check.output("y", y, traits_->activation, padded_output(check, input, out_channels_, padding));
   check.input("x", x, traits_->activation, input);
-  check.workspace(workspace, traits_->conv_workspace_bytes(input, out_channels_));
+  check.workspace(workspace, traits_->conv_workspace_bytes(input, out_channels_, padding));
   do_forward(y, x, padding, relu, workspace);
 }
 
@@ -152,7 +152,7 @@ void Conv2d::backward_data(TensorView dx, ConstTensorView dy, Padding padding, A
   check.output("dx", dx, traits_->activation, input);
   check.input("dy", dy, traits_->activation, padded_output(check, input, out_channels_, padding));
   if (!mask.empty()) check.input("mask", mask, traits_->activation, input);
-  check.workspace(workspace, traits_->conv_workspace_bytes(input, out_channels_));
+  check.workspace(workspace, traits_->conv_workspace_bytes(input, out_channels_, padding));
   do_backward_data(dx, dy, padding, accumulate, mask, workspace);
 }
 
@@ -170,12 +170,16 @@ Buffer Backend::allocate(std::size_t bytes) {
                                            " bytes more, found not enough with " +
                                            std::to_string(counts_->bytes) + " bytes in use");
   }
+  return count(data, bytes, [this](void* memory) { do_free(memory); });
+}
+
+Buffer Backend::count(void* data, std::size_t bytes, const Buffer::Deleter& release) {
   counts_->bytes += bytes;
   counts_->peak = std::max(counts_->peak, counts_->bytes);
   ++counts_->allocations;
-  return {data, bytes, [this, bytes, counts = counts_](void* memory) {
+  return {data, bytes, [bytes, release, counts = counts_](void* memory) {
             counts->bytes -= bytes;
-            do_free(memory);
+            release(memory);
           }};
 }
 
@@ -216,6 +220,34 @@ void Backend::copy(TensorView dst, ConstTensorView src) {
   do_copy(dst, src);
 }
 
+namespace {
+
+/// Of a device whose work is done when the call returns.
+class HostReadback final : public Readback {
+ public:
+  HostReadback(Backend& backend, std::int64_t count) : backend_(backend), values_(static_cast<std::size_t>(count)) {}
+  void start(ConstTensorView source) override { backend_.download(std::span<double>(values_), source); }
+  [[nodiscard]] std::span<const double> wait() override { return values_; }
+
+ private:
+  Backend& backend_;
+  std::vector<double> values_;
+};
+
+}  // namespace
+
+std::unique_ptr<Readback> Backend::do_make_readback(std::int64_t count) {
+  return std::make_unique<HostReadback>(*this, count);
+}
+
+void Backend::do_repeat(std::unique_ptr<Recording>& /*recording*/, const std::function<void()>& work) { work(); }
+
+void Backend::set_tuning(const std::string& tuning) {
+  if (tuning.empty()) return;
+  throw Error(ErrorCode::kBadInput,
+              "checkpoint: expected one of device " + info_.name + ", found the choices of another device");
+}
+
 // --- Backend: network
 // -------------------------------------------------------------------------------------------
 
@@ -241,12 +273,12 @@ void Backend::picture_to_input(TensorView input, ConstTensorView picture) {
   do_picture_to_input(input, picture);
 }
 
-void Backend::input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) {
+void Backend::input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale, Accumulate accumulate) {
   Check check("input_to_picture");
   const Shape& s = dinput.shape;
   check.output("dpicture", dpicture, traits_.real, {s.h, s.w, 3});
   check.input("dinput", dinput, traits_.activation, {s.h, s.w, traits_.input_channels});
-  do_input_to_picture(dpicture, dinput, accumulate);
+  do_input_to_picture(dpicture, dinput, scale, accumulate);
 }
 
 void Backend::relu_forward(TensorView y, ConstTensorView x) {
@@ -297,9 +329,29 @@ void Backend::gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg
   Check check("gram_backward");
   check.output("df", df, traits_.activation, f.shape);
   check.input("f", f, traits_.activation, f.shape);
-  check.input("dg", dg, traits_.real, {1, f.shape.c, f.shape.c});
+  check.input("dg", dg, traits_.activation, {1, f.shape.c, f.shape.c});
   check.workspace(workspace, traits_.gram_workspace_bytes(f.shape));
   do_gram_backward(df, f, dg, scale, accumulate, workspace);
+}
+
+void Backend::style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f, ConstTensorView target,
+                         double gram_scale, double value_scale, double gradient_scale, Workspace workspace) {
+  Check check("style_loss");
+  const Shape square{1, f.shape.c, f.shape.c};
+  check.slot("loss", loss, true);
+  check.output("d", d, traits_.activation, square);
+  check.output("scratch", scratch, traits_.real, square);
+  check.input("f", f, traits_.activation, f.shape);
+  check.input("target", target, traits_.real, square);
+  check.workspace(workspace, traits_.gram_workspace_bytes(f.shape));
+  do_style_loss(loss, d, scratch, f, target, gram_scale, value_scale, gradient_scale, workspace);
+}
+
+void Backend::do_style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f,
+                            ConstTensorView target, double gram_scale, double value_scale, double gradient_scale,
+                            Workspace workspace) {
+  do_gram(scratch, f, gram_scale, Accumulate::kOverwrite, workspace);
+  do_squared_error(loss, d, scratch, target, value_scale, gradient_scale, Accumulate::kOverwrite);
 }
 
 void Backend::squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
@@ -365,8 +417,8 @@ void Backend::add_scaled(TensorView out, ConstTensorView a, ConstTensorView scal
 void Backend::dot(TensorView out, ConstTensorView a, ConstTensorView b) {
   Check check("dot");
   check.slot("out", out, true);
-  check.input("a", a, traits_.real, a.shape);
-  check.input("b", b, traits_.real, a.shape);
+  check.input("a", a, a.dtype == traits_.activation ? traits_.activation : traits_.real, a.shape);
+  check.input("b", b, a.dtype, a.shape);
   do_dot(out, a, b);
 }
 
@@ -411,6 +463,25 @@ void Backend::lincomb(TensorView out, ConstTensorView coefficients, ConstTensorV
   check.input("rows", rows, traits_.real, {rows.shape.h, 1, n});
   check.input("g", g, traits_.real, g.shape);
   do_lincomb(out, coefficients, rows, g);
+}
+
+void Backend::lincomb_step(TensorView x, TensorView d, ConstTensorView t, ConstTensorView coefficients,
+                           ConstTensorView rows, ConstTensorView g) {
+  Check check("lincomb_step");
+  const std::int64_t n = g.shape.elements();
+  check.elements("x", x, traits_.real, n, true);
+  check.elements("d", d, traits_.real, n, true);
+  check.slot("t", t, false);
+  check.elements("coefficients", coefficients, DType::kFloat64, rows.shape.h + 1, false);
+  check.input("rows", rows, traits_.real, {rows.shape.h, 1, n});
+  check.input("g", g, traits_.real, g.shape);
+  do_lincomb_step(x, d, t, coefficients, rows, g);
+}
+
+void Backend::do_lincomb_step(TensorView x, TensorView d, ConstTensorView t, ConstTensorView coefficients,
+                              ConstTensorView rows, ConstTensorView g) {
+  do_lincomb(d, coefficients, rows, g);
+  do_add_scaled(x, x, t, d);
 }
 
 }  // namespace impasto

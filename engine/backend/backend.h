@@ -23,10 +23,10 @@ enum class Precision : std::uint8_t { kAuto, kFp32, kTf32, kBf16, kFp16, kFp64 }
 [[nodiscard]] const char* to_string(Precision);
 
 struct DeviceInfo {
-  std::string name;         ///< what --device takes: "cpu", "reference", "cuda:0"
-  std::string description;  ///< for people: processor, instruction set, threads
+  std::string name{};         ///< what --device takes: "cpu", "reference", "cuda:0"
+  std::string description{};  ///< for people: processor, instruction set, threads
   std::int64_t free_memory_bytes = 0;
-  std::vector<Precision> precisions;
+  std::vector<Precision> precisions{};  ///< what --precision takes, the one that auto means first
 };
 
 /// What a memory plan needs to know of a backend. Pure: no device is touched.
@@ -36,10 +36,13 @@ struct BackendTraits {
   std::int64_t input_channels = 3;     ///< the picture's channels after picture_to_input (8 on CUDA)
   std::size_t alignment = 64;          ///< of every tensor in an arena
   std::size_t fixed_bytes = 0;         ///< allocated by the backend itself when it is made
+  bool asynchronous = false;           ///< work goes on while the host does other things
+  /// Gradients of activations are of a type with few exponents: the objective multiplies them by a power of two.
+  bool scaled_gradients = false;
   /// Bytes that a Conv2d of so many channels keeps on the device (prepared filters, bias).
   std::function<std::size_t(std::int64_t in_channels, std::int64_t out_channels)> conv_filter_bytes;
   /// Workspace that forward and backward_data of such a layer need for an input of this shape.
-  std::function<std::size_t(Shape input, std::int64_t out_channels)> conv_workspace_bytes;
+  std::function<std::size_t(Shape input, std::int64_t out_channels, Padding padding)> conv_workspace_bytes;
   std::function<std::size_t(Shape features)> gram_workspace_bytes;
 };
 
@@ -98,6 +101,22 @@ class Conv2d {
   const BackendTraits* traits_ = nullptr;  ///< of the backend that made it
 };
 
+/// A few doubles on their way to the host, without stopping the device: start() queues the copy behind all work so
+/// far, wait() waits for that copy alone.
+class Readback {
+ public:
+  virtual ~Readback() = default;
+  virtual void start(ConstTensorView source) = 0;
+  /// What start() copied; valid until the next start().
+  [[nodiscard]] virtual std::span<const double> wait() = 0;
+};
+
+/// What a device keeps of work that is done many times; see Backend::repeat.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -125,14 +144,35 @@ class Backend {
   void fill(TensorView dst, double value);
   /// Same shape, same dtype.
   void copy(TensorView dst, ConstTensorView src);
+  /// For `count` float64 values.
+  [[nodiscard]] std::unique_ptr<Readback> make_readback(std::int64_t count) { return do_make_readback(count); }
+
+  /// Does `work`: calls of this backend that neither allocate nor wait, the same ones with the same arguments each
+  /// time. A device may record them once and replay them from then on without calling `work` again, so `work` must
+  /// have no effect on the host. `recording` starts empty and goes before the backend. Inside of another repeat it is
+  /// a plain call.
+  void repeat(std::unique_ptr<Recording>& recording, const std::function<void()>& work) {
+    do_repeat(recording, work);
+  }
+  /// One line for people on how work was given to the device; empty where there is nothing to say.
+  [[nodiscard]] virtual std::string activity() const { return {}; }
+
+  /// Which of several equal ways the device chose (one a line), and the choice of an earlier run, to get the same bits
+  /// again: Error(kBadInput) if this device does not know it. Empty where there is no choice.
+  [[nodiscard]] virtual std::string tuning() const { return {}; }
+  virtual void set_tuning(const std::string& tuning);
+
+  /// Largest magnitude that was to be stored in a gradient of activations since the last call, before saturation; waits.
+  /// Only where traits().scaled_gradients.
+  [[nodiscard]] virtual double take_gradient_peak() { return 0; }
 
   // --- network
   // -------------------------------------------------------------------------------------------------
   [[nodiscard]] std::unique_ptr<Conv2d> make_conv2d(const Conv2dDesc&);
   /// input (h,w,traits().input_channels) activation <- picture (h,w,3) real; further channels are zero.
   void picture_to_input(TensorView input, ConstTensorView picture);
-  /// dpicture (h,w,3) real (+)= the first three channels of dinput.
-  void input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate);
+  /// dpicture (h,w,3) real (+)= scale * the first three channels of dinput.
+  void input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale, Accumulate accumulate);
   void relu_forward(TensorView y, ConstTensorView x);
   void relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y, Accumulate accumulate);
   void pool_forward(TensorView y, ConstTensorView x, Pooling pooling);
@@ -144,6 +184,9 @@ class Backend {
   void gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate, Workspace workspace);
   void gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
                      Accumulate accumulate, Workspace workspace);
+  /// d (1,C,C) activation; scratch, target (1,C,C) real.
+  void style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f, ConstTensorView target,
+                  double gram_scale, double value_scale, double gradient_scale, Workspace workspace);
   /// x, target and d of one dtype (activation or real); d empty: the value only.
   void squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
                      double value_scale, double gradient_scale, Accumulate accumulate);
@@ -166,9 +209,14 @@ class Backend {
   void lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots, double learning_rate);
   /// out, g of one row's size; coefficients {1,1,rows + 1}.
   void lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows, ConstTensorView g);
+  /// x, d, g of one row's size; t a slot.
+  void lincomb_step(TensorView x, TensorView d, ConstTensorView t, ConstTensorView coefficients, ConstTensorView rows,
+                    ConstTensorView g);
 
  protected:
   Backend(DeviceInfo info, BackendTraits traits);
+  /// A buffer of memory that came from elsewhere, counted like allocate()'s.
+  [[nodiscard]] Buffer count(void* data, std::size_t bytes, const Buffer::Deleter& release);
   DeviceInfo info_;
   BackendTraits traits_;
 
@@ -181,7 +229,9 @@ class Backend {
   virtual void do_copy(TensorView dst, ConstTensorView src) = 0;
   virtual std::unique_ptr<Conv2d> do_make_conv2d(const Conv2dDesc&) = 0;
   virtual void do_picture_to_input(TensorView, ConstTensorView) = 0;
-  virtual void do_input_to_picture(TensorView, ConstTensorView, Accumulate) = 0;
+  virtual std::unique_ptr<Readback> do_make_readback(std::int64_t count);
+  virtual void do_repeat(std::unique_ptr<Recording>& recording, const std::function<void()>& work);
+  virtual void do_input_to_picture(TensorView, ConstTensorView, double, Accumulate) = 0;
   virtual void do_relu_forward(TensorView, ConstTensorView) = 0;
   virtual void do_relu_backward(TensorView, ConstTensorView, ConstTensorView, Accumulate) = 0;
   virtual void do_pool_forward(TensorView, ConstTensorView, Pooling) = 0;
@@ -191,6 +241,9 @@ class Backend {
                                 Workspace) = 0;
   virtual void do_squared_error(TensorView, TensorView, ConstTensorView, ConstTensorView, double, double,
                                 Accumulate) = 0;
+  /// Unless a device does better: gram and squared_error.
+  virtual void do_style_loss(TensorView, TensorView, TensorView, ConstTensorView, ConstTensorView, double, double, double,
+                             Workspace);
   virtual void do_total_variation(TensorView, TensorView, ConstTensorView, TotalVariation, double) = 0;
   virtual void do_momentum_step(TensorView, TensorView, ConstTensorView, double, double) = 0;
   virtual void do_adam_step(TensorView, TensorView, TensorView, TensorView, ConstTensorView,
@@ -202,6 +255,8 @@ class Backend {
   virtual void do_lbfgs_dots(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
   virtual void do_lbfgs_direction(TensorView, TensorView, ConstTensorView, double) = 0;
   virtual void do_lincomb(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
+  /// Unless a device does better: lincomb and add_scaled.
+  virtual void do_lincomb_step(TensorView, TensorView, ConstTensorView, ConstTensorView, ConstTensorView, ConstTensorView);
 
   struct Counts {
     std::size_t bytes = 0, peak = 0;
@@ -214,6 +269,10 @@ struct BackendOptions {
   std::string device = "auto";  ///< auto | cpu | cuda[:N] | reference
   Precision precision = Precision::kAuto;
   int threads = 0;  ///< CPU; 0: the cores this process may use (affinity, cgroup)
+  /// Times the device's choices (of convolution engines) instead of taking the first; what was found is kept in the
+  /// user's cache folder.
+  bool autotune = false;
+  bool record = true;  ///< false: Backend::repeat never records, for profilers and tests
 };
 
 /// Opens a device. Error(kUsage) for a name that is none, Error(kResources) for a device or precision that is

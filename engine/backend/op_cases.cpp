@@ -27,6 +27,7 @@ constexpr Bound kBounds[] = {
     {"pool_backward", 7e-7, 3.3e-7},
     {"gram", 3e-6, 1.1e-6},
     {"gram_backward", 5e-6, 2.4e-6},
+    {"style_loss", 5e-6, 0},
     {"squared_error", 8e-7, 3.9e-7},
     {"total_variation", 8e-7, 3.7e-7},
     {"momentum_step", 7e-7, 3.2e-7},
@@ -35,6 +36,7 @@ constexpr Bound kBounds[] = {
     {"add_scaled", 6e-7, 2.6e-7},
     {"dot", 1e-13, 1.0e-15},
     {"lincomb", 5e-7, 2.2e-7},
+    {"lincomb_step", 7e-7, 0},
     {"lbfgs_push", 5e-7, 2.4e-7},
     {"lbfgs_dots", 1e-12, 3.4e-14},
     {"lbfgs_direction", 1e-12, 1.6e-16},
@@ -92,7 +94,7 @@ Call prepare_forward(OpBench& bench, const ConvCase& c, Relu relu) {
   const auto y = bench.output("y", Role::kActivation, conv_output(c));
   const auto x = bench.input("x", Role::kActivation, c.input, Values::kFeatures);
   const auto workspace =
-      bench.workspace(bench.backend().traits().conv_workspace_bytes(c.input, c.out_channels));
+      bench.workspace(bench.backend().traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
   return [=, conv = make_conv(bench, c)] { conv->forward(y, x, c.padding, relu, workspace); };
 }
 
@@ -102,7 +104,7 @@ Call prepare_backward(OpBench& bench, const ConvCase& c, Accumulate mode, bool m
   const auto mask =
       masked ? bench.input("mask", Role::kActivation, c.input, Values::kFeatures) : ConstTensorView{};
   const auto workspace =
-      bench.workspace(bench.backend().traits().conv_workspace_bytes(c.input, c.out_channels));
+      bench.workspace(bench.backend().traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
   return [=, conv = make_conv(bench, c)] { conv->backward_data(dx, dy, c.padding, mode, mask, workspace); };
 }
 
@@ -166,7 +168,7 @@ void add_pointwise(Cases& cases) {
                          const auto y = bench.result("dpicture", Role::kReal, shape, mode);
                          const auto x = bench.input("dinput", Role::kActivation, shape, Values::kNormal,
                                                     device.traits().input_channels);
-                         return [=, &device] { device.input_to_picture(y, x, mode); };
+                         return [=, &device] { device.input_to_picture(y, x, 0.25, mode); };
                        }});
     }
   }
@@ -258,11 +260,33 @@ void add_gram(Cases& cases) {
              Backend& device = bench.backend();
              const auto df = bench.result("df", Role::kActivation, shape, mode);
              const auto f = bench.input("f", Role::kActivation, shape, Values::kFeatures);
-             const auto dg = bench.input("dg", Role::kReal, {1, shape.c, shape.c}, Values::kSymmetric);
+             const auto dg = bench.input("dg", Role::kActivation, {1, shape.c, shape.c}, Values::kSymmetric);
              const auto workspace = bench.workspace(device.traits().gram_workspace_bytes(shape));
              return [=, &device] { device.gram_backward(df, f, dg, 0.37, mode, workspace); };
            }});
     }
+  }
+}
+
+void add_style_loss(Cases& cases) {
+  for (const Shape shape : {Shape{1, 1, 3}, Shape{9, 11, 5}, Shape{16, 16, 64}, Shape{13, 17, 67}, Shape{96, 128, 64},
+                            Shape{7, 9, 512}}) {
+    cases.push_back({"style_loss", to_string(shape), [=](OpBench& bench) -> Call {
+                       Backend& device = bench.backend();
+                       const Shape square{1, shape.c, shape.c};
+                       const double scale = 1.0 / static_cast<double>(shape.positions());
+                       const auto loss = bench.output("loss", Role::kSlot, {1, 1, 1});
+                       const auto d = bench.output("d", Role::kActivation, square);
+                       const auto f = bench.input("f", Role::kActivation, shape, Values::kFeatures);
+                       const auto target = bench.input("target", Role::kReal, square, Values::kSymmetric);
+                       const auto scratch = bench.workspace(static_cast<std::size_t>(square.elements()) *
+                                                            size_of(device.traits().real));
+                       const auto workspace = bench.workspace(device.traits().gram_workspace_bytes(shape));
+                       const TensorView g{scratch.data, square, device.traits().real};
+                       return [=, &device] {
+                         device.style_loss(loss, d, g, f, target, scale, 0.013, 0.7, workspace);
+                       };
+                     }});
   }
 }
 
@@ -283,7 +307,7 @@ void add_losses(Cases& cases) {
             to_string(shape) + (role == Role::kReal ? " real" : " activation") + name(gradient);
         cases.push_back({"squared_error", text, [=](OpBench& bench) -> Call {
                            Backend& device = bench.backend();
-                           const auto loss = bench.in_out("loss", Role::kSlot, kSlot, Values::kNormal);
+                           const auto loss = bench.output("loss", Role::kSlot, kSlot);
                            const auto d = gradient == Gradient::kNone ? TensorView{}
                                                                       : bench.result("d", role, shape, mode);
                            const auto x = bench.input("x", role, shape, Values::kFeatures);
@@ -304,7 +328,7 @@ void add_losses(Cases& cases) {
               {"total_variation", kind_name + (" " + to_string(shape)) + name(values) + name(gradient),
                [=, kind = kind](OpBench& bench) -> Call {
                  Backend& device = bench.backend();
-                 const auto loss = bench.in_out("loss", Role::kSlot, kSlot, std::vector<double>{0.25});
+                 const auto loss = bench.output("loss", Role::kSlot, kSlot);
                  // Starts at 0, so that the gradient is not lost beside what it is added to.
                  const auto d =
                      gradient == Gradient::kNone
@@ -395,6 +419,18 @@ void add_vectors(Cases& cases) {
              const auto g = bench.input("g", Role::kReal, shape, Values::kNormal);
              return [=, &device] { device.lincomb(out, coefficients, r, g); };
            }});
+      cases.push_back({"lincomb_step", text + " rows " + std::to_string(rows), [=](OpBench& bench) -> Call {
+                         Backend& device = bench.backend();
+                         const Shape all{rows, 1, shape.elements()};
+                         const auto x = bench.in_out("x", Role::kReal, shape, Values::kNormal);
+                         const auto d = bench.output("d", Role::kReal, shape);
+                         const auto t = bench.input("t", Role::kSlot, kSlot, {-0.7});
+                         const auto weights = bench.input("coefficients", Role::kSlot, {1, 1, rows + 1},
+                                                          Values::kNormal);
+                         const auto r = bench.input("rows", Role::kReal, all, Values::kNormal);
+                         const auto g = bench.input("g", Role::kReal, shape, Values::kNormal);
+                         return [=, &device] { device.lincomb_step(x, d, t, weights, r, g); };
+                       }});
     }
   }
 }
@@ -517,6 +553,7 @@ std::vector<OpCase> make_op_cases() {
   add_pointwise(cases);
   add_pool(cases);
   add_gram(cases);
+  add_style_loss(cases);
   add_losses(cases);
   add_vectors(cases);
   add_lbfgs(cases);

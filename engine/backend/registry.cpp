@@ -3,27 +3,39 @@
 
 #include "engine/backend/backend.h"
 #include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/cuda/module.h"
 #include "engine/backend/reference/reference_backend.h"
 #include "engine/core/error.h"
 
 namespace impasto {
 namespace {
 
-constexpr const char* kNoCuda = "this build has no CUDA module";
-
-bool is_cuda(const std::string& device) {
+/// N of "cuda:N", 0 of "cuda", -1 of any other name.
+int cuda_index(const std::string& device) {
+  if (device == "cuda") return 0;
   const std::string prefix = "cuda:";
-  return device == "cuda" || (device.starts_with(prefix) && device.size() > prefix.size() &&
-                              device.find_first_not_of("0123456789", prefix.size()) == std::string::npos);
+  const std::string digits = device.starts_with(prefix) ? device.substr(prefix.size()) : "";
+  if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos) return -1;
+  return std::stoi(digits);
 }
 
-std::unique_ptr<Backend> open(const std::string& device, Precision precision, int threads) {
+std::unique_ptr<Backend> open(const BackendOptions& options) {
+  const std::string& device = options.device;
   if (device == "reference") return make_reference_backend();
-  if (device == "cpu" || device == "auto") {
-    return make_cpu_backend(precision, threads == 0 ? usable_cores() : threads);
+  std::string reason;
+  if (device == "auto") {
+    const CudaModule* const module = find_cuda_module(&reason);
+    const std::vector<DeviceStatus> found = module != nullptr ? module->list() : std::vector<DeviceStatus>();
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (found[i].unusable_because.empty()) return module->open(static_cast<int>(i), options);
+    }
   }
-  if (is_cuda(device)) {
-    throw Error(ErrorCode::kResources, "device '" + device + "': expected a CUDA device, but " + kNoCuda);
+  if (device == "cpu" || device == "auto") {
+    return make_cpu_backend(options.precision, options.threads == 0 ? usable_cores() : options.threads);
+  }
+  if (const int index = cuda_index(device); index >= 0) {
+    if (const CudaModule* const module = find_cuda_module(&reason)) return module->open(index, options);
+    throw Error(ErrorCode::kResources, "device '" + device + "': expected a CUDA device, but " + reason);
   }
   throw Error(ErrorCode::kUsage, "device: expected auto, cpu, cuda[:N] or reference, found '" + device + "'");
 }
@@ -34,7 +46,7 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   if (options.threads < 0) {
     throw Error(ErrorCode::kUsage, "threads: expected 0 or more, found " + std::to_string(options.threads));
   }
-  std::unique_ptr<Backend> backend = open(options.device, options.precision, options.threads);
+  std::unique_ptr<Backend> backend = open(options);
   const std::vector<Precision>& offered = backend->info().precisions;
   if (options.precision != Precision::kAuto &&
       std::find(offered.begin(), offered.end(), options.precision) == offered.end()) {
@@ -49,16 +61,24 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
 
 std::vector<DeviceStatus> list_devices() {
   std::vector<DeviceStatus> devices;
-  for (const char* name : {"cpu", "cuda", "reference"}) {
+  const auto add = [&](const char* name) {
+    DeviceStatus status;
+    status.info.name = name;
     try {
-      devices.push_back({open(name, Precision::kAuto, 0)->info(), ""});
+      status.info = open({.device = name})->info();
     } catch (const Error& error) {
-      DeviceStatus status;
-      status.info.name = name;
-      status.unusable_because = is_cuda(name) ? kNoCuda : error.what();
-      devices.push_back(status);
+      status.unusable_because = error.what();
     }
+    devices.push_back(status);
+  };
+  add("cpu");
+  std::string reason;
+  if (const CudaModule* const module = find_cuda_module(&reason)) {
+    for (DeviceStatus& status : module->list()) devices.push_back(std::move(status));
+  } else {
+    devices.push_back({{.name = "cuda"}, reason});
   }
+  add("reference");
   return devices;
 }
 

@@ -57,7 +57,7 @@ void FeatureExtractor::forward(const NetworkMemory& memory, ConstTensorView pict
   }
 }
 
-void FeatureExtractor::backward(const NetworkMemory& memory, TensorView dpicture,
+void FeatureExtractor::backward(const NetworkMemory& memory, TensorView dpicture, double scale,
                                 const WriteTapGradient& write_tap_gradient) {
   const NetworkPlan& plan = *memory.plan;
   // Before node i is walked, gradient[i] is the gradient with respect to its output, for a kConvRelu already
@@ -77,7 +77,7 @@ void FeatureExtractor::backward(const NetworkMemory& memory, TensorView dpicture
       const TensorView dinput = memory.view(plan.dinput);
       convs_[static_cast<std::size_t>(node.conv)]->backward_data(dinput, dy, {}, Accumulate::kOverwrite, {},
                                                                  memory.workspace);
-      backend_.input_to_picture(dpicture, dinput, Accumulate::kOverwrite);
+      backend_.input_to_picture(dpicture, dinput, scale, Accumulate::kOverwrite);
       break;
     }
     const Node& below = graph_.nodes[i - 1];

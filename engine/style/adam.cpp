@@ -21,9 +21,11 @@ class Adam final : public Optimizer {
   }
 
   void step(Objective& objective) override {
-    objective.evaluate(x_, gradient_);
-    backend_.adam_step(x_, mean_, variance_, step_, gradient_, parameters_);
-    if (clamp_) backend_.clamp(x_, range_.lower, range_.upper);
+    backend_.repeat(recording_, [&] {
+      objective.evaluate(x_, gradient_);
+      backend_.adam_step(x_, mean_, variance_, step_, gradient_, parameters_);
+      if (clamp_) backend_.clamp(x_, range_.lower, range_.upper);
+    });
   }
   [[nodiscard]] ConstTensorView picture() const override { return x_; }
 
@@ -33,6 +35,7 @@ class Adam final : public Optimizer {
   bool clamp_;
   AdamParameters parameters_;
   TensorView x_, gradient_, mean_, variance_, step_;
+  std::unique_ptr<Recording> recording_;
 };
 
 }  // namespace

@@ -134,6 +134,7 @@ std::vector<Piece> write_structure(const fs::path& path, const Checkpoint& c, co
   write_attribute(file, "seconds", H5T_IEEE_F64LE, &c.seconds, message);
   write_texts(file, "options", c.options, message);
   write_texts(file, "inputs", c.inputs, message);
+  if (!c.device.empty()) write_texts(file, "device", c.device, message);
   pieces.push_back(reserve_dataset(file, "host_state", H5T_IEEE_F64LE, {c.host_state.size()},
                                    c.host_state.data(), message));
   {
@@ -156,7 +157,7 @@ void require_writable(const Checkpoint& c) {
   const auto refuse = [](const std::string& what, const std::string& expected) {
     throw Error(ErrorCode::kInternal, "checkpoint: " + what + ": expected " + expected + ", found another");
   };
-  for (const auto* texts : {&c.options, &c.inputs}) {
+  for (const auto* texts : {&c.options, &c.inputs, &c.device}) {
     for (const auto& [name, text] : *texts) {
       if (name.empty()) refuse("text", "a name");
       if (text.size() > kMaxText || text.find('\0') != std::string::npos) refuse(name, "a short text");
@@ -249,6 +250,7 @@ class Reader {
     }
     c.options = read_texts("options");
     c.inputs = read_texts("inputs");
+    if (H5Lexists(file_, "device", H5P_DEFAULT) > 0) c.device = read_texts("device");
     c.host_state = read_host_state();
     read_tensors(c.tensors);
     return c;

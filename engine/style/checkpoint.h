@@ -6,6 +6,7 @@
 // Then
 //   /            attributes scale, iteration (int64), seconds (float64)
 //   /options     one text attribute for each option          /inputs   the same for each input
+//   /device      the same for what the device chose (only where it chose something)
 //   /host_state  float64 (n)
 //   /tensors     one dataset (h,w,c) for each tensor, float32 or float64, contiguous, in creation order
 #include <cstddef>
@@ -29,6 +30,7 @@ struct Checkpoint {
   std::map<std::string, std::string> options;  ///< describe(StyleOptions)
   std::map<std::string, std::string>
       inputs;                  ///< "content", "style 1", ..., "weights", "backend": digests and names
+  std::map<std::string, std::string> device;  ///< "tuning": Backend::tuning(); "gradient_scale": a power of two
   std::int64_t scale = 0;      ///< index of the scale in work
   std::int64_t iteration = 0;  ///< evaluations done at this scale
   double seconds = 0;          ///< spent optimising so far

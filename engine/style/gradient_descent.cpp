@@ -18,9 +18,11 @@ class GradientDescent final : public Optimizer {
   }
 
   void step(Objective& objective) override {
-    objective.evaluate(x_, gradient_);
-    backend_.momentum_step(x_, velocity_, gradient_, options_.learning_rate, options_.momentum);
-    if (options_.clamp) backend_.clamp(x_, range_.lower, range_.upper);
+    backend_.repeat(recording_, [&] {
+      objective.evaluate(x_, gradient_);
+      backend_.momentum_step(x_, velocity_, gradient_, options_.learning_rate, options_.momentum);
+      if (options_.clamp) backend_.clamp(x_, range_.lower, range_.upper);
+    });
   }
   [[nodiscard]] ConstTensorView picture() const override { return x_; }
 
@@ -29,6 +31,7 @@ class GradientDescent final : public Optimizer {
   Backend& backend_;
   PixelRange range_;
   TensorView x_, gradient_, velocity_;
+  std::unique_ptr<Recording> recording_;
 };
 
 }  // namespace

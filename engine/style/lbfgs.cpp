@@ -33,17 +33,23 @@ class Lbfgs final : public Optimizer {
   }
 
   void step(Objective& objective) override {
+    backend_.repeat(recording_, [&] { do_step(objective); });
+  }
+  [[nodiscard]] ConstTensorView picture() const override { return x_; }
+
+ private:
+  void do_step(Objective& objective) {
     objective.evaluate(x_, gradient_);
     // At the first step t and d are zero, so that the pair is refused and the direction is -g.
     backend_.lbfgs_push(history_, previous_gradient_, state_, direction_, gradient_);
     backend_.lbfgs_dots(dots_, history_, state_, gradient_);
     backend_.lbfgs_direction(coefficients_, state_, dots_, options_.learning_rate);
-    backend_.lincomb(direction_, coefficients_, history_, gradient_);
     const TensorView t = slot(state_, LbfgsState::kStep);
     if (!options_.clamp) {
-      backend_.add_scaled(x_, x_, t, direction_);
+      backend_.lincomb_step(x_, direction_, t, coefficients_, history_, gradient_);
       return;
     }
+    backend_.lincomb(direction_, coefficients_, history_, gradient_);
     // The pair must hold the move that was made, not the one that was wished for: d becomes it, with t = 1.
     backend_.copy(base_, x_);
     backend_.add_scaled(x_, base_, t, direction_);
@@ -51,14 +57,13 @@ class Lbfgs final : public Optimizer {
     backend_.add_scaled(direction_, x_, minus_one_, base_);
     backend_.fill(t, 1);
   }
-  [[nodiscard]] ConstTensorView picture() const override { return x_; }
 
- private:
   OptimizerOptions options_;
   Backend& backend_;
   PixelRange range_;
   TensorView x_, gradient_, previous_gradient_, direction_, base_, history_, state_, dots_, coefficients_;
   TensorView minus_one_;
+  std::unique_ptr<Recording> recording_;
 };
 
 }  // namespace

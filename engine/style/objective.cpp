@@ -1,6 +1,7 @@
 #include "engine/style/objective.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "engine/core/error.h"
@@ -52,7 +53,7 @@ std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const
   for (const LayerWeight& layer : options.style_layers) {
     const std::int64_t c = tap_shape(graph, shapes, tap_of(graph, layer.layer)).c;
     specs.push_back({"style " + layer.layer, {1, c, c}, traits.real});
-    specs.push_back({"style gradient " + layer.layer, {1, c, c}, traits.real});
+    specs.push_back({"style gradient " + layer.layer, {1, c, c}, traits.activation});
     widest = std::max(widest, c);
   }
   if (widest > 0) specs.push_back({"gram", {1, widest, widest}, traits.real});
@@ -92,6 +93,7 @@ StyleObjective::StyleObjective(Backend& backend, FeatureExtractor& extractor, co
   if (!style_.empty()) gram_ = tensors[next++];
   slots_ = tensors[next++];
   slot_values_.resize(static_cast<std::size_t>(slots_.shape.c));
+  for (auto& readback : readbacks_) readback = backend_.make_readback(slots_.shape.c);
   std::size_t slot = 0;
   const auto slot_view = [&] { return TensorView{slots_.as<double>() + slot++, {1, 1, 1}, DType::kFloat64}; };
   for (Term& term : content_) term.slot = slot_view();
@@ -104,10 +106,10 @@ StyleObjective::StyleObjective(Backend& backend, FeatureExtractor& extractor, co
     for (Term& term : style_) {
       if (term.tap != tap || term.factor == 0) continue;
       const TensorView g{gram_.data, term.target.shape, gram_.dtype};
-      backend_.gram(g, features, 1.0 / static_cast<double>(term.features.positions()), Accumulate::kOverwrite,
-                    memory_.workspace);
-      backend_.squared_error(term.slot, term.d_gram, g, term.target, term.factor,
-                             term.weight * 2 * term.factor, Accumulate::kOverwrite);
+      // dJ/dF = 2/N F dJ/dG; the 2/N stands with dJ/dG, which keeps it small.
+      const double per_position = 1.0 / static_cast<double>(term.features.positions());
+      backend_.style_loss(term.slot, term.d_gram, g, features, term.target, per_position, term.factor,
+                          gradient_scale_ * 2 * per_position * term.weight * 2 * term.factor, memory_.workspace);
     }
   };
   write_tap_gradient_ = [this](int tap, TensorView d, ConstTensorView features) {
@@ -155,6 +157,7 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
   for (Term& term : style_) backend_.dot(term.slot, term.target, term.target);
   backend_.fill(tv_slot_, 0);
   backend_.download(std::span<double>(slot_values_), slots_);
+  backend_.fill(slots_, 0);  // terms that are left out stay so
   std::size_t slot = 0;
   const auto choose = [&](Term& term, const char* kind, std::optional<double> factor) {
     if (!factor && warn) {
@@ -172,25 +175,43 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
 
 void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
   fresh_ = false;
-  backend_.fill(slots_, 0);
+  backend_.repeat(recording_, [this, x, gradient] { run(x, gradient); });
+}
+
+void StyleObjective::run(ConstTensorView x, TensorView gradient) {
   extractor_.forward(memory_, x, on_tap_);
-  extractor_.backward(memory_, gradient, write_tap_gradient_);
+  extractor_.backward(memory_, gradient, 1 / gradient_scale_, write_tap_gradient_);
   if (options_.tv_weight != 0)
     backend_.total_variation(tv_slot_, gradient, x, options_.tv, options_.tv_weight);
+}
+
+void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
+  // The gradients of a render shrink from its first iteration on; room for some growth, the rest for their decline.
+  constexpr double kLargest = 1024;
+  constexpr int kMostTries = 8;
+  fresh_ = false;
+  for (int i = 0; i < kMostTries; ++i) {
+    (void)backend_.take_gradient_peak();
+    run(x, gradient);
+    const double peak = backend_.take_gradient_peak();
+    // Too small to be seen, or too large: a wide step; else the right one.
+    const int exponent = peak < 1 ? 20 : !(peak < 32768) ? -12 : std::ilogb(kLargest / peak);
+    gradient_scale_ = std::ldexp(gradient_scale_, std::clamp(exponent, -20, 20));
+    if (exponent == std::ilogb(kLargest / peak) || gradient_scale_ > 0x1p100 || gradient_scale_ < 0x1p-100) break;
+  }
 }
 
 void StyleObjective::write_tap_gradient(int tap, TensorView d, ConstTensorView features) {
   Accumulate accumulate = Accumulate::kOverwrite;
   for (Term& term : style_) {
     if (term.tap != tap || term.factor == 0) continue;
-    backend_.gram_backward(d, features, term.d_gram, 2.0 / static_cast<double>(term.features.positions()),
-                           accumulate, memory_.workspace);
+    backend_.gram_backward(d, features, term.d_gram, 1, accumulate, memory_.workspace);
     accumulate = Accumulate::kAdd;
   }
   for (Term& term : content_) {
     if (term.tap != tap || term.factor == 0) continue;
-    backend_.squared_error(term.slot, d, features, term.target, term.factor, term.weight * 2 * term.factor,
-                           accumulate);
+    backend_.squared_error(term.slot, d, features, term.target, term.factor,
+                           gradient_scale_ * term.weight * 2 * term.factor, accumulate);
     accumulate = Accumulate::kAdd;
   }
   if (accumulate == Accumulate::kOverwrite) backend_.fill(d, 0);  // every loss of this tap is left out
@@ -199,21 +220,40 @@ void StyleObjective::write_tap_gradient(int tap, TensorView d, ConstTensorView f
 const LossValues& StyleObjective::values() {
   if (fresh_) return values_;
   backend_.download(std::span<double>(slot_values_), slots_);
+  read_slots(slot_values_);
+  fresh_ = true;
+  return values_;
+}
+
+void StyleObjective::queue_values() {
+  if (fresh_) return queued_.push_back(nullptr);
+  Readback* const readback = readbacks_[next_readback_++ % kMostQueued].get();
+  readback->start(slots_);
+  queued_.push_back(readback);
+}
+
+const LossValues& StyleObjective::take_values() {
+  if (queued_.empty()) throw Error(ErrorCode::kInternal, "objective: expected queued values, found none");
+  Readback* const readback = queued_.front();
+  queued_.pop_front();
+  if (readback != nullptr) read_slots(readback->wait());
+  return values_;
+}
+
+void StyleObjective::read_slots(std::span<const double> slots) {
   values_.content.resize(content_.size());
   values_.style.resize(style_.size());
   values_.total = 0;
   for (std::size_t i = 0; i < content_.size(); ++i) {
-    values_.content[i] = {content_[i].layer, slot_values_[i]};
-    values_.total += content_[i].weight * slot_values_[i];
+    values_.content[i] = {content_[i].layer, slots[i]};
+    values_.total += content_[i].weight * slots[i];
   }
   for (std::size_t i = 0; i < style_.size(); ++i) {
-    values_.style[i] = {style_[i].layer, slot_values_[content_.size() + i]};
+    values_.style[i] = {style_[i].layer, slots[content_.size() + i]};
     values_.total += style_[i].weight * values_.style[i].second;
   }
-  values_.tv = slot_values_.back();
+  values_.tv = slots.back();
   values_.total += options_.tv_weight * values_.tv;
-  fresh_ = true;
-  return values_;
 }
 
 }  // namespace impasto

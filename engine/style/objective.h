@@ -1,7 +1,10 @@
 #pragma once
 // J = alpha * sum c_l content_l + beta * sum lambda_l style_l + tau * tv, and its gradient with respect to
 // the picture. docs/losses.md has the formulas and their sources.
+#include <array>
+#include <deque>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -43,10 +46,25 @@ class StyleObjective final : public Objective {
   void add_style(const NetworkMemory& forward_memory, double weight);
   void finish_targets(const std::function<void(const std::string&)>& warn);
 
+  /// x and gradient lie in the same memory each time: the device may replay what it did before (Backend::repeat).
   void evaluate(ConstTensorView x, TensorView gradient) override;
   [[nodiscard]] double value() override { return values().total; }
   /// Of the last evaluate; waits for it.
   [[nodiscard]] const LossValues& values();
+
+  /// The same without stopping the device: queue_values() after an evaluation (a replayed one, too), take_values() for
+  /// the oldest queued ones. At most kMostQueued at a time.
+  static constexpr std::size_t kMostQueued = 2;
+  void queue_values();
+  [[nodiscard]] std::size_t num_queued() const { return queued_.size(); }
+  [[nodiscard]] const LossValues& take_values();
+
+  /// Where the device has few exponents for gradients (traits().scaled_gradients): the power of two that they are
+  /// multiplied by on their way down the network. calibrate() chooses it by evaluating at x, with room above the largest
+  /// gradient; the optimiser never sees it.
+  void calibrate(ConstTensorView x, TensorView gradient);
+  [[nodiscard]] double gradient_scale() const { return gradient_scale_; }
+  void set_gradient_scale(double scale) { gradient_scale_ = scale; }
 
  private:
   struct Term {
@@ -59,7 +77,9 @@ class StyleObjective final : public Objective {
     TensorView d_gram;  // style only
     TensorView slot;
   };
+  void run(ConstTensorView x, TensorView gradient);
   void write_tap_gradient(int tap, TensorView d, ConstTensorView features);
+  void read_slots(std::span<const double> slots);
 
   Backend& backend_;
   FeatureExtractor& extractor_;
@@ -70,8 +90,13 @@ class StyleObjective final : public Objective {
   FeatureExtractor::OnTap on_tap_;
   FeatureExtractor::WriteTapGradient write_tap_gradient_;
   std::vector<double> slot_values_;
+  std::array<std::unique_ptr<Readback>, kMostQueued> readbacks_;
+  std::deque<Readback*> queued_;  // oldest first; null: values_ were read already
+  std::size_t next_readback_ = 0;
   LossValues values_;
   bool fresh_ = false;  // values_ belong to the last evaluate
+  double gradient_scale_ = 1;
+  std::unique_ptr<Recording> recording_;
   bool first_style_ = true;
 };
 

@@ -68,6 +68,7 @@ struct StyleOptions {
   std::string device = "auto";
   std::string precision = "auto";
   int threads = 0;
+  bool autotune = false;
   std::int64_t memory_bytes = 0;  ///< budget; 0: what the device has free, less a margin
 };
 
@@ -80,15 +81,15 @@ struct StyleOptions {
 void validate(const StyleOptions& options);
 
 /// Every option as "name" -> "value", names as on the command line without "--"; numbers read back exactly.
-/// What a picture's metadata and a checkpoint carry. `machine` options (device, precision, threads, memory)
-/// are left out.
+/// What a picture's metadata and a checkpoint carry. `machine` options (device, precision, threads, autotune,
+/// memory) are left out.
 [[nodiscard]] std::map<std::string, std::string> describe(const StyleOptions& options);
 
 /// Sets one option from its text; the counterpart of describe, machine options included. `name` is as on the
 /// command line, without "--". Error(kUsage) "option --NAME: expected ..., found ..." for an unknown name and
 /// for a value that is not wholly one of those allowed (numbers are finite, in range and have no rest).
 ///   preset     only names the preset: start from make_preset() for its values.
-///   clamp, normalize-layer-weights   true | false.       style-size   a number or auto.
+///   clamp, autotune, normalize-layer-weights   true | false.       style-size   a number or auto.
 ///   style-blend   equal | W,W,...     scales   N (which puts min-size out of use) or auto (min-size
 ///   decides). memory     bytes, with an optional suffix K, M or G (powers of 1024).
 void set_option(StyleOptions& options, const std::string& name, const std::string& value);

@@ -50,7 +50,8 @@ ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, cons
   layout.objective = objective_tensors(options.objective, graph, picture, traits);
   layout.objective_bytes = layout_bytes(layout.objective, traits.alignment);
   layout.optimizer = optimizer_tensors(options.optimizer, picture, traits.real);
-  layout.pictures = {{"last picture", picture, traits.real}, {"picture before", picture, traits.real}};
+  // One more where the host learns of a loss when the next iteration is queued already.
+  layout.pictures.assign(traits.asynchronous ? 3 : 2, {"a last picture", picture, traits.real});
   layout.optimizer_bytes =
       layout_bytes(layout.optimizer, traits.alignment) + layout_bytes(layout.pictures, traits.alignment);
   return layout;

@@ -13,7 +13,7 @@
 
 namespace impasto {
 
-/// [network: the largest of training and target passes][workspace][objective tensors][optimizer tensors][two
+/// [network: the largest of training and target passes][workspace][objective tensors][optimizer tensors][the
 /// last pictures]
 struct ScaleLayout {
   PixelSize size;

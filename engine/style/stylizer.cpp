@@ -102,7 +102,8 @@ struct Stylizer::Impl {
   std::vector<ScaleLayout> layouts;
   std::unique_ptr<StyleObjective> objective;
   std::unique_ptr<Optimizer> optimizer;
-  std::vector<TensorView> last_pictures;  // two, written in turn before each step
+  std::vector<TensorView> last_pictures;  // two or three, written in turn before each step
+  TensorView gradient;                    // the optimiser's
   std::optional<std::size_t> good;        // the one whose loss was finite last
   int scale = 0, iteration = 0;
   bool failed = false;
@@ -131,7 +132,12 @@ struct Stylizer::Impl {
 
   void enter_scale(const Image& content, std::span<const Image> styles, const std::vector<float>& start,
                    const RunHooks& hooks);
-  void check_finite(double loss, int& num_bad) const;
+  /// Does the optimiser read the loss in each step?
+  [[nodiscard]] bool searches() const {
+    return options.optimizer.kind == OptimizerKind::kLbfgs && options.optimizer.line_search == LineSearch::kWolfe;
+  }
+  void step(int num_bad);
+  void check_finite(double loss, int at, int& num_bad) const;
 };
 
 Stylizer::Stylizer(StyleOptions options, std::shared_ptr<const Weights> weights)
@@ -144,7 +150,7 @@ Stylizer::Stylizer(StyleOptions options, std::shared_ptr<const Weights> weights)
   if (impl_->graph.taps.empty()) {
     throw Error(ErrorCode::kUsage, "layers: expected at least one content or style layer, found none");
   }
-  impl_->backend = make_backend({o.device, parse_precision(o.precision), o.threads});
+  impl_->backend = make_backend({o.device, parse_precision(o.precision), o.threads, o.autotune});
 }
 
 Stylizer::~Stylizer() = default;
@@ -224,18 +230,25 @@ void Stylizer::Impl::enter_scale(const Image& content, std::span<const Image> st
     objective->add_style(stage(layout.style_passes[i], styles[i]), blend[i] / sum);
   }
   objective->finish_targets(hooks.warn);
+  gradient = optimizer_views[1];
   backend->upload(optimizer_views.front(), std::span(start));
   optimizer =
       make_optimizer(options.optimizer, *backend, optimizer_views, pixel_range(weights->preprocessing));
 }
 
-void Stylizer::Impl::check_finite(double loss, int& num_bad) const {
+void Stylizer::Impl::step(int num_bad) {
+  ++iteration;
+  const std::size_t turn = static_cast<std::size_t>(iteration) % last_pictures.size();
+  if (good != turn || num_bad == 0) backend->copy(last_pictures[turn], optimizer->tensors().front().second);
+  optimizer->step(*objective);
+  objective->queue_values();
+}
+
+void Stylizer::Impl::check_finite(double loss, int at, int& num_bad) const {
   num_bad = std::isfinite(loss) ? 0 : num_bad + 1;
-  const bool backs_off = options.optimizer.kind == OptimizerKind::kLbfgs &&
-                         options.optimizer.line_search == LineSearch::kWolfe && iteration > 1;
-  if (num_bad <= (backs_off ? kMaxNonFinite : 0)) return;
+  if (num_bad <= (searches() && at > 1 ? kMaxNonFinite : 0)) return;
   throw Error(ErrorCode::kBadInput, "optimisation: expected a finite loss, found " + format_number(loss) +
-                                        " at iteration " + std::to_string(iteration) + " of scale " +
+                                        " at iteration " + std::to_string(at) + " of scale " +
                                         std::to_string(scale) + "; a smaller --learning-rate may help");
 }
 
@@ -251,6 +264,12 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   if (o.init == Init::kPicture && hooks.start == nullptr) {
     throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
   }
+  const auto resumed_device = [&](const char* name) {
+    const auto& texts = hooks.resume != nullptr ? hooks.resume->device : std::map<std::string, std::string>{};
+    const auto found = texts.find(name);
+    return found == texts.end() ? std::string() : found->second;
+  };
+  s.backend->set_tuning(resumed_device("tuning"));
   std::vector<PixelSize> style_sizes;
   for (const Image& style : styles_in) style_sizes.push_back(size_of_image(style));
   const RenderPlan plan = this->plan(size_of_image(content_in), style_sizes);
@@ -318,26 +337,37 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
         restore_tensor(*s.backend, *hooks.resume, name, view);
       s.optimizer->restore_host_state(hooks.resume->host_state);
       s.iteration = static_cast<int>(hooks.resume->iteration);
+      const std::string scaled = resumed_device("gradient_scale");
+      if (!scaled.empty()) s.objective->set_gradient_scale(std::strtod(scaled.c_str(), nullptr));
+    } else if (s.backend->traits().scaled_gradients) {
+      s.objective->calibrate(s.optimizer->tensors().front().second, s.gradient);
     }
-    int num_bad = 0;
-    while (s.iteration < o.iterations && !result.stopped) {
-      ++s.iteration;
-      const auto turn = static_cast<std::size_t>(s.iteration % 2);
-      if (s.good != turn || num_bad == 0)
-        s.backend->copy(s.last_pictures[turn], s.optimizer->tensors().front().second);
-      s.optimizer->step(*s.objective);
-      const LossValues& values = s.objective->values();
+    const auto runs_ahead = [&] {  // may the next iteration be queued before this one is reported?
+      const int total = s.scale * o.iterations + s.iteration;
+      const bool exact = hooks.exact_every > 0 && total % hooks.exact_every == 0;
+      return s.backend->traits().asynchronous && !s.searches() && !exact;
+    };
+    const auto may_step = [&] { return s.iteration < o.iterations && !result.stopped; };
+    int num_bad = 0, reported = s.iteration;
+    while (true) {
+      if (reported == s.iteration) {
+        if (!may_step()) break;
+        s.step(num_bad);
+      }
+      if (reported + 1 == s.iteration && may_step() && runs_ahead()) s.step(num_bad);
+      ++reported;
+      const LossValues& values = s.objective->take_values();
       try {
-        s.check_finite(values.total, num_bad);
+        s.check_finite(values.total, reported, num_bad);
       } catch (const Error&) {
         s.failed = true;
         throw;
       }
-      if (num_bad == 0) s.good = turn;
+      if (num_bad == 0) s.good = static_cast<std::size_t>(reported) % s.last_pictures.size();
       if (!hooks.progress) continue;
-      const Progress progress{s.scale,      num_scales,     s.iteration,  o.iterations, width,      height,
+      const Progress progress{s.scale,      num_scales,     reported,     o.iterations, width,      height,
                               values.total, values.content, values.style, values.tv,    s.seconds()};
-      result.stopped = hooks.progress(progress) == Action::kStop;
+      if (hooks.progress(progress) == Action::kStop) result.stopped = true;
     }
     previous = s.current_picture();
     if (s.scale + 1 == num_scales || result.stopped) break;
@@ -364,6 +394,10 @@ Checkpoint Stylizer::checkpoint() const {
   checkpoint.iteration = s.iteration;
   checkpoint.seconds = s.seconds();
   checkpoint.host_state = s.optimizer->host_state();
+  if (const std::string tuning = s.backend->tuning(); !tuning.empty()) checkpoint.device["tuning"] = tuning;
+  if (s.backend->traits().scaled_gradients) {
+    checkpoint.device["gradient_scale"] = format_number(s.objective->gradient_scale());
+  }
   for (const auto& [name, view] : s.optimizer->tensors()) {
     checkpoint.tensors.push_back(save_tensor(*s.backend, name, view));
   }
@@ -371,6 +405,7 @@ Checkpoint Stylizer::checkpoint() const {
 }
 
 const StyleOptions& Stylizer::options() const { return impl_->options; }
+std::string Stylizer::device_activity() const { return impl_->backend->activity(); }
 std::string Stylizer::device_description() const {
   return impl_->backend->info().name + ": " + impl_->backend->info().description;
 }

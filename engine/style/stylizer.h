@@ -31,8 +31,11 @@ enum class Action : std::uint8_t { kContinue, kStop };
 
 struct RunHooks {
   /// After every evaluation. kStop ends the run after this iteration; the result is the picture so far.
-  /// picture() and checkpoint() of the Stylizer may be called inside.
+  /// picture() and checkpoint() of the Stylizer may be called inside. So that a GPU never waits for the host, it is told of
+  /// an iteration when the next one is already queued, and both then show the state after that one; where the iteration's
+  /// number over all scales is a multiple of `exact_every` (0: nowhere but at a scale's end) they show its own.
   std::function<Action(const Progress&)> progress;
+  int exact_every = 1;
   std::function<void(const std::string&)> warn;  ///< one line each
   const Checkpoint* resume = nullptr;            ///< must come from the same options, pictures and weights
   const Image* start = nullptr;                  ///< the picture of Init::kPicture
@@ -89,6 +92,8 @@ class Stylizer {
 
   [[nodiscard]] const StyleOptions& options() const;
   [[nodiscard]] std::string device_description() const;
+  /// One line on how work was given to the device, for people; may be empty.
+  [[nodiscard]] std::string device_activity() const;
 
  private:
   struct Impl;

@@ -39,7 +39,7 @@ void squared_error(double* loss, double* d, const double* x, const double* targe
     if (d == nullptr) continue;
     d[i] = (accumulate == Accumulate::kAdd ? d[i] : 0) + gradient_scale * difference;
   }
-  *loss += value_scale * sum;
+  *loss = value_scale * sum;
 }
 
 namespace {
@@ -78,7 +78,7 @@ void total_variation(double* loss, double* d, const double* x, Size size, TotalV
         d, x, size, h, w, stride, [=](double e) { return scale * (e / 255) * (e / 255); },
         [=](double e) { return weight * scale * 2 * e / (255.0 * 255.0); });
   };
-  *loss += direction(size.h, size.w - 1, size.c);
+  *loss = direction(size.h, size.w - 1, size.c);
   *loss += direction(size.h - 1, size.w, size.w * size.c);
 }
 

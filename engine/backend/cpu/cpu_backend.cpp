@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 
 #include "engine/core/error.h"
 #include "kernels/cpu/isa.h"
@@ -99,7 +100,7 @@ BackendTraits make_traits(const Kernels& kernels, int threads) {
   traits.conv_filter_bytes = [&kernels](std::int64_t in_c, std::int64_t out_c) {
     return ConvSizes(kernels, in_c, out_c).total();
   };
-  traits.conv_workspace_bytes = [&kernels, threads](Shape input, std::int64_t out_c) {
+  traits.conv_workspace_bytes = [&kernels, threads](Shape input, std::int64_t out_c, Padding) {
     const auto scratch = [&](std::int64_t from, std::int64_t to) {
       return cpu::make_conv_tiling(kernels, input.h, input.w, from, to, threads).scratch_floats;
     };
@@ -273,11 +274,13 @@ class CpuBackend final : public Backend {
         kernels_, pool_, allocate(traits_.conv_filter_bytes(desc.in_channels, desc.out_channels)), desc);
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override { do_copy(input, picture); }
-  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) override {
-    if (accumulate == Accumulate::kOverwrite) return do_copy(dpicture, dinput);
+  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
+                           Accumulate accumulate) override {
+    if (accumulate == Accumulate::kOverwrite && scale == 1) return do_copy(dpicture, dinput);
+    if (accumulate == Accumulate::kOverwrite) do_fill(dpicture, 0);
     for_runs(dpicture.shape.elements(), [&](std::int64_t first, std::int64_t count) {
       float* out = dpicture.as<float>() + first;
-      kernels_.add_scaled(out, out, 1.0F, dinput.as<float>() + first, count);
+      kernels_.add_scaled(out, out, static_cast<float>(scale), dinput.as<float>() + first, count);
     });
   }
   void do_relu_forward(TensorView y, ConstTensorView x) override {
@@ -359,7 +362,7 @@ class CpuBackend final : public Backend {
   }
   void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
                         double value_scale, double gradient_scale, Accumulate accumulate) override {
-    *loss.as<double>() +=
+    *loss.as<double>() =
         value_scale * sum_runs(x.shape.elements(), [&](std::int64_t first, std::int64_t count) {
           return kernels_.squared_error(d.empty() ? nullptr : d.as<float>() + first, x.as<float>() + first,
                                         target.as<float>() + first, count, static_cast<float>(gradient_scale),
@@ -387,7 +390,7 @@ class CpuBackend final : public Backend {
           static_cast<float>(slope * scale_x), static_cast<float>(slope * scale_y));
       partials_[item] = scale_x * sums.x + scale_y * sums.y;
     });
-    for (std::int64_t i = 0; i < num_runs; ++i) *loss.as<double>() += partials_[i];
+    *loss.as<double>() = std::accumulate(partials_, partials_ + num_runs, 0.0);
   }
 
   // --- optimisers

@@ -72,7 +72,7 @@ BackendTraits reference_traits() {
   traits.conv_filter_bytes = [](std::int64_t in, std::int64_t out) {
     return static_cast<std::size_t>(9 * in * out + out) * sizeof(double);
   };
-  traits.conv_workspace_bytes = [](Shape, std::int64_t) { return std::size_t{0}; };
+  traits.conv_workspace_bytes = [](Shape, std::int64_t, Padding) { return std::size_t{0}; };
   traits.gram_workspace_bytes = [](Shape) { return std::size_t{0}; };
   return traits;
 }
@@ -106,9 +106,10 @@ class ReferenceBackend final : public Backend {
     return std::make_unique<ReferenceConv2d>(*this, desc);
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override { do_copy(input, picture); }
-  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) override {
-    if (accumulate == Accumulate::kOverwrite) return do_copy(dpicture, dinput);
-    reference::add_scaled(dpicture.as<double>(), dpicture.as<double>(), 1, dinput.as<double>(),
+  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
+                           Accumulate accumulate) override {
+    if (accumulate == Accumulate::kOverwrite) do_fill(dpicture, 0);
+    reference::add_scaled(dpicture.as<double>(), dpicture.as<double>(), scale, dinput.as<double>(),
                           dinput.shape.elements());
   }
   void do_relu_forward(TensorView y, ConstTensorView x) override {

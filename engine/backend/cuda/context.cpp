@@ -1,0 +1,116 @@
+#include "engine/backend/cuda/context.h"
+
+#include "engine/backend/cuda/cudnn_graph.h"
+#include "engine/core/error.h"
+
+namespace impasto::cuda {
+namespace {
+
+Storage storage_of(Precision precision) {
+  switch (precision) {
+    case Precision::kBf16: return Storage::kBFloat16;
+    case Precision::kFp16: return Storage::kFloat16;
+    default: return Storage::kFloat32;
+  }
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // what can be forgotten is forgotten, so that the next call tells of itself
+  throw Error(status == cudaErrorMemoryAllocation ? ErrorCode::kResources : ErrorCode::kInternal,
+              std::string("cuda: expected ") + what + " to succeed, found " + cudaGetErrorName(status) + " (" +
+                  cudaGetErrorString(status) + ")");
+}
+
+void check(cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw Error(status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::kResources : ErrorCode::kInternal,
+              std::string("cublas: expected ") + what + " to succeed, found " + cublasGetStatusName(status));
+}
+
+Storage storage_of(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat64: return Storage::kFloat64;
+    case DType::kFloat32: return Storage::kFloat32;
+    case DType::kFloat16: return Storage::kFloat16;
+    case DType::kBFloat16: return Storage::kBFloat16;
+  }
+  return Storage::kFloat32;
+}
+
+cudaDataType_t cublas_type(Storage storage) {
+  switch (storage) {
+    case Storage::kFloat16: return CUDA_R_16F;
+    case Storage::kBFloat16: return CUDA_R_16BF;
+    default: return CUDA_R_32F;
+  }
+}
+
+DeviceProperties device_properties_of(int device) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || device >= count) {
+    const std::string found = status != cudaSuccess ? cudaGetErrorName(status) : std::to_string(count) + " of them";
+    throw Error(ErrorCode::kResources, "device 'cuda:" + std::to_string(device) + "': expected such a GPU, found " + found);
+  }
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  return {device, properties.major, properties.minor, properties.multiProcessorCount, properties.name};
+}
+
+std::size_t Context::cublas_bytes(const DeviceProperties& properties) {
+  return (properties.major >= 9 ? std::size_t{32} : std::size_t{8}) << 20;  // what NVIDIA recommends
+}
+
+Context::Context(const DeviceProperties& device, Precision chosen)
+    : properties(device), precision(chosen), storage(cuda::storage_of(chosen)) {
+  enter();
+  launch_.num_sms = properties.num_sms;
+  check(cudaStreamCreateWithFlags(&launch_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  check(cublasCreate(&cublas_), "cublasCreate");
+  check(cublasSetStream(cublas_, launch_.stream), "cublasSetStream");
+  // fp32 means fp32; tensor cores by the compute type of each call.
+  check(cublasSetMathMode(cublas_, CUBLAS_DEFAULT_MATH), "cublasSetMathMode");
+  check_cudnn(cudnnCreate(&cudnn_), "cudnnCreate");
+  check_cudnn(cudnnSetStream(cudnn_, launch_.stream), "cudnnSetStream");
+}
+
+Context::~Context() {
+  (void)cudaSetDevice(properties.index);
+  if (launch_.stream != nullptr) (void)cudaStreamSynchronize(launch_.stream);
+  if (cudnn_ != nullptr) (void)cudnnDestroy(cudnn_);
+  if (cublas_ != nullptr) (void)cublasDestroy(cublas_);
+  if (launch_.stream != nullptr) (void)cudaStreamDestroy(launch_.stream);
+}
+
+void Context::give_memory(void* memory) {
+  enter();
+  auto* next = static_cast<std::byte*>(memory);
+  // With a workspace of its own cuBLAS neither allocates nor shares one, so that products can be captured and repeat.
+  check(cublasSetWorkspace(cublas_, next, cublas_bytes(properties)), "cublasSetWorkspace");
+  next += cublas_bytes(properties);
+  launch_.partials = reinterpret_cast<double*>(next);
+  next += static_cast<std::size_t>(kNumPartials) * sizeof(double);
+  launch_.ticket = reinterpret_cast<unsigned*>(next);
+  check(cudaMemsetAsync(next, 0, 256, launch_.stream), "cudaMemset");
+  if (storage == Storage::kFloat16) launch_.peak = reinterpret_cast<float*>(next + 128);
+}
+
+void Context::synchronise() const {
+  enter();
+  check(cudaStreamSynchronize(launch_.stream), "the GPU's work");
+}
+
+double Context::take_peak() {
+  if (launch_.peak == nullptr) return 0;
+  enter();
+  float peak = 0;
+  check(cudaMemcpyAsync(&peak, launch_.peak, sizeof peak, cudaMemcpyDeviceToHost, launch_.stream), "cudaMemcpy");
+  check(cudaMemsetAsync(launch_.peak, 0, sizeof peak, launch_.stream), "cudaMemset");
+  synchronise();
+  return peak;
+}
+
+}  // namespace impasto::cuda

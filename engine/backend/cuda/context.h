@@ -1,0 +1,74 @@
+#pragma once
+// What every part of the CUDA backend works with: one device, one stream and the libraries' handles on it.
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+
+#include <memory>
+#include <string>
+
+#include "engine/backend/backend.h"
+#include "kernels/cuda/kernels.h"
+
+namespace impasto::cuda {
+
+/// Error(kInternal) unless it succeeded; memory that is not there is Error(kResources).
+void check(cudaError_t status, const char* what);
+void check(cublasStatus_t status, const char* what);
+
+[[nodiscard]] Storage storage_of(DType dtype);
+[[nodiscard]] cudaDataType_t cublas_type(Storage storage);
+
+/// How many calls went to each library since the last reset: what an iteration consists of.
+struct LaunchCounts {
+  int convolutions = 0, backward_convolutions = 0, products = 0, others = 0;
+};
+
+struct DeviceProperties {
+  int index = 0, major = 0, minor = 0, num_sms = 0;
+  std::string name;
+  [[nodiscard]] bool has_bf16() const { return major >= 8; }
+};
+/// Error(kResources) if there is no such device.
+[[nodiscard]] DeviceProperties device_properties_of(int device);
+
+/// A stream with cuBLAS and cuDNN on it. Every use of the device goes through enter(), which makes it the thread's current
+/// one.
+class Context {
+ public:
+  Context(const DeviceProperties& properties, Precision precision);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  /// Memory that the handles and reductions work in, of kScratchBytes plus cublas_bytes(), aligned to 256 bytes.
+  static constexpr std::size_t kScratchBytes = static_cast<std::size_t>(kNumPartials) * sizeof(double) + 256;
+  [[nodiscard]] static std::size_t cublas_bytes(const DeviceProperties& properties);
+  void give_memory(void* memory);
+
+  /// For one hand-written kernel (or copy), which it counts.
+  [[nodiscard]] const Launch& launch() {
+    enter();
+    ++counts.others;
+    return launch_;
+  }
+  void enter() const { check(cudaSetDevice(properties.index), "cudaSetDevice"); }
+  void synchronise() const;
+  [[nodiscard]] cudaStream_t stream() const { return launch_.stream; }
+  [[nodiscard]] cublasHandle_t cublas() const { return cublas_; }
+  [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_; }
+  /// fp16 only: largest |gradient| offered since the last call; 0 otherwise.
+  [[nodiscard]] double take_peak();
+
+  const DeviceProperties properties;
+  const Precision precision;
+  const Storage storage;  ///< of activations
+  LaunchCounts counts;
+
+ private:
+  Launch launch_;
+  cublasHandle_t cublas_ = nullptr;
+  cudnnHandle_t cudnn_ = nullptr;
+};
+
+}  // namespace impasto::cuda

@@ -1,0 +1,191 @@
+#include "engine/backend/cuda/conv_choices.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <limits>
+#include <mutex>
+#include <sstream>
+
+#include "engine/core/error.h"
+
+namespace impasto::cuda {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kMostTimed = 10, kMostListed = 100, kTimedRuns = 5;
+
+/// Device memory for a measurement.
+class Scratch {
+ public:
+  explicit Scratch(std::size_t bytes) {
+    check(cudaMalloc(&data_, std::max<std::size_t>(bytes, 1)), "memory for a measurement");
+    check(cudaMemset(data_, 0, bytes), "cudaMemset");
+  }
+  ~Scratch() { (void)cudaFree(data_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  [[nodiscard]] void* data() const { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
+class Event {
+ public:
+  Event() { check(cudaEventCreate(&event_), "cudaEventCreate"); }
+  ~Event() { (void)cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  [[nodiscard]] cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+std::map<std::string, std::string> parse_choices(std::istream& lines) {
+  std::map<std::string, std::string> choices;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t at = line.find(" = ");
+    if (at != std::string::npos) choices[line.substr(0, at)] = line.substr(at + 3);
+  }
+  return choices;
+}
+
+}  // namespace
+
+std::shared_ptr<ConvPlanner> shared_planner(int device) {
+  static std::mutex mutex;
+  static std::map<int, std::weak_ptr<ConvPlanner>> planners;
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<ConvPlanner> planner = planners[device].lock();
+  if (!planner) planners[device] = planner = std::make_shared<ConvPlanner>(device);
+  return planner;
+}
+
+ConvChoices::ConvChoices(Context& context, std::shared_ptr<ConvPlanner> planner, bool autotune)
+    : context_(context), planner_(std::move(planner)), autotune_(autotune) {
+  if (!autotune_) return;
+  std::ifstream file(cache_file());
+  std::string first;
+  if (std::getline(file, first) && first == header()) cached_ = parse_choices(file);
+}
+
+const ConvPlan& ConvChoices::plan(const ConvKey& key) {
+  const auto found = chosen_.find(key);
+  if (found != chosen_.end()) return found->second;
+  const std::string name = to_string(key);
+  const auto with_engine = [&](const std::string& engine) -> const ConvPlan* {
+    for (ConvPlan& plan : planner_->candidates(key, kMostListed)) {
+      if (plan.engine == engine) return &(chosen_[key] = std::move(plan));
+    }
+    return nullptr;
+  };
+  if (const auto given = given_.find(name); given != given_.end()) {
+    if (const ConvPlan* const plan = with_engine(given->second)) return *plan;
+    throw Error(ErrorCode::kBadInput, "checkpoint: " + name + ": expected the engine " + given->second +
+                                          " that it was made with, found none such in this cuDNN");
+  }
+  if (!autotune_) return chosen_[key] = planner_->plan(key);
+  if (const auto cached = cached_.find(name); cached != cached_.end()) {
+    if (const ConvPlan* const plan = with_engine(cached->second)) return *plan;
+  }
+  ConvPlan& plan = chosen_[key] = time(key);
+  cached_[name] = plan.engine;
+  save_cache();
+  return plan;
+}
+
+/// The fastest of the first candidates on zeros; the first one where they are equal.
+ConvPlan ConvChoices::time(const ConvKey& key) {
+  const bool wide = context_.storage == Storage::kFloat32;
+  const std::size_t element = wide ? 4 : 2;
+  const auto bytes = [&](std::int64_t elements) { return static_cast<std::size_t>(elements) * element; };
+  const std::int64_t out_h = key.h + key.padding.top + key.padding.bottom - 2;
+  const std::int64_t out_w = key.w + key.padding.left + key.padding.right - 2;
+  std::vector<ConvPlan> plans = planner_->candidates(key, kMostTimed);
+  std::size_t workspace_bytes = 0;
+  for (const ConvPlan& plan : plans) workspace_bytes = std::max(workspace_bytes, plan.workspace_bytes);
+  context_.enter();
+  const Scratch x(bytes(key.h * key.w * key.in_channels)), y(bytes(out_h * out_w * key.out_channels));
+  const Scratch filter(bytes(9 * key.in_channels * key.out_channels)), bias(bytes(key.out_channels));
+  const Scratch workspace(workspace_bytes);
+  check(cudaDeviceSynchronize(), "the GPU's work");
+  const Event start, end;
+  std::size_t best = 0;
+  float best_ms = std::numeric_limits<float>::infinity();
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const auto run = [&] {
+      run_conv(context_.cudnn(), plans[i], key.op, x.data(), filter.data(), y.data(), bias.data(), workspace.data());
+    };
+    run();  // once for what is loaded late
+    check(cudaEventRecord(start.get(), context_.stream()), "cudaEventRecord");
+    for (int k = 0; k < kTimedRuns; ++k) run();
+    check(cudaEventRecord(end.get(), context_.stream()), "cudaEventRecord");
+    check(cudaEventSynchronize(end.get()), "the GPU's work");
+    float ms = 0;
+    check(cudaEventElapsedTime(&ms, start.get(), end.get()), "cudaEventElapsedTime");
+    if (ms < best_ms) best = i, best_ms = ms;
+  }
+  return std::move(plans.at(best));
+}
+
+std::string ConvChoices::header() const {
+  const DeviceProperties& p = context_.properties;
+  return p.name + ", sm_" + std::to_string(10 * p.major + p.minor) + ", cuDNN " + std::to_string(cudnnGetVersion()) + ", " +
+         impasto::to_string(context_.precision);
+}
+
+std::string ConvChoices::text() const {
+  std::string text = header() + "\n";
+  for (const auto& [key, plan] : chosen_) text += to_string(key) + " = " + plan.engine + "\n";
+  return text;
+}
+
+void ConvChoices::set(const std::string& text) {
+  std::istringstream lines(text);
+  std::string first;
+  std::getline(lines, first);
+  if (first != header()) {
+    throw Error(ErrorCode::kBadInput, "checkpoint: expected to go on with " + first + ", found " + header());
+  }
+  given_ = parse_choices(lines);
+  chosen_.clear();
+}
+
+fs::path ConvChoices::cache_file() const {
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  const char* const home = std::getenv("HOME");
+  fs::path folder = cache != nullptr && *cache != '\0'  ? fs::path(cache)
+                    : home != nullptr && *home != '\0' ? fs::path(home) / ".cache"
+                                                       : fs::path();
+  if (folder.empty()) return {};
+  std::string name = header();
+  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return folder / "impasto" / ("convolutions-" + name + ".txt");
+}
+
+/// A cache: where it cannot be written the next run measures again.
+void ConvChoices::save_cache() const {
+  const fs::path file = cache_file();
+  if (file.empty()) return;
+  std::error_code error;
+  fs::create_directories(file.parent_path(), error);
+  const fs::path temporary = file.string() + "." + std::to_string(getpid());
+  {
+    std::ofstream out(temporary);
+    out << header() << '\n';
+    for (const auto& [key, engine] : cached_) out << key << " = " << engine << '\n';
+    if (!out.flush()) {
+      fs::remove(temporary, error);
+      return;
+    }
+  }
+  fs::rename(temporary, file, error);
+  if (error) fs::remove(temporary, error);
+}
+
+}  // namespace impasto::cuda

@@ -1,0 +1,15 @@
+#pragma once
+// The CUDA device behind the seam.
+#include "engine/backend/backend.h"
+#include "engine/backend/cuda/context.h"
+
+namespace impasto::cuda {
+
+/// The precisions of a GPU, what auto means first.
+[[nodiscard]] std::vector<Precision> precisions_of(const DeviceProperties& properties);
+
+/// Error(kResources) with the reason if the GPU cannot be used. A precision that the GPU lacks is taken as auto: the
+/// caller compares with info().precisions.
+[[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(int device, const BackendOptions& options);
+
+}  // namespace impasto::cuda

@@ -1,0 +1,51 @@
+#include "engine/backend/cuda/module.h"
+
+#include "engine/backend/cuda/cuda_backend.h"
+#include "engine/core/error.h"
+
+namespace {
+
+using namespace impasto;
+
+constexpr int kLeastCapability = 75;  // what the kernels are compiled for
+
+/// Empty if the GPU can be used.
+std::string why_unusable(const cuda::DeviceProperties& p) {
+  const int capability = 10 * p.major + p.minor;
+  if (capability >= kLeastCapability) return {};
+  return p.name + " has compute capability " + std::to_string(p.major) + "." + std::to_string(p.minor) +
+         ", and 7.5 is the least";
+}
+
+std::unique_ptr<Backend> open(int device, const BackendOptions& options) {
+  const std::string reason = why_unusable(cuda::device_properties_of(device));
+  if (!reason.empty()) {
+    throw Error(ErrorCode::kResources, "device 'cuda:" + std::to_string(device) + "': expected a usable GPU, but " + reason);
+  }
+  return cuda::make_cuda_backend(device, options);
+}
+
+std::vector<DeviceStatus> list() {
+  std::vector<DeviceStatus> devices;
+  int count = 0;
+  (void)cudaGetDeviceCount(&count);
+  for (int i = 0; i < count; ++i) {
+    DeviceStatus status;
+    status.info.name = "cuda:" + std::to_string(i);
+    try {
+      status.unusable_because = why_unusable(cuda::device_properties_of(i));
+      if (status.unusable_because.empty()) status.info = cuda::make_cuda_backend(i, {})->info();
+    } catch (const Error& error) {
+      status.unusable_because = error.what();
+    }
+    devices.push_back(status);
+  }
+  return devices;
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const CudaModule* impasto_cuda_module() {
+  static constexpr CudaModule module{IMPASTO_SEAM, open, list};
+  return &module;
+}

@@ -1,0 +1,26 @@
+#pragma once
+// What libimpasto_cuda.so offers to the program that opens it at run time. The program itself needs no CUDA library; the
+// module needs cudart, cuDNN and cuBLAS, and finds the driver through cudart.
+#include <memory>
+#include <vector>
+
+#include "engine/backend/backend.h"
+
+namespace impasto {
+
+struct CudaModule {
+  /// Digest of the headers that both sides were compiled with: a module of another build is refused.
+  const char* seam;
+  /// Error(kResources) with the reason if the device cannot be used.
+  std::unique_ptr<Backend> (*open)(int device, const BackendOptions& options);
+  /// One status a device ("cuda:0", ...), or a single "cuda" with the reason why there is none.
+  std::vector<DeviceStatus> (*list)();
+};
+
+/// The module, opened at the first call and kept; null with the reason if it cannot be. Thread safe.
+[[nodiscard]] const CudaModule* find_cuda_module(std::string* reason);
+
+}  // namespace impasto
+
+/// The module's only symbol.
+extern "C" const impasto::CudaModule* impasto_cuda_module();

@@ -1,0 +1,56 @@
+#include "engine/backend/cuda/recording.h"
+
+namespace impasto::cuda {
+
+GraphRecording::~GraphRecording() {
+  if (graph_ == nullptr) return;
+  (void)cudaStreamSynchronize(context_.stream());  // it may be running
+  (void)cudaGraphExecDestroy(graph_);
+}
+
+void GraphRecording::run(const std::function<void()>& work, RecordingStatistics& statistics) {
+  context_.enter();
+  if (!prepared_) {
+    prepared_ = true;
+    ++statistics.plain;
+    return work();
+  }
+  if (graph_ == nullptr) {
+    capture(work, statistics);
+  } else {
+    ++statistics.replayed;
+  }
+  check(cudaGraphLaunch(graph_, context_.stream()), "cudaGraphLaunch");
+}
+
+void GraphRecording::capture(const std::function<void()>& work, RecordingStatistics& statistics) {
+  context_.counts = {};
+  cudaGraph_t captured = nullptr;
+  // Other threads may allocate meanwhile: they work for other backends.
+  check(cudaStreamBeginCapture(context_.stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  try {
+    work();
+  } catch (...) {
+    if (cudaStreamEndCapture(context_.stream(), &captured) == cudaSuccess && captured != nullptr) {
+      (void)cudaGraphDestroy(captured);
+    }
+    (void)cudaGetLastError();
+    throw;
+  }
+  check(cudaStreamEndCapture(context_.stream(), &captured), "cudaStreamEndCapture");
+  const cudaError_t status = cudaGraphInstantiate(&graph_, captured, 0);
+  (void)cudaGraphDestroy(captured);
+  check(status, "cudaGraphInstantiate");
+  ++statistics.captured;
+  statistics.launches = context_.counts;
+}
+
+std::string to_string(const RecordingStatistics& s) {
+  const LaunchCounts& l = s.launches;
+  return "graph of " + std::to_string(l.convolutions) + " convolutions, " + std::to_string(l.backward_convolutions) +
+         " backward, " + std::to_string(l.products) + " products and " + std::to_string(l.others) +
+         " other kernels: captured " + std::to_string(s.captured) + ", replayed " + std::to_string(s.replayed) + ", plain " +
+         std::to_string(s.plain) + " times";
+}
+
+}  // namespace impasto::cuda

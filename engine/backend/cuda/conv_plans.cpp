@@ -131,8 +131,6 @@ struct ConvPlanner::Impl {
           ++refused[why];
           continue;
         }
-        std::string engine = engine_text(config);
-        if (!seen.insert(engine).second) continue;
         Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
         plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
         plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device);
@@ -146,6 +144,8 @@ struct ConvPlanner::Impl {
           ++refused["above the workspace cap"];
           continue;
         }
+        std::string engine = engine_text(config);
+        if (!seen.insert(engine).second) continue;
         const bool more = take(ConvPlan{.plan = std::move(plan).release(),
                                         .workspace_bytes = workspace,
                                         .tensor_cores = notes.numerical[CUDNN_NUMERICAL_NOTE_TENSOR_CORE],

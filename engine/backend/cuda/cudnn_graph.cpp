@@ -83,7 +83,7 @@ Descriptor graph_of(std::span<const Descriptor> operations) {
 
 Descriptor engine_of(const Descriptor& config) {
   return std::move(
-      config.get_descriptors(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR).at(0));
+      config.get_descriptors(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1).at(0));
 }
 
 }  // namespace
@@ -134,16 +134,15 @@ std::int64_t Descriptor::get_int64(cudnnBackendAttributeName_t name) const {
 }
 
 std::vector<Descriptor> Descriptor::get_descriptors(cudnnBackendAttributeName_t name,
-                                                    cudnnBackendDescriptorType_t type) const {
+                                                    cudnnBackendDescriptorType_t type,
+                                                    std::int64_t room) const {
   // cuDNN fills descriptors that the caller has made.
-  const std::int64_t found = count(name, CUDNN_TYPE_BACKEND_DESCRIPTOR);
   std::vector<Descriptor> descriptors;
+  if (room < 1) return descriptors;
   std::vector<cudnnBackendDescriptor_t> raw;
-  for (std::int64_t i = 0; i < found; ++i) raw.push_back(descriptors.emplace_back(type).get());
-  if (found > 0) {
-    const std::int64_t filled = get(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, found, raw.data());
-    descriptors.erase(descriptors.begin() + filled, descriptors.end());
-  }
+  for (std::int64_t i = 0; i < room; ++i) raw.push_back(descriptors.emplace_back(type).get());
+  const std::int64_t filled = get(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, room, raw.data());
+  descriptors.erase(descriptors.begin() + filled, descriptors.end());
   return descriptors;
 }
 
@@ -212,7 +211,9 @@ std::vector<Descriptor> engine_configs(const Descriptor& graph, cudnnBackendHeur
   heuristic.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
   heuristic.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device);
   if (!heuristic.try_finalise()) return {};
-  return heuristic.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+  return heuristic.get_descriptors(
+      CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
+      heuristic.count(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR));
 }
 
 EngineNotes engine_notes(const Descriptor& config) {
@@ -232,8 +233,8 @@ EngineNotes engine_notes(const Descriptor& config) {
 std::string engine_text(const Descriptor& config) {
   std::string text = "eng" + std::to_string(engine_of(config).get_int64(CUDNN_ATTR_ENGINE_GLOBAL_INDEX));
   std::vector<std::pair<std::int64_t, std::int64_t>> knobs;
-  for (const Descriptor& choice :
-       config.get_descriptors(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR)) {
+  for (const Descriptor& choice : config.get_descriptors(
+           CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, CUDNN_KNOB_TYPE_COUNTS)) {
     cudnnBackendKnobType_t type{};
     choice.get(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type);
     knobs.emplace_back(type, choice.get_int64(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE));

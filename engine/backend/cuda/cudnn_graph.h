@@ -43,15 +43,17 @@ class Descriptor {
   /// False if cuDNN refuses: where "not supported" is an answer and not a defect.
   [[nodiscard]] bool try_finalise();
 
-  /// How many elements the attribute has.
+  /// How many elements the attribute has. cuDNN knows it for the results of a heuristic, not for knob
+  /// choices.
   [[nodiscard]] std::int64_t count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const;
   /// Copies at most `room` elements, returns how many.
   std::int64_t get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t room,
                    void* values) const;
   [[nodiscard]] std::int64_t get_int64(cudnnBackendAttributeName_t name) const;
-  /// An attribute that consists of descriptors of this type.
+  /// An attribute that consists of descriptors of this type, at most `room`.
   [[nodiscard]] std::vector<Descriptor> get_descriptors(cudnnBackendAttributeName_t name,
-                                                        cudnnBackendDescriptorType_t type) const;
+                                                        cudnnBackendDescriptorType_t type,
+                                                        std::int64_t room) const;
 
  private:
   struct Destroy {

@@ -147,6 +147,7 @@ struct ConvPlanner::Impl {
         std::string engine = engine_text(config);
         if (!seen.insert(engine).second) continue;
         const bool more = take(ConvPlan{.plan = std::move(plan).release(),
+                                        .running = std::make_shared<std::mutex>(),
                                         .workspace_bytes = workspace,
                                         .tensor_cores = notes.numerical[CUDNN_NUMERICAL_NOTE_TENSOR_CORE],
                                         .engine = std::move(engine)});
@@ -226,6 +227,7 @@ void run_conv(cudnnHandle_t handle, const ConvPlan& plan, ConvOp op, void* x, co
   pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers.data());
   pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
   pack.finalise();
+  const std::lock_guard lock(*plan.running);
   check_cudnn(cudnnBackendExecute(handle, plan.plan.get(), pack.get()), "a convolution");
 }
 

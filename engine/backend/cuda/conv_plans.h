@@ -46,6 +46,8 @@ struct ConvKey {
 /// A finalised plan. `engine` says which: "eng41 k2=3 k6=1 ..." (cuDNN's global engine index and its knobs).
 struct ConvPlan {
   std::shared_ptr<void> plan;  ///< cudnnBackendDescriptor_t
+  std::shared_ptr<std::mutex>
+      running;  ///< held while it is queued: backends of several threads may share a plan
   std::size_t workspace_bytes = 0;
   bool tensor_cores = false;
   std::string engine;

@@ -1,0 +1,247 @@
+// The convolution planner of the CUDA backend against the real cuDNN, which chooses engines and builds plans
+// from a description of a GPU. No GPU and no driver are needed, and nothing is executed.
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/backend/cuda/conv_plans.h"
+#include "engine/core/error.h"
+#include "tests/support/catch.h"
+#include "tests/support/gpu_descriptions.h"
+
+namespace {
+
+using impasto::Error;
+using impasto::ErrorCode;
+using impasto::Precision;
+using impasto::cuda::ConvKey;
+using impasto::cuda::ConvOp;
+using impasto::cuda::ConvPlan;
+using impasto::cuda::ConvPlanner;
+using impasto::test::GpuDescription;
+using impasto::test::kGpus;
+
+constexpr std::array kOps{ConvOp::kForwardRelu, ConvOp::kForward, ConvOp::kBackwardData,
+                          ConvOp::kBackwardDataAdd};
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+const GpuDescription& h100() { return kGpus[3]; }
+
+std::vector<Precision> precisions_of(const GpuDescription& gpu) {
+  if (!gpu.has_bf16_and_tf32()) return {Precision::kFp32, Precision::kFp16};
+  return {Precision::kFp32, Precision::kTf32, Precision::kBf16, Precision::kFp16};
+}
+bool is_16_bit(Precision precision) { return precision == Precision::kBf16 || precision == Precision::kFp16; }
+
+/// The distinct convolutions of VGG-16 and VGG-19 (they have the same) for a picture of this size, 8
+/// channels.
+std::vector<ConvKey> vgg_keys(Precision precision, std::int64_t h, std::int64_t w) {
+  std::vector<ConvKey> keys;
+  std::int64_t in = 8;
+  for (int block = 0; block < 5; ++block) {
+    const std::int64_t out = std::min(64 << block, 512);
+    for (const std::int64_t channels : std::set{in, out}) {
+      for (const ConvOp op : kOps) {
+        keys.push_back({op, precision, h >> block, w >> block, channels, out, {}});
+      }
+    }
+    in = out;
+  }
+  return keys;
+}
+
+template <class Call>
+std::string message_of(ErrorCode code, const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    CHECK(error.code() == code);
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("every convolution of VGG has a plan with little workspace on every GPU in every precision") {
+  for (const GpuDescription& gpu : kGpus) {
+    ConvPlanner planner(0, cudnn_json(gpu));
+    const std::vector<std::int64_t> sizes = &gpu == &h100()
+                                                ? std::vector<std::int64_t>{256, 512, 1024, 2048, 4096}
+                                                : std::vector<std::int64_t>{512, 2048};
+    for (const Precision precision : precisions_of(gpu)) {
+      // The 32-bit engines of GPUs before Hopper copy a whole tensor into the workspace.
+      const std::size_t most = is_16_bit(precision) ? 32 * kMiB : 256 * kMiB;
+      for (const std::int64_t size : sizes) {
+        for (const std::int64_t height : {size, size * 3 / 4}) {
+          for (const ConvKey& key : vgg_keys(precision, height, size)) {
+            INFO(gpu.name << ", " << to_string(key));
+            const ConvPlan& plan = planner.plan(key);
+            CAPTURE(plan.engine, plan.workspace_bytes);
+            REQUIRE(plan.plan != nullptr);
+            REQUIRE(plan.workspace_bytes <= most);
+            if (precision == Precision::kFp32) REQUIRE_FALSE(plan.tensor_cores);
+            if (is_16_bit(precision) && key.in_channels >= 64) REQUIRE(plan.tensor_cores);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("every padding and odd channel counts have plans on the oldest and the newest GPUs") {
+  for (const GpuDescription* gpu : {&kGpus[0], &h100(), &kGpus[4]}) {
+    ConvPlanner planner(0, cudnn_json(*gpu));
+    for (const Precision precision : precisions_of(*gpu)) {
+      std::vector<ConvKey> keys;
+      for (int bits = 0; bits < 16; ++bits) {
+        const impasto::Padding padding{bits & 1, bits >> 1 & 1, bits >> 2 & 1, bits >> 3 & 1};
+        for (const ConvOp op : kOps) keys.push_back({op, precision, 14, 13, 64, 64, padding});
+      }
+      for (const ConvOp op : kOps) {
+        keys.push_back({op, precision, 1, 1, 3, 64, {}});
+        keys.push_back({op, precision, 8, 8, 1, 1, {}});
+        keys.push_back({op, precision, 7, 1, 8, 5, {}});
+        keys.push_back({op, precision, 9, 7, 64, 67, {}});
+        keys.push_back({op, precision, 13, 11, 67, 64, {}});
+        keys.push_back({op, precision, 3, 3, 64, 64, {0, 0, 0, 0}});
+      }
+      for (const ConvKey& key : keys) {
+        INFO(gpu->name << ", " << to_string(key));
+        REQUIRE(planner.plan(key).plan != nullptr);
+      }
+    }
+  }
+}
+
+TEST_CASE("candidates are distinct, within bounds, in the same order every time, and begin with the plan") {
+  for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kFp16}) {
+    for (const ConvOp op : kOps) {
+      const ConvKey key{op, precision, 192, 256, 128, 128, {}};
+      INFO(to_string(key));
+      ConvPlanner planner(0, cudnn_json(h100())), other(0, cudnn_json(h100()));
+      const std::vector<ConvPlan> plans = planner.candidates(key, 100), again = other.candidates(key, 100);
+      REQUIRE(plans.size() >= 2);
+      REQUIRE(plans.size() == again.size());
+      CHECK(planner.plan(key).engine == plans.front().engine);
+      CHECK(planner.candidates(key, 2).size() == 2);
+      CHECK(planner.candidates(key, 0).empty());
+      std::set<std::string> engines;
+      for (std::size_t i = 0; i < plans.size(); ++i) {
+        CHECK(plans[i].engine == again[i].engine);
+        CHECK(engines.insert(plans[i].engine).second);
+        CHECK(plans[i].workspace_bytes <= (is_16_bit(precision) ? 64 : 256) * kMiB);
+        CHECK_FALSE((precision == Precision::kFp32 && plans[i].tensor_cores));
+      }
+    }
+  }
+}
+
+TEST_CASE("a plan is built once, and keys of other padding, direction or size have other plans") {
+  ConvPlanner planner(0, cudnn_json(h100()));
+  const ConvKey key{ConvOp::kForward, Precision::kBf16, 48, 64, 64, 128, {}};
+  std::vector<ConvKey> others(9, key);
+  others[0].padding.top = 0;
+  others[1].padding.bottom = 0;
+  others[2].padding.left = 0;
+  others[3].padding.right = 0;
+  others[4].op = ConvOp::kForwardRelu;
+  others[5].op = ConvOp::kBackwardData;
+  others[6].op = ConvOp::kBackwardDataAdd;
+  others[7].precision = Precision::kFp16;
+  others[8].w = 63;
+  std::set<const ConvPlan*> entries{&planner.plan(key)};
+  std::set<const void*> plans{planner.plan(key).plan.get()};
+  std::set<std::string> names{to_string(key)};
+  for (const ConvKey& other : others) {
+    INFO(to_string(other));
+    CHECK(entries.insert(&planner.plan(other)).second);
+    CHECK(plans.insert(planner.plan(other).plan.get()).second);
+    CHECK(names.insert(to_string(other)).second);
+    CHECK(&planner.plan(other) == &planner.plan(other));
+  }
+  CHECK(entries.count(&planner.plan(key)) == 1);
+}
+
+TEST_CASE("choosing a candidate changes the plan of its key and no other") {
+  ConvPlanner planner(0, cudnn_json(h100()));
+  const ConvKey key{ConvOp::kBackwardDataAdd, Precision::kFp16, 96, 128, 256, 256, {}};
+  ConvKey other = key;
+  other.padding.left = 0;
+  const ConvPlan& first = planner.plan(key);
+  const std::string first_engine = first.engine, other_engine = planner.plan(other).engine;
+  const std::vector<ConvPlan> plans = planner.candidates(key, 100);
+  REQUIRE(plans.size() > 3);
+  for (const std::size_t i : {std::size_t{3}, plans.size() - 1, std::size_t{0}, std::size_t{3}}) {
+    REQUIRE(planner.choose(key, plans[i].engine));
+    CHECK(planner.plan(key).engine == plans[i].engine);
+    CHECK(planner.plan(key).workspace_bytes == plans[i].workspace_bytes);
+  }
+  CHECK_FALSE(planner.choose(key, "eng9999 k1=2"));
+  CHECK_FALSE(planner.choose(key, ""));
+  CHECK(planner.plan(key).engine == plans[3].engine);
+  CHECK(planner.plan(other).engine == other_engine);
+  CHECK(first.engine == first_engine);  // a reference given out earlier still is what it was
+}
+
+TEST_CASE("choosing works before the first plan") {
+  const ConvKey key{ConvOp::kForwardRelu, Precision::kTf32, 96, 128, 256, 256, {}};
+  ConvPlanner planner(0, cudnn_json(h100()));
+  const std::vector<ConvPlan> plans = planner.candidates(key, 2);
+  REQUIRE(plans.size() == 2);
+  REQUIRE(planner.choose(key, plans[1].engine));
+  CHECK(planner.plan(key).engine == plans[1].engine);
+}
+
+TEST_CASE("a key says what it is, and a tensor's alignment follows from its channels") {
+  const ConvKey key{ConvOp::kBackwardDataAdd, Precision::kBf16, 384, 512, 64, 128, {0, 1, 1, 0}};
+  CHECK(to_string(key) == "backward_add bf16 384x512 64-128 pad 0110");
+  using impasto::cuda::alignment_of;
+  CHECK(alignment_of(64, Precision::kFp16) == 16);
+  CHECK(alignment_of(8, Precision::kBf16) == 16);
+  CHECK(alignment_of(67, Precision::kBf16) == 2);
+  CHECK(alignment_of(6, Precision::kFp16) == 4);
+  CHECK(alignment_of(3, Precision::kFp32) == 4);
+  CHECK(alignment_of(10, Precision::kTf32) == 8);
+}
+
+TEST_CASE("a tensor of 2^31 elements is refused with the numbers") {
+  ConvPlanner planner(0, cudnn_json(h100()));
+  // Just below 2^31 elements, and just 2^31.
+  CHECK_NOTHROW(planner.plan({ConvOp::kForward, Precision::kBf16, 4681, 7168, 64, 64, {}}));
+  const auto of = [&](std::int64_t h, std::int64_t w, std::int64_t in, std::int64_t out) {
+    return message_of(ErrorCode::kResources, [&] {
+      (void)planner.plan({ConvOp::kForward, Precision::kBf16, h, w, in, out, {}});
+    });
+  };
+  const std::string output = of(4096, 8192, 8, 64);
+  CHECK_THAT(output, ContainsSubstring("expected at most 2147483647 elements in the output of forward bf16 "
+                                       "4096x8192 8-64 pad 1111, found 4096x8192x64"));
+  CHECK_THAT(of(4096, 8192, 64, 8), ContainsSubstring("in the input of"));
+  // Numbers whose product does not fit 64 bits.
+  CHECK_THAT(of(std::int64_t{1} << 40, std::int64_t{1} << 40, 8, 64), ContainsSubstring("in the input of"));
+}
+
+TEST_CASE("where no engine fits the error names the key, and impossible requests say what was expected") {
+  ConvPlanner t4(0, cudnn_json(kGpus[0]));
+  const ConvKey bf16{ConvOp::kForwardRelu, Precision::kBf16, 96, 128, 64, 64, {}};
+  CHECK(t4.candidates(bf16, 10).empty());
+  CHECK_FALSE(t4.choose(bf16, "eng41"));
+  CHECK_THAT(message_of(ErrorCode::kResources, [&] { (void)t4.plan(bf16); }),
+             ContainsSubstring("expected an engine for forward_relu bf16 96x128 64-64 pad 1111"));
+
+  ConvKey key{ConvOp::kForward, Precision::kFp64, 8, 8, 8, 8, {}};
+  CHECK_THAT(message_of(ErrorCode::kInternal, [&] { (void)t4.plan(key); }),
+             ContainsSubstring("expected precision fp32, tf32, bf16 or fp16, found fp64"));
+  key = {ConvOp::kForward, Precision::kFp16, 2, 8, 8, 8, {0, 0, 1, 1}};
+  CHECK_THAT(message_of(ErrorCode::kInternal, [&] { (void)t4.plan(key); }),
+             ContainsSubstring("at least one element"));
+}
+
+TEST_CASE("a device description that cuDNN cannot read is an error that names its status") {
+  const std::string message =
+      message_of(ErrorCode::kInternal, [] { const ConvPlanner planner(0, "{\"deviceVer\":900}"); });
+  CHECK_THAT(message, ContainsSubstring("CUDNN_STATUS_BAD_PARAM"));
+}

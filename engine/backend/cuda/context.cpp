@@ -6,7 +6,7 @@
 namespace impasto::cuda {
 namespace {
 
-Storage storage_of(Precision precision) {
+Storage stored_as(Precision precision) {
   switch (precision) {
     case Precision::kBf16: return Storage::kBFloat16;
     case Precision::kFp16: return Storage::kFloat16;
@@ -65,7 +65,7 @@ std::size_t Context::cublas_bytes(const DeviceProperties& properties) {
 }
 
 Context::Context(const DeviceProperties& device, Precision chosen)
-    : properties(device), precision(chosen), storage(cuda::storage_of(chosen)) {
+    : properties(device), precision(chosen), storage(stored_as(chosen)) {
   enter();
   launch_.num_sms = properties.num_sms;
   check(cudaStreamCreateWithFlags(&launch_.stream, cudaStreamNonBlocking), "cudaStreamCreate");

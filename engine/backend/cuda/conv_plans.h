@@ -45,9 +45,8 @@ struct ConvKey {
 
 /// A finalised plan. `engine` says which: "eng41 k2=3 k6=1 ..." (cuDNN's global engine index and its knobs).
 struct ConvPlan {
-  std::shared_ptr<void> plan;  ///< cudnnBackendDescriptor_t
-  std::shared_ptr<std::mutex>
-      running;  ///< held while it is queued: backends of several threads may share a plan
+  std::shared_ptr<void> plan;           ///< cudnnBackendDescriptor_t
+  std::shared_ptr<std::mutex> running;  ///< held while it is queued: threads may share a plan
   std::size_t workspace_bytes = 0;
   bool tensor_cores = false;
   std::string engine;
@@ -63,8 +62,9 @@ class ConvPlanner {
   ~ConvPlanner();
 
   /// Candidates in cuDNN's order, at most `most`: heuristic mode A, then the fallback; without engines that
-  /// are compiled at run time, are not deterministic, use tensor cores where the precision forbids them, or
-  /// want more workspace than the cap (64 MiB for 16-bit types, 256 MiB for 32-bit ones).
+  /// are compiled at run time, are not deterministic, round their inputs or their sums, or want more
+  /// workspace than the cap (64 MiB for 16-bit types, 256 MiB for 32-bit ones); for fp32 also without tensor
+  /// cores, FFT and the largest Winograd tile. Empty where there is none.
   [[nodiscard]] std::vector<ConvPlan> candidates(const ConvKey& key, int most);
   /// The chosen plan: what choose() said, else the first candidate. Cached. The reference stays valid.
   [[nodiscard]] const ConvPlan& plan(const ConvKey& key);

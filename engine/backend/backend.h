@@ -31,6 +31,7 @@ struct DeviceInfo {
 
 /// What a memory plan needs to know of a backend. Pure: no device is touched.
 struct BackendTraits {
+  Precision precision = Precision::kFp32;
   DType activation = DType::kFloat32;  ///< feature maps and their gradients
   DType real = DType::kFloat32;        ///< picture, its gradient, Gram matrices, optimiser vectors
   std::int64_t input_channels = 3;     ///< the picture's channels after picture_to_input (8 on CUDA)

@@ -162,8 +162,7 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
     return plan_render(options, *s.weights, s.graph, *s.backend, content, styles, nullptr);
   };
   RenderPlan plan = plan_at(s.options);
-  plan.precision =
-      s.options.precision == "auto" ? to_string(s.backend->info().precisions.front()) : s.options.precision;
+  plan.precision = to_string(s.backend->traits().precision);
   // What the device has free, less a twentieth for others and for the allocator's own needs.
   if (plan.budget_bytes == 0) plan.budget_bytes = s.backend->info().free_memory_bytes / 20 * 19;
   const auto fits = [&](const RenderPlan& p) {

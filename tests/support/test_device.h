@@ -1,7 +1,9 @@
 #pragma once
 // Tensors on any backend from host values, in one line, for tests.
+#include <cstdlib>
 #include <limits>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -9,13 +11,31 @@
 
 namespace impasto::test {
 
+/// IMPASTO_TEST_DEVICE: a device, "cuda bf16" with a precision, that stands in for the CPU's own ones; empty without.
+inline BackendOptions other_device() {
+  const char* const given = std::getenv("IMPASTO_TEST_DEVICE");
+  BackendOptions options{.device = ""};
+  std::istringstream words(given != nullptr ? given : "");
+  std::string precision;
+  words >> options.device >> precision;
+  for (const Precision p : {Precision::kFp32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
+    if (precision == to_string(p)) options.precision = p;
+  }
+  return options;
+}
+
 /// The devices on which every test of an operation runs. An unusable one is a failure, not a skip.
-inline std::vector<std::string> op_devices() { return {"reference", "cpu"}; }
+inline std::vector<std::string> op_devices() {
+  const std::string other = other_device().device;
+  return other.empty() ? std::vector<std::string>{"reference", "cpu"} : std::vector<std::string>{other};
+}
 
 class TestDevice {
  public:
   explicit TestDevice(const std::string& device, int threads = 0)
-      : backend_(make_backend({.device = device, .threads = threads})) {}
+      : backend_(make_backend({.device = device,
+                               .precision = device == other_device().device ? other_device().precision : Precision::kAuto,
+                               .threads = threads})) {}
 
   Backend* operator->() { return backend_.get(); }
   Backend& operator*() { return *backend_; }

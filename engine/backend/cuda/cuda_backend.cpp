@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 
 #include "engine/backend/cuda/conv_choices.h"
 #include "engine/backend/cuda/filters.h"
@@ -91,10 +90,7 @@ class CudaConv2d final : public Conv2d {
       throw Error(ErrorCode::kInternal, to_string(key) + ": expected a workspace of " + std::to_string(plan.workspace_bytes) +
                                             " bytes, found " + std::to_string(workspace.bytes));
     }
-    // Plans are shared by the backends of a process, and cuDNN does not promise that one may run twice at a time.
-    static std::mutex mutex;
     context_.enter();
-    const std::lock_guard lock(mutex);
     run_conv(context_.cudnn(), plan, op, x, filters_->filter(), y, filters_->bias(), workspace.data);
   }
 
@@ -137,6 +133,7 @@ class CudaBackend final : public Backend {
         records_(options.record),
         pinned_(kPinnedBytes) {
     info_.description += std::string(", ") + impasto::to_string(precision);
+    traits_.precision = precision;
     traits_.activation = activation_of(precision);
     traits_.real = DType::kFloat32;
     traits_.input_channels = kInputChannels;

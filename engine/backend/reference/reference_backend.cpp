@@ -66,6 +66,7 @@ DeviceInfo reference_info() {
 
 BackendTraits reference_traits() {
   BackendTraits traits;
+  traits.precision = Precision::kFp64;
   traits.activation = traits.real = DType::kFloat64;
   traits.input_channels = 3;
   traits.alignment = kAlignment;

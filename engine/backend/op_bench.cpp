@@ -12,7 +12,7 @@ namespace impasto {
 namespace {
 
 constexpr double kPoison = std::numeric_limits<double>::quiet_NaN();
-constexpr float kSentinel = 12345.678F;
+constexpr float kSentinel = 12352;  // exact in 16 bits
 constexpr std::size_t kSentinelBytes = 256;  // at least the widest store of any device
 
 DType dtype_of(const Backend& backend, Role role) {
@@ -24,10 +24,9 @@ DType dtype_of(const Backend& backend, Role role) {
   return DType::kFloat64;
 }
 
-/// The memory around a tensor, as float32.
-TensorView floats(const Buffer& memory, std::size_t begin, std::size_t end) {
-  return memory.view(begin, {1, 1, static_cast<std::int64_t>((end - begin) / sizeof(float))},
-                     DType::kFloat32);
+/// Memory beside a tensor, as elements of its type.
+TensorView elements(const Buffer& memory, std::size_t begin, std::size_t end, DType dtype) {
+  return memory.view(begin, {1, 1, static_cast<std::int64_t>((end - begin) / size_of(dtype))}, dtype);
 }
 
 bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
@@ -65,7 +64,7 @@ OpBench::Operand& OpBench::add(const char* name, DType dtype, Shape shape, std::
   operand.name = name;
   operand.shape = shape;
   operand.offset = std::max(backend_.traits().alignment, kSentinelBytes);
-  if (shifted_ && position % size_of(DType::kFloat64) == 0) operand.offset += position;
+  if (shifted_) operand.offset += position;
   const std::size_t bytes = static_cast<std::size_t>(stored.elements()) * size_of(dtype);
   operand.memory = backend_.allocate(operand.offset + bytes + kSentinelBytes);
   operand.view = operand.memory.view(operand.offset, stored, dtype);
@@ -146,15 +145,16 @@ std::vector<double> OpBench::download(const Operand& operand) const {
 }
 
 void OpBench::set_sentinels(const Operand& operand) {
-  backend_.fill(floats(operand.memory, 0, operand.offset), kSentinel);
-  backend_.fill(floats(operand.memory, operand.offset + operand.view.bytes(), operand.memory.bytes()),
+  const DType dtype = operand.view.dtype;
+  backend_.fill(elements(operand.memory, 0, operand.offset, dtype), kSentinel);
+  backend_.fill(elements(operand.memory, operand.offset + operand.view.bytes(), operand.memory.bytes(), dtype),
                 kSentinel);
 }
 
 bool OpBench::sentinels_intact(const Operand& operand) const {
   for (const TensorView& view :
-       {floats(operand.memory, 0, operand.offset),
-        floats(operand.memory, operand.offset + operand.view.bytes(), operand.memory.bytes())}) {
+       {elements(operand.memory, 0, operand.offset, operand.view.dtype),
+        elements(operand.memory, operand.offset + operand.view.bytes(), operand.memory.bytes(), operand.view.dtype)}) {
     std::vector<float> values(static_cast<std::size_t>(view.shape.elements()));
     backend_.download(std::span<float>(values), view);
     if (std::any_of(values.begin(), values.end(), [](float value) { return value != kSentinel; }))

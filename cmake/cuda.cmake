@@ -73,8 +73,8 @@ target_link_libraries(impasto_cuda_objects PRIVATE impasto_core impasto_flags)
 add_library(impasto_cuda MODULE engine/backend/cuda/module.cpp engine/backend/backend.cpp
   $<TARGET_OBJECTS:impasto_cuda_objects> $<TARGET_OBJECTS:impasto_kernels_cuda>)
 target_compile_definitions(impasto_cuda PRIVATE "IMPASTO_SEAM=\"${seam}\"")
-target_link_libraries(impasto_cuda PRIVATE impasto_cuda_objects impasto_core impasto_flags CUDA::cudart CUDA::cublas
-  ${CUDNN_LIBRARY})
+set(IMPASTO_CUDA_LIBRARIES CUDA::cudart CUDA::cublas ${CUDNN_LIBRARY})
+target_link_libraries(impasto_cuda PRIVATE impasto_cuda_objects impasto_core impasto_flags ${IMPASTO_CUDA_LIBRARIES})
 set_target_properties(impasto_cuda PROPERTIES LINKER_LANGUAGE CXX CXX_VISIBILITY_PRESET hidden
   VISIBILITY_INLINES_HIDDEN ON)
 set(IMPASTO_HAS_CUDA TRUE)

@@ -7,6 +7,7 @@
 #include "engine/core/error.h"
 #include "engine/style/picture.h"
 #include "tests/support/catch.h"
+#include "tests/support/test_device.h"
 #include "tests/support/tiny_vgg.h"
 
 using namespace impasto;
@@ -24,6 +25,7 @@ StyleOptions options_with(const std::string& device, OptimizerKind kind,
                           LineSearch search = LineSearch::kWolfe) {
   StyleOptions options;
   options.device = device;
+  if (device == test::other_device().device) options.precision = to_string(test::other_device().precision);
   options.threads = 2;
   options.size = 48;
   options.num_scales = 2;
@@ -70,7 +72,7 @@ Run render(const StyleOptions& options, int stop_after = 0) {
 
 TEST_CASE(
     "every optimiser lowers the loss, reports every evaluation and gives a picture of the size asked for") {
-  for (const char* device : {"reference", "cpu"}) {
+  for (const std::string& device : test::op_devices()) {
     for (const auto& [kind, search] : {std::pair{OptimizerKind::kLbfgs, LineSearch::kWolfe},
                                        std::pair{OptimizerKind::kLbfgs, LineSearch::kNone},
                                        std::pair{OptimizerKind::kAdam, LineSearch::kNone},
@@ -91,7 +93,7 @@ TEST_CASE(
 }
 
 TEST_CASE("the bytes that were planned are the bytes that were counted") {
-  for (const char* device : {"reference", "cpu"}) {
+  for (const std::string& device : test::op_devices()) {
     for (const OptimizerKind kind :
          {OptimizerKind::kLbfgs, OptimizerKind::kAdam, OptimizerKind::kGradientDescent}) {
       const StyleOptions options = options_with(device, kind);
@@ -106,18 +108,18 @@ TEST_CASE("the bytes that were planned are the bytes that were counted") {
 }
 
 TEST_CASE("the same render gives the same bits, whatever the number of threads and beside another one") {
-  StyleOptions options = options_with("cpu", OptimizerKind::kLbfgs);
+  StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kLbfgs);
   const Run first = render(options);
   options.threads = 3;
   CHECK(render(options).result.image.rgb == first.result.image.rgb);
   options.threads = 1;
   Run a, b;
   std::thread one([&] { a = render(options); });
-  std::thread two([&] { b = render(options_with("cpu", OptimizerKind::kAdam)); });
+  std::thread two([&] { b = render(options_with(test::op_devices().back(), OptimizerKind::kAdam)); });
   one.join();
   two.join();
   CHECK(a.result.image.rgb == first.result.image.rgb);
-  CHECK(b.result.image.rgb == render(options_with("cpu", OptimizerKind::kAdam)).result.image.rgb);
+  CHECK(b.result.image.rgb == render(options_with(test::op_devices().back(), OptimizerKind::kAdam)).result.image.rgb);
 }
 
 TEST_CASE("a render stopped at any iteration and resumed ends with the same bits") {
@@ -125,7 +127,7 @@ TEST_CASE("a render stopped at any iteration and resumed ends with the same bits
                                      std::pair{OptimizerKind::kLbfgs, LineSearch::kNone},
                                      std::pair{OptimizerKind::kAdam, LineSearch::kNone},
                                      std::pair{OptimizerKind::kGradientDescent, LineSearch::kNone}}) {
-    StyleOptions options = options_with("cpu", kind, search);
+    StyleOptions options = options_with(test::op_devices().back(), kind, search);
     const Run whole = render(options);
     for (int stop = 1; stop <= 14; ++stop) {
       Checkpoint checkpoint;
@@ -160,7 +162,7 @@ TEST_CASE("a render stopped at any iteration and resumed ends with the same bits
 }
 
 TEST_CASE("resuming with another picture or option is an error that names it") {
-  StyleOptions options = options_with("cpu", OptimizerKind::kAdam);
+  StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kAdam);
   Stylizer stylizer(options, weights());
   (void)stylizer.run(content(), styles(),
                      {[](const Progress&) { return Action::kStop; }, {}, nullptr, nullptr});
@@ -175,14 +177,14 @@ TEST_CASE("resuming with another picture or option is an error that names it") {
 }
 
 TEST_CASE("stopping keeps the picture so far at the scale in work") {
-  const Run run = render(options_with("cpu", OptimizerKind::kLbfgs), 3);
+  const Run run = render(options_with(test::op_devices().back(), OptimizerKind::kLbfgs), 3);
   CHECK(run.result.stopped);
   CHECK(run.trace.size() == 3);
   CHECK(run.result.image.width == 24);
 }
 
 TEST_CASE("a loss that is not finite is an error, and the last good picture is kept") {
-  StyleOptions options = options_with("cpu", OptimizerKind::kGradientDescent);
+  StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kGradientDescent);
   options.optimizer.learning_rate = 1e30;
   options.num_scales = 1;
   Stylizer stylizer(options, weights());
@@ -198,7 +200,7 @@ TEST_CASE("a loss that is not finite is an error, and the last good picture is k
 }
 
 TEST_CASE("a budget that is too small is refused with the numbers and a size that fits") {
-  StyleOptions options = options_with("cpu", OptimizerKind::kLbfgs);
+  StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kLbfgs);
   options.size = 2000;
   options.memory_bytes = 40'000'000;
   Stylizer stylizer(options, weights());
@@ -228,7 +230,7 @@ TEST_CASE("alpha is kept and hidden colours do not matter") {
   for (std::size_t i = 0; i < 600; ++i) with_alpha.alpha[i] = 0;
   Image other = with_alpha;
   for (std::size_t i = 0; i < 3 * 600; ++i) other.rgb[i] = 1 - other.rgb[i];
-  const StyleOptions options = options_with("cpu", OptimizerKind::kAdam);
+  const StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kAdam);
   Stylizer a(options, weights());
   Stylizer b(options, weights());
   const RenderResult ra = a.run(with_alpha, styles());

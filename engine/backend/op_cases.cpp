@@ -77,15 +77,22 @@ Shape conv_output(const ConvCase& c) {
           c.out_channels};
 }
 
+/// The nearest number with 8 significant bits: one that every device's filters hold exactly.
+float with_8_bits(double value) {
+  int exponent = 0;
+  const double mantissa = std::frexp(value, &exponent);
+  return static_cast<float>(std::ldexp(std::round(mantissa * 256), exponent - 8));
+}
+
 std::shared_ptr<Conv2d> make_conv(OpBench& bench, const ConvCase& c) {
   // He's deviation keeps the outputs near 1 for any number of channels.
   const double deviation = std::sqrt(2.0 / static_cast<double>(9 * c.input.c));
   std::vector<float> filter, bias;
   for (const double v : make_values(Values::kNormal, {9, c.input.c, c.out_channels}, bench.seed() + 1000)) {
-    filter.push_back(static_cast<float>(v * deviation));
+    filter.push_back(with_8_bits(v * deviation));
   }
   for (const double v : make_values(Values::kNormal, {1, 1, c.out_channels}, bench.seed() + 1001)) {
-    bias.push_back(static_cast<float>(0.1 * v));
+    bias.push_back(with_8_bits(0.1 * v));
   }
   return bench.backend().make_conv2d({c.input.c, c.out_channels, filter, bias});
 }

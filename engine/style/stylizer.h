@@ -35,10 +35,10 @@ struct RunHooks {
   /// an iteration when the next one is already queued, and both then show the state after that one; where the iteration's
   /// number over all scales is a multiple of `exact_every` (0: nowhere but at a scale's end) they show its own.
   std::function<Action(const Progress&)> progress;
-  int exact_every = 1;
   std::function<void(const std::string&)> warn;  ///< one line each
   const Checkpoint* resume = nullptr;            ///< must come from the same options, pictures and weights
   const Image* start = nullptr;                  ///< the picture of Init::kPicture
+  int exact_every = 1;                           ///< see progress
 };
 
 struct ScalePlan {

@@ -1,0 +1,168 @@
+// Whole renders on a GPU, held against the CPU's: traces, the replayed graph, precisions, memory, several at a time. Runs on
+// the device that IMPASTO_TEST_DEVICE names.
+#include <cmath>
+#include <random>
+#include <thread>
+
+#include "engine/core/error.h"
+#include "engine/style/stylizer.h"
+#include "tests/support/catch.h"
+#include "tests/support/test_device.h"
+
+using namespace impasto;
+
+namespace {
+
+constexpr std::int64_t kWidth = 64, kHeight = 48;
+
+Image random_image(std::uint32_t seed) {
+  std::mt19937 random(seed);
+  Image image{kWidth, kHeight, std::vector<float>(static_cast<std::size_t>(3 * kWidth * kHeight)), {}};
+  for (float& v : image.rgb) v = static_cast<float>(random() % 256) / 255;
+  return resize(resize(image, kWidth / 4, kHeight / 4), kWidth, kHeight);
+}
+const Image& content() {
+  static const Image image = random_image(1);
+  return image;
+}
+const std::vector<Image>& styles() {
+  static const std::vector<Image> images{random_image(2)};
+  return images;
+}
+
+Precision precision() { return test::other_device().precision; }
+
+StyleOptions options_of(OptimizerKind kind, Scaling scaling, LineSearch search = LineSearch::kNone) {
+  StyleOptions options;
+  options.size = kWidth;
+  options.iterations = 10;
+  options.threads = 2;
+  options.objective.scaling = scaling;
+  options.objective.pooling = Pooling::kAverage;  // no ties: the traces differ by rounding alone
+  options.objective.tv_weight = 0.1;
+  options.objective.content_layers = {{"relu2_2", 1}};
+  options.objective.style_layers = {{"relu1_1", 1}, {"relu2_1", 1}, {"relu3_1", 1}};
+  options.optimizer.kind = kind;
+  options.optimizer.line_search = search;
+  if (kind == OptimizerKind::kGradientDescent) {
+    options.optimizer.learning_rate = scaling == Scaling::kRelative ? 1e3 : 1e-9;
+  }
+  return options;
+}
+
+StyleOptions on_gpu(StyleOptions options) {
+  options.device = test::other_device().device;
+  options.precision = to_string(precision());
+  return options;
+}
+
+std::shared_ptr<const Weights> weights() { return std::make_shared<Weights>(find_weights("random-vgg16:1")); }
+
+struct Run {
+  Image image;
+  std::vector<double> losses;
+  std::string activity;
+};
+Run render(const StyleOptions& options) {
+  Run run;
+  Stylizer stylizer(options, weights());
+  RunHooks hooks;
+  hooks.exact_every = 0;
+  hooks.progress = [&](const Progress& p) {
+    run.losses.push_back(p.loss);
+    return Action::kContinue;
+  };
+  run.image = stylizer.run(content(), styles(), hooks).image;
+  run.activity = stylizer.device_activity();
+  return run;
+}
+
+/// Largest relative difference of a loss from the CPU's.
+double bound() {
+  switch (precision()) {
+    case Precision::kBf16: return 5e-2;
+    case Precision::kTf32:
+    case Precision::kFp16: return 1e-2;
+    default: return 1e-4;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("each optimiser and scaling follows the CPU's trace, by replaying one graph") {
+  for (const Scaling scaling : {Scaling::kRelative, Scaling::kPaper, Scaling::kMean}) {
+    for (const OptimizerKind kind : {OptimizerKind::kLbfgs, OptimizerKind::kAdam, OptimizerKind::kGradientDescent}) {
+      const StyleOptions options = options_of(kind, scaling);
+      const Run gpu = render(on_gpu(options)), cpu = render(options);
+      REQUIRE(gpu.losses.size() == cpu.losses.size());
+      CHECK_THAT(gpu.activity, ContainsSubstring("captured 1, replayed 8, plain 1 times"));
+      for (std::size_t i = 0; i < cpu.losses.size(); ++i) {
+        INFO(to_string(kind) << " " << to_string(scaling) << " iteration " << i + 1 << ": GPU " << gpu.losses[i] << ", CPU "
+                             << cpu.losses[i]);
+        CHECK(std::abs(gpu.losses[i] / cpu.losses[i] - 1) < bound());
+      }
+    }
+  }
+}
+
+TEST_CASE("the line search replays its evaluations and ends as low as the CPU's") {
+  const StyleOptions options = options_of(OptimizerKind::kLbfgs, Scaling::kRelative, LineSearch::kWolfe);
+  const Run gpu = render(on_gpu(options)), cpu = render(options);
+  CHECK_THAT(gpu.activity, ContainsSubstring("captured 1, replayed 8, plain 1 times"));
+  CHECK(gpu.losses.back() < 0.9 * gpu.losses.front());
+  CHECK(gpu.losses.back() == Approx(cpu.losses.back()).epsilon(10 * bound()));
+}
+
+TEST_CASE("the same render gives the same bytes, also beside another one on the same GPU") {
+  const StyleOptions options = on_gpu(options_of(OptimizerKind::kAdam, Scaling::kRelative));
+  const Run first = render(options);
+  Run second, third;
+  std::thread other([&] { third = render(options); });
+  second = render(options);
+  other.join();
+  CHECK(first.losses == second.losses);
+  CHECK(first.losses == third.losses);
+  CHECK(first.image.rgb == second.image.rgb);
+  CHECK(first.image.rgb == third.image.rgb);
+}
+
+TEST_CASE("replayed work gives the bytes of plain work") {
+  StyleOptions options = on_gpu(options_of(OptimizerKind::kAdam, Scaling::kRelative));
+  const Run replayed = render(options);
+  options.iterations = 1;  // the first call of a recording is plain
+  CHECK(render(options).losses.front() == replayed.losses.front());
+  CHECK(replayed.losses.size() == 10);
+}
+
+TEST_CASE("an iteration of VGG-19 with five style layers and L-BFGS is at most 66 launches") {
+  StyleOptions options = on_gpu(options_of(OptimizerKind::kLbfgs, Scaling::kRelative));
+  options.objective.content_layers = {{"relu4_2", 1}};
+  options.objective.style_layers = {{"relu1_1", 1}, {"relu2_1", 1}, {"relu3_1", 1}, {"relu4_1", 1}, {"relu5_1", 1}};
+  options.iterations = 3;
+  Stylizer stylizer(options, std::make_shared<Weights>(find_weights("random:1")));
+  (void)stylizer.run(content(), styles());
+  const std::string activity = stylizer.device_activity();
+  INFO(activity);
+  int convolutions = 0, backward = 0, products = 0, others = 0;
+  REQUIRE(std::sscanf(activity.c_str(), "graph of %d convolutions, %d backward, %d products and %d other", &convolutions,
+                      &backward, &products, &others) == 4);
+  CHECK(convolutions == 13);
+  CHECK(backward == 13);
+  CHECK(products == 10);
+  CHECK(others <= (precision() == Precision::kFp16 ? 41 : 30));  // fp16 saturates what cuBLAS and cuDNN store
+}
+
+TEST_CASE("memory that the GPU does not have is an error with the numbers, before any work") {
+  const auto backend = make_backend(test::other_device());
+  try {
+    (void)backend->allocate(std::size_t{1} << 50);
+    FAIL("nothing was thrown");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::kResources);
+    CHECK_THAT(error.what(), ContainsSubstring("expected 1125899906842624 bytes more"));
+  }
+  StyleOptions options = on_gpu(options_of(OptimizerKind::kAdam, Scaling::kRelative));
+  options.memory_bytes = 50 << 20;
+  Stylizer stylizer(options, weights());
+  CHECK_THROWS_AS(stylizer.run(content(), styles()), Error);
+}

@@ -194,7 +194,8 @@ void run_bench(const BenchArguments& a) {
   StyleOptions options;
   for (const auto& [name, value] : a.style_options) set_option(options, name, value);
   const auto weights = std::make_shared<const Weights>(random_weights(a.network, 0));
-  const auto backend = make_backend({options.device, parse_precision(options.precision), options.threads, options.autotune});
+  const auto backend =
+      make_backend({options.device, parse_precision(options.precision), options.threads, options.autotune});
   if (!a.json) std::printf("%s: %s\n", backend->info().name.c_str(), backend->info().description.c_str());
   std::vector<Timing> all;
   for (const std::int64_t size : sizes) {

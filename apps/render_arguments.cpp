@@ -66,8 +66,9 @@ constexpr std::array kStyleOptions{
         "auto, fp32, tf32, bf16, fp16 or fp64, as the device offers; auto: the fastest that keeps the "
         "documented error"},
     StyleOption{kMachine, "threads", "N", "of the CPU; 0: the cores that this process may use"},
-    StyleOption{kMachine, "autotune", "",
-                "time the device's ways of convolution instead of taking the first; kept in the user's cache folder"},
+    StyleOption{
+        kMachine, "autotune", "",
+        "time the device's ways of convolution instead of taking the first; kept in the user's cache folder"},
     StyleOption{kMachine, "memory", "BYTES",
                 "budget on the device, with suffix K, M or G; 0: what is free, less a margin"},
 };
@@ -76,7 +77,8 @@ constexpr std::array kStyleOptions{
 std::string default_value(const std::string& name) {
   static const std::map<std::string, std::string> defaults = [] {
     std::map<std::string, std::string> all = describe(StyleOptions(make_preset("impasto")));
-    all.insert({{"device", "auto"}, {"precision", "auto"}, {"threads", "0"}, {"autotune", "off"}, {"memory", "0"}});
+    all.insert(
+        {{"device", "auto"}, {"precision", "auto"}, {"threads", "0"}, {"autotune", "off"}, {"memory", "0"}});
     return all;
   }();
   const auto found = defaults.find(name);

@@ -22,6 +22,9 @@ target_compile_features(impasto_shared PUBLIC cxx_std_20)
 set(include_dir ${CMAKE_INSTALL_INCLUDEDIR}/impasto)
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/impasto)
 install(TARGETS impasto_shared EXPORT impasto LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${include_dir})
+if(IMPASTO_HAS_CUDA)  # beside the library; the program looks there, too
+  install(TARGETS impasto_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 # engine/impasto.h and what it includes; the test of the installation finds one that is missing.
 foreach(header impasto.h core/error.h core/tensor.h image/image.h network/weights.h style/checkpoint.h style/options.h
         style/stylizer.h)

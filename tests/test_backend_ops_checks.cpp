@@ -220,7 +220,9 @@ TEST_CASE("a convolution's filters take the bytes that the traits say") {
 TEST_CASE("devices open by name and precision, and say what is wrong with others") {
   CHECK(make_backend({.device = "reference"})->info().name == "reference");
   CHECK(make_backend({.device = "cpu"})->info().name == "cpu");
-  CHECK(make_backend({.device = "auto"})->info().name == "cpu");
+  const std::vector<DeviceStatus> listed = list_devices();
+  const bool has_gpu = listed.at(1).unusable_because.empty();
+  CHECK(make_backend({.device = "auto"})->info().name == (has_gpu ? "cuda:0" : "cpu"));
   CHECK(make_backend({.device = "cpu", .precision = Precision::kFp32})->traits().activation ==
         DType::kFloat32);
   CHECK(make_backend({.device = "reference", .precision = Precision::kFp64})->traits().real ==
@@ -242,8 +244,9 @@ TEST_CASE("devices open by name and precision, and say what is wrong with others
   CHECK_THAT(error_of({.device = "cpu", .precision = Precision::kBf16}), ContainsSubstring("4 "));
   CHECK_THAT(error_of({.device = "cpu", .precision = Precision::kBf16}), ContainsSubstring("fp32"));
   CHECK_THAT(error_of({.device = "reference", .precision = Precision::kFp32}), ContainsSubstring("fp64"));
-  CHECK_THAT(error_of({.device = "cuda:0"}),
-             ContainsSubstring("4 device 'cuda:0': expected a CUDA device, but "));
+  CHECK_THAT(error_of({.device = "cuda:99"}), ContainsSubstring("4 device 'cuda:99': expected "));
+  if (!has_gpu)
+    CHECK_THAT(error_of({.device = "cuda:0"}), ContainsSubstring(", but " + listed.at(1).unusable_because));
 }
 
 TEST_CASE("every device is listed, with its precisions or the reason that it cannot be used") {
@@ -256,8 +259,11 @@ TEST_CASE("every device is listed, with its precisions or the reason that it can
       CHECK(!status.info.description.empty());
       CHECK(status.info.free_memory_bytes > 0);
     } else {
-      CHECK(status.info.name == "cuda");
+      CHECK_THAT(status.info.name, ContainsSubstring("cuda"));
     }
   }
-  CHECK(names == std::vector<std::string>{"cpu", "cuda", "reference"});
+  CHECK(names.size() >= 3);
+  CHECK(names.front() == "cpu");
+  CHECK_THAT(names.at(1), ContainsSubstring("cuda"));
+  CHECK(names.back() == "reference");
 }

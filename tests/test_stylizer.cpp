@@ -119,7 +119,8 @@ TEST_CASE("the same render gives the same bits, whatever the number of threads a
   one.join();
   two.join();
   CHECK(a.result.image.rgb == first.result.image.rgb);
-  CHECK(b.result.image.rgb == render(options_with(test::op_devices().back(), OptimizerKind::kAdam)).result.image.rgb);
+  CHECK(b.result.image.rgb ==
+        render(options_with(test::op_devices().back(), OptimizerKind::kAdam)).result.image.rgb);
 }
 
 TEST_CASE("a render stopped at any iteration and resumed ends with the same bits") {

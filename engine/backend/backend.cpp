@@ -225,7 +225,8 @@ namespace {
 /// Of a device whose work is done when the call returns.
 class HostReadback final : public Readback {
  public:
-  HostReadback(Backend& backend, std::int64_t count) : backend_(backend), values_(static_cast<std::size_t>(count)) {}
+  HostReadback(Backend& backend, std::int64_t count)
+      : backend_(backend), values_(static_cast<std::size_t>(count)) {}
   void start(ConstTensorView source) override { backend_.download(std::span<double>(values_), source); }
   [[nodiscard]] std::span<const double> wait() override { return values_; }
 
@@ -240,7 +241,9 @@ std::unique_ptr<Readback> Backend::do_make_readback(std::int64_t count) {
   return std::make_unique<HostReadback>(*this, count);
 }
 
-void Backend::do_repeat(std::unique_ptr<Recording>& /*recording*/, const std::function<void()>& work) { work(); }
+void Backend::do_repeat(std::unique_ptr<Recording>& /*recording*/, const std::function<void()>& work) {
+  work();
+}
 
 void Backend::set_tuning(const std::string& tuning) {
   if (tuning.empty()) return;
@@ -273,7 +276,8 @@ void Backend::picture_to_input(TensorView input, ConstTensorView picture) {
   do_picture_to_input(input, picture);
 }
 
-void Backend::input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale, Accumulate accumulate) {
+void Backend::input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
+                               Accumulate accumulate) {
   Check check("input_to_picture");
   const Shape& s = dinput.shape;
   check.output("dpicture", dpicture, traits_.real, {s.h, s.w, 3});
@@ -334,8 +338,9 @@ void Backend::gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg
   do_gram_backward(df, f, dg, scale, accumulate, workspace);
 }
 
-void Backend::style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f, ConstTensorView target,
-                         double gram_scale, double value_scale, double gradient_scale, Workspace workspace) {
+void Backend::style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f,
+                         ConstTensorView target, double gram_scale, double value_scale, double gradient_scale,
+                         Workspace workspace) {
   Check check("style_loss");
   const Shape square{1, f.shape.c, f.shape.c};
   check.slot("loss", loss, true);
@@ -348,8 +353,8 @@ void Backend::style_loss(TensorView loss, TensorView d, TensorView scratch, Cons
 }
 
 void Backend::do_style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f,
-                            ConstTensorView target, double gram_scale, double value_scale, double gradient_scale,
-                            Workspace workspace) {
+                            ConstTensorView target, double gram_scale, double value_scale,
+                            double gradient_scale, Workspace workspace) {
   do_gram(scratch, f, gram_scale, Accumulate::kOverwrite, workspace);
   do_squared_error(loss, d, scratch, target, value_scale, gradient_scale, Accumulate::kOverwrite);
 }

@@ -38,7 +38,8 @@ struct BackendTraits {
   std::size_t alignment = 64;          ///< of every tensor in an arena
   std::size_t fixed_bytes = 0;         ///< allocated by the backend itself when it is made
   bool asynchronous = false;           ///< work goes on while the host does other things
-  /// Gradients of activations are of a type with few exponents: the objective multiplies them by a power of two.
+  /// Gradients of activations are of a type with few exponents: the objective multiplies them by a power of
+  /// two.
   bool scaled_gradients = false;
   /// Bytes that a Conv2d of so many channels keeps on the device (prepared filters, bias).
   std::function<std::size_t(std::int64_t in_channels, std::int64_t out_channels)> conv_filter_bytes;
@@ -102,8 +103,8 @@ class Conv2d {
   const BackendTraits* traits_ = nullptr;  ///< of the backend that made it
 };
 
-/// A few doubles on their way to the host, without stopping the device: start() queues the copy behind all work so
-/// far, wait() waits for that copy alone.
+/// A few doubles on their way to the host, without stopping the device: start() queues the copy behind all
+/// work so far, wait() waits for that copy alone.
 class Readback {
  public:
   virtual ~Readback() = default;
@@ -146,25 +147,27 @@ class Backend {
   /// Same shape, same dtype.
   void copy(TensorView dst, ConstTensorView src);
   /// For `count` float64 values.
-  [[nodiscard]] std::unique_ptr<Readback> make_readback(std::int64_t count) { return do_make_readback(count); }
+  [[nodiscard]] std::unique_ptr<Readback> make_readback(std::int64_t count) {
+    return do_make_readback(count);
+  }
 
-  /// Does `work`: calls of this backend that neither allocate nor wait, the same ones with the same arguments each
-  /// time. A device may record them once and replay them from then on without calling `work` again, so `work` must
-  /// have no effect on the host. `recording` starts empty and goes before the backend. Inside of another repeat it is
-  /// a plain call.
+  /// Does `work`: calls of this backend that neither allocate nor wait, the same ones with the same arguments
+  /// each time. A device may record them once and replay them from then on without calling `work` again, so
+  /// `work` must have no effect on the host. `recording` starts empty and goes before the backend. Inside of
+  /// another repeat it is a plain call.
   void repeat(std::unique_ptr<Recording>& recording, const std::function<void()>& work) {
     do_repeat(recording, work);
   }
   /// One line for people on how work was given to the device; empty where there is nothing to say.
   [[nodiscard]] virtual std::string activity() const { return {}; }
 
-  /// Which of several equal ways the device chose (one a line), and the choice of an earlier run, to get the same bits
-  /// again: Error(kBadInput) if this device does not know it. Empty where there is no choice.
+  /// Which of several equal ways the device chose (one a line), and the choice of an earlier run, to get the
+  /// same bits again: Error(kBadInput) if this device does not know it. Empty where there is no choice.
   [[nodiscard]] virtual std::string tuning() const { return {}; }
   virtual void set_tuning(const std::string& tuning);
 
-  /// Largest magnitude that was to be stored in a gradient of activations since the last call, before saturation; waits.
-  /// Only where traits().scaled_gradients.
+  /// Largest magnitude that was to be stored in a gradient of activations since the last call, before
+  /// saturation; waits. Only where traits().scaled_gradients.
   [[nodiscard]] virtual double take_gradient_peak() { return 0; }
 
   // --- network
@@ -186,8 +189,9 @@ class Backend {
   void gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
                      Accumulate accumulate, Workspace workspace);
   /// d (1,C,C) activation; scratch, target (1,C,C) real.
-  void style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f, ConstTensorView target,
-                  double gram_scale, double value_scale, double gradient_scale, Workspace workspace);
+  void style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f,
+                  ConstTensorView target, double gram_scale, double value_scale, double gradient_scale,
+                  Workspace workspace);
   /// x, target and d of one dtype (activation or real); d empty: the value only.
   void squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
                      double value_scale, double gradient_scale, Accumulate accumulate);
@@ -211,8 +215,8 @@ class Backend {
   /// out, g of one row's size; coefficients {1,1,rows + 1}.
   void lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows, ConstTensorView g);
   /// x, d, g of one row's size; t a slot.
-  void lincomb_step(TensorView x, TensorView d, ConstTensorView t, ConstTensorView coefficients, ConstTensorView rows,
-                    ConstTensorView g);
+  void lincomb_step(TensorView x, TensorView d, ConstTensorView t, ConstTensorView coefficients,
+                    ConstTensorView rows, ConstTensorView g);
 
  protected:
   Backend(DeviceInfo info, BackendTraits traits);
@@ -243,8 +247,8 @@ class Backend {
   virtual void do_squared_error(TensorView, TensorView, ConstTensorView, ConstTensorView, double, double,
                                 Accumulate) = 0;
   /// Unless a device does better: gram and squared_error.
-  virtual void do_style_loss(TensorView, TensorView, TensorView, ConstTensorView, ConstTensorView, double, double, double,
-                             Workspace);
+  virtual void do_style_loss(TensorView, TensorView, TensorView, ConstTensorView, ConstTensorView, double,
+                             double, double, Workspace);
   virtual void do_total_variation(TensorView, TensorView, ConstTensorView, TotalVariation, double) = 0;
   virtual void do_momentum_step(TensorView, TensorView, ConstTensorView, double, double) = 0;
   virtual void do_adam_step(TensorView, TensorView, TensorView, TensorView, ConstTensorView,
@@ -257,7 +261,8 @@ class Backend {
   virtual void do_lbfgs_direction(TensorView, TensorView, ConstTensorView, double) = 0;
   virtual void do_lincomb(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
   /// Unless a device does better: lincomb and add_scaled.
-  virtual void do_lincomb_step(TensorView, TensorView, ConstTensorView, ConstTensorView, ConstTensorView, ConstTensorView);
+  virtual void do_lincomb_step(TensorView, TensorView, ConstTensorView, ConstTensorView, ConstTensorView,
+                               ConstTensorView);
 
   struct Counts {
     std::size_t bytes = 0, peak = 0;
@@ -270,8 +275,8 @@ struct BackendOptions {
   std::string device = "auto";  ///< auto | cpu | cuda[:N] | reference
   Precision precision = Precision::kAuto;
   int threads = 0;  ///< CPU; 0: the cores this process may use (affinity, cgroup)
-  /// Times the device's choices (of convolution engines) instead of taking the first; what was found is kept in the
-  /// user's cache folder.
+  /// Times the device's choices (of convolution engines) instead of taking the first; what was found is kept
+  /// in the user's cache folder.
   bool autotune = false;
   bool record = true;  ///< false: Backend::repeat never records, for profilers and tests
 };

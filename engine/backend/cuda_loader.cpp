@@ -23,15 +23,18 @@ std::string last_dl_error() {
 /// Where this code was loaded from: the program, or the library that it is part of.
 fs::path own_folder() {
   Dl_info info{};
-  if (dladdr(reinterpret_cast<const void*>(&find_cuda_module), &info) == 0 || info.dli_fname == nullptr) return {};
+  if (dladdr(reinterpret_cast<const void*>(&find_cuda_module), &info) == 0 || info.dli_fname == nullptr)
+    return {};
   std::error_code error;
   const fs::path file = fs::canonical(info.dli_fname, error);
   return error ? fs::path() : file.parent_path();
 }
 
-/// Beside the program or library, in the build's or the installation's library folder, or what IMPASTO_CUDA_MODULE names.
+/// Beside the program or library, in the build's or the installation's library folder, or what
+/// IMPASTO_CUDA_MODULE names.
 fs::path module_path() {
-  if (const char* const given = std::getenv("IMPASTO_CUDA_MODULE"); given != nullptr && *given != '\0') return given;
+  if (const char* const given = std::getenv("IMPASTO_CUDA_MODULE"); given != nullptr && *given != '\0')
+    return given;
   const fs::path folder = own_folder();
   for (const char* const place : {".", "../lib", "../" IMPASTO_LIBRARY_FOLDER}) {
     std::error_code error;
@@ -41,13 +44,15 @@ fs::path module_path() {
   return {};
 }
 
-/// Asks the CUDA runtime alone, which is small, before the module brings in cuBLAS and cuDNN. Empty: there is a device.
+/// Asks the CUDA runtime alone, which is small, before the module brings in cuBLAS and cuDNN. Empty: there is
+/// a device.
 std::string why_no_device() {
   void* const runtime = dlopen(IMPASTO_CUDART_NAME, RTLD_NOW | RTLD_LOCAL);
   if (runtime == nullptr) return "the CUDA runtime is missing (" + last_dl_error() + ")";
   const auto get_count = reinterpret_cast<int (*)(int*)>(dlsym(runtime, "cudaGetDeviceCount"));
   const auto get_name = reinterpret_cast<const char* (*)(int)>(dlsym(runtime, "cudaGetErrorName"));
-  if (get_count == nullptr || get_name == nullptr) return std::string("the CUDA runtime is not one (") + last_dl_error() + ")";
+  if (get_count == nullptr || get_name == nullptr)
+    return std::string("the CUDA runtime is not one (") + last_dl_error() + ")";
   int count = 0;  // not written on failure
   const int status = get_count(&count);
   if (status == 35) return "no NVIDIA driver, or one that is too old for CUDA (cudaErrorInsufficientDriver)";

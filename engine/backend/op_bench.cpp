@@ -12,7 +12,7 @@ namespace impasto {
 namespace {
 
 constexpr double kPoison = std::numeric_limits<double>::quiet_NaN();
-constexpr float kSentinel = 12352;  // exact in 16 bits
+constexpr float kSentinel = 12352;           // exact in 16 bits
 constexpr std::size_t kSentinelBytes = 256;  // at least the widest store of any device
 
 DType dtype_of(const Backend& backend, Role role) {
@@ -147,14 +147,15 @@ std::vector<double> OpBench::download(const Operand& operand) const {
 void OpBench::set_sentinels(const Operand& operand) {
   const DType dtype = operand.view.dtype;
   backend_.fill(elements(operand.memory, 0, operand.offset, dtype), kSentinel);
-  backend_.fill(elements(operand.memory, operand.offset + operand.view.bytes(), operand.memory.bytes(), dtype),
-                kSentinel);
+  backend_.fill(
+      elements(operand.memory, operand.offset + operand.view.bytes(), operand.memory.bytes(), dtype),
+      kSentinel);
 }
 
 bool OpBench::sentinels_intact(const Operand& operand) const {
-  for (const TensorView& view :
-       {elements(operand.memory, 0, operand.offset, operand.view.dtype),
-        elements(operand.memory, operand.offset + operand.view.bytes(), operand.memory.bytes(), operand.view.dtype)}) {
+  for (const TensorView& view : {elements(operand.memory, 0, operand.offset, operand.view.dtype),
+                                 elements(operand.memory, operand.offset + operand.view.bytes(),
+                                          operand.memory.bytes(), operand.view.dtype)}) {
     std::vector<float> values(static_cast<std::size_t>(view.shape.elements()));
     backend_.download(std::span<float>(values), view);
     if (std::any_of(values.begin(), values.end(), [](float value) { return value != kSentinel; }))

@@ -276,24 +276,23 @@ void add_gram(Cases& cases) {
 }
 
 void add_style_loss(Cases& cases) {
-  for (const Shape shape : {Shape{1, 1, 3}, Shape{9, 11, 5}, Shape{16, 16, 64}, Shape{13, 17, 67}, Shape{96, 128, 64},
-                            Shape{7, 9, 512}}) {
-    cases.push_back({"style_loss", to_string(shape), [=](OpBench& bench) -> Call {
-                       Backend& device = bench.backend();
-                       const Shape square{1, shape.c, shape.c};
-                       const double scale = 1.0 / static_cast<double>(shape.positions());
-                       const auto loss = bench.output("loss", Role::kSlot, {1, 1, 1});
-                       const auto d = bench.output("d", Role::kActivation, square);
-                       const auto f = bench.input("f", Role::kActivation, shape, Values::kFeatures);
-                       const auto target = bench.input("target", Role::kReal, square, Values::kSymmetric);
-                       const auto scratch = bench.workspace(static_cast<std::size_t>(square.elements()) *
-                                                            size_of(device.traits().real));
-                       const auto workspace = bench.workspace(device.traits().gram_workspace_bytes(shape));
-                       const TensorView g{scratch.data, square, device.traits().real};
-                       return [=, &device] {
-                         device.style_loss(loss, d, g, f, target, scale, 0.013, 0.7, workspace);
-                       };
-                     }});
+  for (const Shape shape : {Shape{1, 1, 3}, Shape{9, 11, 5}, Shape{16, 16, 64}, Shape{13, 17, 67},
+                            Shape{96, 128, 64}, Shape{7, 9, 512}}) {
+    cases.push_back(
+        {"style_loss", to_string(shape), [=](OpBench& bench) -> Call {
+           Backend& device = bench.backend();
+           const Shape square{1, shape.c, shape.c};
+           const double scale = 1.0 / static_cast<double>(shape.positions());
+           const auto loss = bench.output("loss", Role::kSlot, {1, 1, 1});
+           const auto d = bench.output("d", Role::kActivation, square);
+           const auto f = bench.input("f", Role::kActivation, shape, Values::kFeatures);
+           const auto target = bench.input("target", Role::kReal, square, Values::kSymmetric);
+           const auto scratch =
+               bench.workspace(static_cast<std::size_t>(square.elements()) * size_of(device.traits().real));
+           const auto workspace = bench.workspace(device.traits().gram_workspace_bytes(shape));
+           const TensorView g{scratch.data, square, device.traits().real};
+           return [=, &device] { device.style_loss(loss, d, g, f, target, scale, 0.013, 0.7, workspace); };
+         }});
   }
 }
 
@@ -426,18 +425,18 @@ void add_vectors(Cases& cases) {
              const auto g = bench.input("g", Role::kReal, shape, Values::kNormal);
              return [=, &device] { device.lincomb(out, coefficients, r, g); };
            }});
-      cases.push_back({"lincomb_step", text + " rows " + std::to_string(rows), [=](OpBench& bench) -> Call {
-                         Backend& device = bench.backend();
-                         const Shape all{rows, 1, shape.elements()};
-                         const auto x = bench.in_out("x", Role::kReal, shape, Values::kNormal);
-                         const auto d = bench.output("d", Role::kReal, shape);
-                         const auto t = bench.input("t", Role::kSlot, kSlot, {-0.7});
-                         const auto weights = bench.input("coefficients", Role::kSlot, {1, 1, rows + 1},
-                                                          Values::kNormal);
-                         const auto r = bench.input("rows", Role::kReal, all, Values::kNormal);
-                         const auto g = bench.input("g", Role::kReal, shape, Values::kNormal);
-                         return [=, &device] { device.lincomb_step(x, d, t, weights, r, g); };
-                       }});
+      cases.push_back(
+          {"lincomb_step", text + " rows " + std::to_string(rows), [=](OpBench& bench) -> Call {
+             Backend& device = bench.backend();
+             const Shape all{rows, 1, shape.elements()};
+             const auto x = bench.in_out("x", Role::kReal, shape, Values::kNormal);
+             const auto d = bench.output("d", Role::kReal, shape);
+             const auto t = bench.input("t", Role::kSlot, kSlot, {-0.7});
+             const auto weights = bench.input("coefficients", Role::kSlot, {1, 1, rows + 1}, Values::kNormal);
+             const auto r = bench.input("rows", Role::kReal, all, Values::kNormal);
+             const auto g = bench.input("g", Role::kReal, shape, Values::kNormal);
+             return [=, &device] { device.lincomb_step(x, d, t, weights, r, g); };
+           }});
     }
   }
 }

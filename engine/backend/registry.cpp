@@ -15,7 +15,8 @@ int cuda_index(const std::string& device) {
   if (device == "cuda") return 0;
   const std::string prefix = "cuda:";
   const std::string digits = device.starts_with(prefix) ? device.substr(prefix.size()) : "";
-  if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos) return -1;
+  if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos)
+    return -1;
   return std::stoi(digits);
 }
 

@@ -38,7 +38,8 @@ class FeatureExtractor {
 
   /// picture (h,w,3) real. Stops after node `last_node` (-1: the deepest tap).
   void forward(const NetworkMemory& memory, ConstTensorView picture, const OnTap& on_tap, int last_node = -1);
-  /// After forward with a kForwardBackward plan. dpicture (h,w,3) real is overwritten with `scale` times the gradient.
+  /// After forward with a kForwardBackward plan. dpicture (h,w,3) real is overwritten with `scale` times the
+  /// gradient.
   void backward(const NetworkMemory& memory, TensorView dpicture, double scale,
                 const WriteTapGradient& write_tap_gradient);
 

@@ -63,7 +63,8 @@ NetworkPlan plan_network(const NodeGraph& graph, Shape picture, Pass pass, const
 
     const Shape in = i == 0 ? input : shapes[k - 1];
     if (node.conv >= 0) {
-      plan.workspace_bytes = std::max(plan.workspace_bytes, traits.conv_workspace_bytes(in, node.channels, {}));
+      plan.workspace_bytes =
+          std::max(plan.workspace_bytes, traits.conv_workspace_bytes(in, node.channels, {}));
       plan.flops += 2.0 * 9 * static_cast<double>(i == 0 ? picture.c : in.c) *
                     static_cast<double>(shapes[k].elements()) * (backward ? 2 : 1);
     }

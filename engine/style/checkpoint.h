@@ -29,8 +29,9 @@ struct Checkpoint {
   };
   std::map<std::string, std::string> options;  ///< describe(StyleOptions)
   std::map<std::string, std::string>
-      inputs;                  ///< "content", "style 1", ..., "weights", "backend": digests and names
-  std::map<std::string, std::string> device;  ///< "tuning": Backend::tuning(); "gradient_scale": a power of two
+      inputs;  ///< "content", "style 1", ..., "weights", "backend": digests and names
+  std::map<std::string, std::string>
+      device;                  ///< "tuning": Backend::tuning(); "gradient_scale": a power of two
   std::int64_t scale = 0;      ///< index of the scale in work
   std::int64_t iteration = 0;  ///< evaluations done at this scale
   double seconds = 0;          ///< spent optimising so far

@@ -109,7 +109,8 @@ StyleObjective::StyleObjective(Backend& backend, FeatureExtractor& extractor, co
       // dJ/dF = 2/N F dJ/dG; the 2/N stands with dJ/dG, which keeps it small.
       const double per_position = 1.0 / static_cast<double>(term.features.positions());
       backend_.style_loss(term.slot, term.d_gram, g, features, term.target, per_position, term.factor,
-                          gradient_scale_ * 2 * per_position * term.weight * 2 * term.factor, memory_.workspace);
+                          gradient_scale_ * 2 * per_position * term.weight * 2 * term.factor,
+                          memory_.workspace);
     }
   };
   write_tap_gradient_ = [this](int tap, TensorView d, ConstTensorView features) {
@@ -186,7 +187,8 @@ void StyleObjective::run(ConstTensorView x, TensorView gradient) {
 }
 
 void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
-  // The gradients of a render shrink from its first iteration on; room for some growth, the rest for their decline.
+  // The gradients of a render shrink from its first iteration on; room for some growth, the rest for their
+  // decline.
   constexpr double kLargest = 1024;
   constexpr int kMostTries = 8;
   fresh_ = false;
@@ -197,7 +199,8 @@ void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
     // Too small to be seen, or too large: a wide step; else the right one.
     const int exponent = peak < 1 ? 20 : !(peak < 32768) ? -12 : std::ilogb(kLargest / peak);
     gradient_scale_ = std::ldexp(gradient_scale_, std::clamp(exponent, -20, 20));
-    if (exponent == std::ilogb(kLargest / peak) || gradient_scale_ > 0x1p100 || gradient_scale_ < 0x1p-100) break;
+    if (exponent == std::ilogb(kLargest / peak) || gradient_scale_ > 0x1p100 || gradient_scale_ < 0x1p-100)
+      break;
   }
 }
 

@@ -46,22 +46,23 @@ class StyleObjective final : public Objective {
   void add_style(const NetworkMemory& forward_memory, double weight);
   void finish_targets(const std::function<void(const std::string&)>& warn);
 
-  /// x and gradient lie in the same memory each time: the device may replay what it did before (Backend::repeat).
+  /// x and gradient lie in the same memory each time: the device may replay what it did before
+  /// (Backend::repeat).
   void evaluate(ConstTensorView x, TensorView gradient) override;
   [[nodiscard]] double value() override { return values().total; }
   /// Of the last evaluate; waits for it.
   [[nodiscard]] const LossValues& values();
 
-  /// The same without stopping the device: queue_values() after an evaluation (a replayed one, too), take_values() for
-  /// the oldest queued ones. At most kMostQueued at a time.
+  /// The same without stopping the device: queue_values() after an evaluation (a replayed one, too),
+  /// take_values() for the oldest queued ones. At most kMostQueued at a time.
   static constexpr std::size_t kMostQueued = 2;
   void queue_values();
   [[nodiscard]] std::size_t num_queued() const { return queued_.size(); }
   [[nodiscard]] const LossValues& take_values();
 
-  /// Where the device has few exponents for gradients (traits().scaled_gradients): the power of two that they are
-  /// multiplied by on their way down the network. calibrate() chooses it by evaluating at x, with room above the largest
-  /// gradient; the optimiser never sees it.
+  /// Where the device has few exponents for gradients (traits().scaled_gradients): the power of two that they
+  /// are multiplied by on their way down the network. calibrate() chooses it by evaluating at x, with room
+  /// above the largest gradient; the optimiser never sees it.
   void calibrate(ConstTensorView x, TensorView gradient);
   [[nodiscard]] double gradient_scale() const { return gradient_scale_; }
   void set_gradient_scale(double scale) { gradient_scale_ = scale; }

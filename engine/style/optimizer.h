@@ -42,8 +42,8 @@ struct PixelRange {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  /// Evaluates at x (tensors()[0]), then moves x to where the next step will evaluate. Always the same objective: the
-  /// device may replay the whole step (Backend::repeat).
+  /// Evaluates at x (tensors()[0]), then moves x to where the next step will evaluate. Always the same
+  /// objective: the device may replay the whole step (Backend::repeat).
   virtual void step(Objective& objective) = 0;
   /// The picture to show and save, between two steps: with the Wolfe line search the evaluated point with the
   /// lowest loss (it may be rebuilt in the gradient's memory), else the point after the last move.

@@ -134,7 +134,8 @@ struct Stylizer::Impl {
                    const RunHooks& hooks);
   /// Does the optimiser read the loss in each step?
   [[nodiscard]] bool searches() const {
-    return options.optimizer.kind == OptimizerKind::kLbfgs && options.optimizer.line_search == LineSearch::kWolfe;
+    return options.optimizer.kind == OptimizerKind::kLbfgs &&
+           options.optimizer.line_search == LineSearch::kWolfe;
   }
   void step(int num_bad);
   void check_finite(double loss, int at, int& num_bad) const;

@@ -31,9 +31,10 @@ enum class Action : std::uint8_t { kContinue, kStop };
 
 struct RunHooks {
   /// After every evaluation. kStop ends the run after this iteration; the result is the picture so far.
-  /// picture() and checkpoint() of the Stylizer may be called inside. So that a GPU never waits for the host, it is told of
-  /// an iteration when the next one is already queued, and both then show the state after that one; where the iteration's
-  /// number over all scales is a multiple of `exact_every` (0: nowhere but at a scale's end) they show its own.
+  /// picture() and checkpoint() of the Stylizer may be called inside. So that a GPU never waits for the host,
+  /// it is told of an iteration when the next one is already queued, and both then show the state after that
+  /// one; where the iteration's number over all scales is a multiple of `exact_every` (0: nowhere but at a
+  /// scale's end) they show its own.
   std::function<Action(const Progress&)> progress;
   std::function<void(const std::string&)> warn;  ///< one line each
   const Checkpoint* resume = nullptr;            ///< must come from the same options, pictures and weights

@@ -1,14 +1,18 @@
 #pragma once
-// Launchers of the CUDA kernels: device pointers, sizes and a stream in; a status out. What each computes stands in
-// kernels/ops.h; here are only memory, types and cost. Host code never sees a <<<>>>. Nothing waits, nothing allocates,
-// every call may be captured into a CUDA graph.
+// Launchers of the CUDA kernels: device pointers, sizes and a stream in; a status out. What each computes
+// stands in kernels/ops.h; here are only memory, types and cost. Host code never sees a <<<>>>. Nothing
+// waits, nothing allocates, every call may be captured into a CUDA graph.
 //
-//   Types     "activation" tensors (feature maps, their gradients, the Gram matrices' gradients) are of the type that
-//             `Storage` says; "real" ones are float; slots are double. Arithmetic is float, totals are double.
+//   Types     "activation" tensors (feature maps, their gradients, the Gram matrices' gradients) are of the
+//   type that
+//             `Storage` says; "real" ones are float; slots are double. Arithmetic is float, totals are
+//             double.
 //   Sizes     any; 16-byte loads where pointer and size allow, single elements where not.
-//   Repeats   bit for bit for given sizes and a given GPU: block sums in a fixed order, then the last block to finish adds
+//   Repeats   bit for bit for given sizes and a given GPU: block sums in a fixed order, then the last block
+//   to finish adds
 //             them up (an integer ticket finds it; no float atomics).
-//   Aliasing  as in kernels/ops.h. A pointer may be any position of a tensor: aligned for its element, not for 16 bytes.
+//   Aliasing  as in kernels/ops.h. A pointer may be any position of a tensor: aligned for its element, not
+//   for 16 bytes.
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
@@ -23,17 +27,17 @@ enum class Storage : std::uint8_t { kFloat32, kFloat16, kBFloat16, kFloat64 };
 struct Launch {
   cudaStream_t stream = nullptr;
   int num_sms = 1;
-  double* partials = nullptr;   ///< kNumPartials doubles of device memory: the blocks' sums
-  unsigned* ticket = nullptr;   ///< one counter in device memory, 0 between calls
-  float* peak = nullptr;        ///< fp16 only, else null: largest |value| offered to a gradient so far, one float
+  double* partials = nullptr;  ///< kNumPartials doubles of device memory: the blocks' sums
+  unsigned* ticket = nullptr;  ///< one counter in device memory, 0 between calls
+  float* peak = nullptr;  ///< fp16 only, else null: largest |value| offered to a gradient so far, one float
 };
 constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 
 // --- transfers and pixels (pixels.cu)
 
 /// dst[i] = dst_type(src[i]) for n elements; any pair of types. Not in place.
-[[nodiscard]] cudaError_t convert(const Launch&, void* dst, Storage dst_type, const void* src, Storage src_type,
-                                  std::int64_t n);
+[[nodiscard]] cudaError_t convert(const Launch&, void* dst, Storage dst_type, const void* src,
+                                  Storage src_type, std::int64_t n);
 /// dst[i] = value.
 [[nodiscard]] cudaError_t fill(const Launch&, void* dst, Storage type, double value, std::int64_t n);
 /// input (n, channels) activation <- picture (n, 3) float; channels 3.. become zero.
@@ -43,39 +47,46 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 [[nodiscard]] cudaError_t input_to_picture(const Launch&, float* dpicture, const void* dinput, Storage type,
                                            std::int64_t channels, std::int64_t n, float scale, Accumulate);
 
-// --- ReLU and pooling (activations.cu). Gradients stored as fp16 saturate at +-65504 instead of becoming infinite, and
-// --- raise *launch.peak (if not null) to the largest magnitude before saturation (an integer atomicMax on its bits).
+// --- ReLU and pooling (activations.cu). Gradients stored as fp16 saturate at +-65504 instead of becoming
+// infinite, and
+// --- raise *launch.peak (if not null) to the largest magnitude before saturation (an integer atomicMax on
+// its bits).
 
 [[nodiscard]] cudaError_t relu_forward(const Launch&, void* y, const void* x, Storage, std::int64_t n);
 /// dx (+)= dy * (y > 0). dx may be dy.
-[[nodiscard]] cudaError_t relu_backward(const Launch&, void* dx, const void* dy, const void* y, Storage, std::int64_t n,
-                                        Accumulate);
+[[nodiscard]] cudaError_t relu_backward(const Launch&, void* dx, const void* dy, const void* y, Storage,
+                                        std::int64_t n, Accumulate);
 /// dx = dx * (mask > 0), in place; mask null: only the saturation. Reads 2, writes 1 element each.
 [[nodiscard]] cudaError_t mask_gradient(const Launch&, void* dx, const void* mask, Storage, std::int64_t n);
 /// x (h, w, c) -> y (h / 2, w / 2, c).
-[[nodiscard]] cudaError_t pool_forward(const Launch&, void* y, const void* x, Storage, std::int64_t h, std::int64_t w,
-                                       std::int64_t c, Pooling);
-/// dx (h, w, c) (+)= ..., then masked if `mask` says so: pool backward, tap injection and ReLU mask in one pass.
-[[nodiscard]] cudaError_t pool_backward(const Launch&, void* dx, const void* dy, const void* x, Storage, std::int64_t h,
-                                        std::int64_t w, std::int64_t c, Pooling, Accumulate, Relu mask);
+[[nodiscard]] cudaError_t pool_forward(const Launch&, void* y, const void* x, Storage, std::int64_t h,
+                                       std::int64_t w, std::int64_t c, Pooling);
+/// dx (h, w, c) (+)= ..., then masked if `mask` says so: pool backward, tap injection and ReLU mask in one
+/// pass.
+[[nodiscard]] cudaError_t pool_backward(const Launch&, void* dx, const void* dy, const void* x, Storage,
+                                        std::int64_t h, std::int64_t w, std::int64_t c, Pooling, Accumulate,
+                                        Relu mask);
 
 // --- losses (losses.cu)
 
-/// *loss = value_scale * sum (x - target)^2; d (if not null) (+)= gradient_scale * (x - target). x, target and d of one type.
-[[nodiscard]] cudaError_t squared_error(const Launch&, double* loss, void* d, const void* x, const void* target, Storage,
-                                        std::int64_t n, double value_scale, double gradient_scale, Accumulate);
-/// g (c, c) (+)= scale * sum of `parts` (num_parts, c, c) float, added up in double in order of the part; element (a, b) and
-/// (b, a) both from part elements (min, max), so that g is symmetric to the last bit.
-[[nodiscard]] cudaError_t gram_sum(const Launch&, float* g, const float* parts, std::int64_t num_parts, std::int64_t c,
-                                   double scale, Accumulate);
+/// *loss = value_scale * sum (x - target)^2; d (if not null) (+)= gradient_scale * (x - target). x, target
+/// and d of one type.
+[[nodiscard]] cudaError_t squared_error(const Launch&, double* loss, void* d, const void* x,
+                                        const void* target, Storage, std::int64_t n, double value_scale,
+                                        double gradient_scale, Accumulate);
+/// g (c, c) (+)= scale * sum of `parts` (num_parts, c, c) float, added up in double in order of the part;
+/// element (a, b) and (b, a) both from part elements (min, max), so that g is symmetric to the last bit.
+[[nodiscard]] cudaError_t gram_sum(const Launch&, float* g, const float* parts, std::int64_t num_parts,
+                                   std::int64_t c, double scale, Accumulate);
 /// The Frobenius style loss on the same parts: g = gram_scale * sum of parts (not stored),
-///   *loss = value_scale * sum (g - target)^2,  d (c, c) activation = gradient_scale * (g - target), symmetric to the last bit.
+///   *loss = value_scale * sum (g - target)^2,  d (c, c) activation = gradient_scale * (g - target),
+///   symmetric to the last bit.
 [[nodiscard]] cudaError_t style_loss(const Launch&, double* loss, void* d, Storage, const float* parts,
-                                     std::int64_t num_parts, const float* target, std::int64_t c, double gram_scale,
-                                     double value_scale, double gradient_scale);
+                                     std::int64_t num_parts, const float* target, std::int64_t c,
+                                     double gram_scale, double value_scale, double gradient_scale);
 /// x (h, w, 3) float. *loss = the value without weight; d (if not null) += weight * gradient.
-[[nodiscard]] cudaError_t total_variation(const Launch&, double* loss, float* d, const float* x, std::int64_t h,
-                                          std::int64_t w, TotalVariation, double weight);
+[[nodiscard]] cudaError_t total_variation(const Launch&, double* loss, float* d, const float* x,
+                                          std::int64_t h, std::int64_t w, TotalVariation, double weight);
 
 // --- optimisers (vectors.cu, lbfgs.cu); every vector has n floats
 
@@ -85,12 +96,14 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 [[nodiscard]] cudaError_t adam_step(const Launch&, float* x, float* m, float* v, double* step, const float* g,
                                     std::int64_t n, const AdamParameters&);
 /// x (n, 3)
-[[nodiscard]] cudaError_t clamp(const Launch&, float* x, std::int64_t n, const double lower[3], const double upper[3]);
-[[nodiscard]] cudaError_t add_scaled(const Launch&, float* out, const float* a, const double* scale, const float* b,
-                                     std::int64_t n);
+[[nodiscard]] cudaError_t clamp(const Launch&, float* x, std::int64_t n, const double lower[3],
+                                const double upper[3]);
+[[nodiscard]] cudaError_t add_scaled(const Launch&, float* out, const float* a, const double* scale,
+                                     const float* b, std::int64_t n);
 [[nodiscard]] cudaError_t dot(const Launch&, double* out, const float* a, const float* b, std::int64_t n);
 /// a, b of an activation type: the energy of a content target.
-[[nodiscard]] cudaError_t dot(const Launch&, double* out, const void* a, const void* b, Storage, std::int64_t n);
+[[nodiscard]] cudaError_t dot(const Launch&, double* out, const void* a, const void* b, Storage,
+                              std::int64_t n);
 /// history (2 * slots, n).
 [[nodiscard]] cudaError_t lbfgs_push(const Launch&, float* history, float* g_previous, const double* state,
                                      const float* d, const float* g, std::int64_t slots, std::int64_t n);
@@ -98,11 +111,12 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 [[nodiscard]] cudaError_t lbfgs_dots(const Launch&, double* dots, const float* history, const double* state,
                                      const float* g, std::int64_t slots, std::int64_t n);
 /// The recursion on the inner products, one block.
-[[nodiscard]] cudaError_t lbfgs_direction(const Launch&, double* coefficients, double* state, const double* dots,
-                                          std::int64_t slots, double learning_rate);
-/// out = sum_r coefficients[r] * rows[r] + coefficients[num_rows] * g; rows whose coefficient is 0 are not read.
-/// With x not null also x += *t * out, in the same pass.
+[[nodiscard]] cudaError_t lbfgs_direction(const Launch&, double* coefficients, double* state,
+                                          const double* dots, std::int64_t slots, double learning_rate);
+/// out = sum_r coefficients[r] * rows[r] + coefficients[num_rows] * g; rows whose coefficient is 0 are not
+/// read. With x not null also x += *t * out, in the same pass.
 [[nodiscard]] cudaError_t lincomb(const Launch&, float* out, const double* coefficients, const float* rows,
-                                  std::int64_t num_rows, const float* g, std::int64_t n, float* x, const double* t);
+                                  std::int64_t num_rows, const float* g, std::int64_t n, float* x,
+                                  const double* t);
 
 }  // namespace impasto::cuda

@@ -11,7 +11,8 @@
 
 namespace impasto::test {
 
-/// IMPASTO_TEST_DEVICE: a device, "cuda bf16" with a precision, that stands in for the CPU's own ones; empty without.
+/// IMPASTO_TEST_DEVICE: a device, "cuda bf16" with a precision, that stands in for the CPU's own ones; empty
+/// without.
 inline BackendOptions other_device() {
   const char* const given = std::getenv("IMPASTO_TEST_DEVICE");
   BackendOptions options{.device = ""};
@@ -33,9 +34,10 @@ inline std::vector<std::string> op_devices() {
 class TestDevice {
  public:
   explicit TestDevice(const std::string& device, int threads = 0)
-      : backend_(make_backend({.device = device,
-                               .precision = device == other_device().device ? other_device().precision : Precision::kAuto,
-                               .threads = threads})) {}
+      : backend_(make_backend(
+            {.device = device,
+             .precision = device == other_device().device ? other_device().precision : Precision::kAuto,
+             .threads = threads})) {}
 
   Backend* operator->() { return backend_.get(); }
   Backend& operator*() { return *backend_; }

@@ -20,8 +20,8 @@ void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();  // what can be forgotten is forgotten, so that the next call tells of itself
   throw Error(status == cudaErrorMemoryAllocation ? ErrorCode::kResources : ErrorCode::kInternal,
-              std::string("cuda: expected ") + what + " to succeed, found " + cudaGetErrorName(status) + " (" +
-                  cudaGetErrorString(status) + ")");
+              std::string("cuda: expected ") + what + " to succeed, found " + cudaGetErrorName(status) +
+                  " (" + cudaGetErrorString(status) + ")");
 }
 
 void check(cublasStatus_t status, const char* what) {
@@ -52,8 +52,10 @@ DeviceProperties device_properties_of(int device) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || device >= count) {
-    const std::string found = status != cudaSuccess ? cudaGetErrorName(status) : std::to_string(count) + " of them";
-    throw Error(ErrorCode::kResources, "device 'cuda:" + std::to_string(device) + "': expected such a GPU, found " + found);
+    const std::string found =
+        status != cudaSuccess ? cudaGetErrorName(status) : std::to_string(count) + " of them";
+    throw Error(ErrorCode::kResources,
+                "device 'cuda:" + std::to_string(device) + "': expected such a GPU, found " + found);
   }
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
@@ -88,7 +90,8 @@ Context::~Context() {
 void Context::give_memory(void* memory) {
   enter();
   auto* next = static_cast<std::byte*>(memory);
-  // With a workspace of its own cuBLAS neither allocates nor shares one, so that products can be captured and repeat.
+  // With a workspace of its own cuBLAS neither allocates nor shares one, so that products can be captured and
+  // repeat.
   check(cublasSetWorkspace(cublas_, next, cublas_bytes(properties)), "cublasSetWorkspace");
   next += cublas_bytes(properties);
   launch_.partials = reinterpret_cast<double*>(next);
@@ -107,7 +110,8 @@ double Context::take_peak() {
   if (launch_.peak == nullptr) return 0;
   enter();
   float peak = 0;
-  check(cudaMemcpyAsync(&peak, launch_.peak, sizeof peak, cudaMemcpyDeviceToHost, launch_.stream), "cudaMemcpy");
+  check(cudaMemcpyAsync(&peak, launch_.peak, sizeof peak, cudaMemcpyDeviceToHost, launch_.stream),
+        "cudaMemcpy");
   check(cudaMemsetAsync(launch_.peak, 0, sizeof peak, launch_.stream), "cudaMemset");
   synchronise();
   return peak;

@@ -32,8 +32,8 @@ struct DeviceProperties {
 /// Error(kResources) if there is no such device.
 [[nodiscard]] DeviceProperties device_properties_of(int device);
 
-/// A stream with cuBLAS and cuDNN on it. Every use of the device goes through enter(), which makes it the thread's current
-/// one.
+/// A stream with cuBLAS and cuDNN on it. Every use of the device goes through enter(), which makes it the
+/// thread's current one.
 class Context {
  public:
   Context(const DeviceProperties& properties, Precision precision);
@@ -41,7 +41,8 @@ class Context {
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  /// Memory that the handles and reductions work in, of kScratchBytes plus cublas_bytes(), aligned to 256 bytes.
+  /// Memory that the handles and reductions work in, of kScratchBytes plus cublas_bytes(), aligned to 256
+  /// bytes.
   static constexpr std::size_t kScratchBytes = static_cast<std::size_t>(kNumPartials) * sizeof(double) + 256;
   [[nodiscard]] static std::size_t cublas_bytes(const DeviceProperties& properties);
   void give_memory(void* memory);

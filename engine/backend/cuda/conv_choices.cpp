@@ -119,7 +119,8 @@ ConvPlan ConvChoices::time(const ConvKey& key) {
   float best_ms = std::numeric_limits<float>::infinity();
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const auto run = [&] {
-      run_conv(context_.cudnn(), plans[i], key.op, x.data(), filter.data(), y.data(), bias.data(), workspace.data());
+      run_conv(context_.cudnn(), plans[i], key.op, x.data(), filter.data(), y.data(), bias.data(),
+               workspace.data());
     };
     run();  // once for what is loaded late
     check(cudaEventRecord(start.get(), context_.stream()), "cudaEventRecord");
@@ -135,8 +136,8 @@ ConvPlan ConvChoices::time(const ConvKey& key) {
 
 std::string ConvChoices::header() const {
   const DeviceProperties& p = context_.properties;
-  return p.name + ", sm_" + std::to_string(10 * p.major + p.minor) + ", cuDNN " + std::to_string(cudnnGetVersion()) + ", " +
-         impasto::to_string(context_.precision);
+  return p.name + ", sm_" + std::to_string(10 * p.major + p.minor) + ", cuDNN " +
+         std::to_string(cudnnGetVersion()) + ", " + impasto::to_string(context_.precision);
 }
 
 std::string ConvChoices::text() const {
@@ -159,12 +160,13 @@ void ConvChoices::set(const std::string& text) {
 fs::path ConvChoices::cache_file() const {
   const char* const cache = std::getenv("XDG_CACHE_HOME");
   const char* const home = std::getenv("HOME");
-  fs::path folder = cache != nullptr && *cache != '\0'  ? fs::path(cache)
+  fs::path folder = cache != nullptr && *cache != '\0' ? fs::path(cache)
                     : home != nullptr && *home != '\0' ? fs::path(home) / ".cache"
                                                        : fs::path();
   if (folder.empty()) return {};
   std::string name = header();
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return folder / "impasto" / ("convolutions-" + name + ".txt");
 }
 

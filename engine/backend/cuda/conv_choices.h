@@ -1,6 +1,6 @@
 #pragma once
-// Which plan each convolution runs: what a resumed render says, else what was timed before or is timed now (autotune), else
-// the planner's first.
+// Which plan each convolution runs: what a resumed render says, else what was timed before or is timed now
+// (autotune), else the planner's first.
 #include <filesystem>
 #include <map>
 #include <string>
@@ -20,7 +20,8 @@ class ConvChoices {
   /// The reference stays valid.
   [[nodiscard]] const ConvPlan& plan(const ConvKey& key);
 
-  /// The choices of all plans used so far, a line each: "KEY = ENGINE" under a line that names GPU, library and precision.
+  /// The choices of all plans used so far, a line each: "KEY = ENGINE" under a line that names GPU, library
+  /// and precision.
   [[nodiscard]] std::string text() const;
   /// Error(kBadInput) if the first line is another's. Before the first plan().
   void set(const std::string& text);

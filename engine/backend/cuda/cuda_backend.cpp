@@ -12,7 +12,8 @@
 namespace impasto::cuda {
 namespace {
 
-constexpr std::int64_t kInputChannels = 8;  // what cuDNN's tensor cores read at once; the picture's 3, then zeros
+constexpr std::int64_t kInputChannels =
+    8;  // what cuDNN's tensor cores read at once; the picture's 3, then zeros
 constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kPinnedBytes = 4096;
 
@@ -60,8 +61,8 @@ class CudaReadback final : public Readback {
 
 class CudaConv2d final : public Conv2d {
  public:
-  CudaConv2d(Context& context, ConvChoices& choices, std::shared_ptr<const DeviceFilters> filters, Buffer counted,
-             const Conv2dDesc& desc)
+  CudaConv2d(Context& context, ConvChoices& choices, std::shared_ptr<const DeviceFilters> filters,
+             Buffer counted, const Conv2dDesc& desc)
       : Conv2d(desc.in_channels, desc.out_channels),
         context_(context),
         choices_(choices),
@@ -71,24 +72,26 @@ class CudaConv2d final : public Conv2d {
  private:
   void do_forward(TensorView y, ConstTensorView x, Padding padding, Relu relu, Workspace workspace) override {
     ++context_.counts.convolutions;
-    run(relu == Relu::kYes ? ConvOp::kForwardRelu : ConvOp::kForward, x.shape, padding, const_cast<void*>(x.data), y.data,
-        workspace);
+    run(relu == Relu::kYes ? ConvOp::kForwardRelu : ConvOp::kForward, x.shape, padding,
+        const_cast<void*>(x.data), y.data, workspace);
   }
-  void do_backward_data(TensorView dx, ConstTensorView dy, Padding padding, Accumulate accumulate, ConstTensorView mask,
-                        Workspace workspace) override {
+  void do_backward_data(TensorView dx, ConstTensorView dy, Padding padding, Accumulate accumulate,
+                        ConstTensorView mask, Workspace workspace) override {
     ++context_.counts.backward_convolutions;
-    run(accumulate == Accumulate::kAdd ? ConvOp::kBackwardDataAdd : ConvOp::kBackwardData, dx.shape, padding, dx.data,
-        const_cast<void*>(dy.data), workspace);
+    run(accumulate == Accumulate::kAdd ? ConvOp::kBackwardDataAdd : ConvOp::kBackwardData, dx.shape, padding,
+        dx.data, const_cast<void*>(dy.data), workspace);
     if (mask.empty() && context_.storage != Storage::kFloat16) return;
-    check(mask_gradient(context_.launch(), dx.data, mask.data, context_.storage, dx.shape.elements()), "mask_gradient");
+    check(mask_gradient(context_.launch(), dx.data, mask.data, context_.storage, dx.shape.elements()),
+          "mask_gradient");
   }
 
   void run(ConvOp op, Shape input, Padding padding, void* x, void* y, Workspace workspace) {
     const ConvKey key{op, context_.precision, input.h, input.w, input.c, out_channels(), padding};
     const ConvPlan& plan = choices_.plan(key);
     if (plan.workspace_bytes > workspace.bytes) {
-      throw Error(ErrorCode::kInternal, to_string(key) + ": expected a workspace of " + std::to_string(plan.workspace_bytes) +
-                                            " bytes, found " + std::to_string(workspace.bytes));
+      throw Error(ErrorCode::kInternal, to_string(key) + ": expected a workspace of " +
+                                            std::to_string(plan.workspace_bytes) + " bytes, found " +
+                                            std::to_string(workspace.bytes));
     }
     context_.enter();
     run_conv(context_.cudnn(), plan, op, x, filters_->filter(), y, filters_->bias(), workspace.data);
@@ -106,10 +109,10 @@ DeviceInfo describe(const DeviceProperties& p) {
   int runtime = 0;
   check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
   const std::size_t cudnn = cudnnGetVersion();
-  info.description = p.name + ", compute capability " + std::to_string(p.major) + "." + std::to_string(p.minor) + ", CUDA " +
-                     std::to_string(runtime / 1000) + "." + std::to_string(runtime % 1000 / 10) + ", cuDNN " +
-                     std::to_string(cudnn / 10000) + "." + std::to_string(cudnn % 10000 / 100) + "." +
-                     std::to_string(cudnn % 100);
+  info.description = p.name + ", compute capability " + std::to_string(p.major) + "." +
+                     std::to_string(p.minor) + ", CUDA " + std::to_string(runtime / 1000) + "." +
+                     std::to_string(runtime % 1000 / 10) + ", cuDNN " + std::to_string(cudnn / 10000) + "." +
+                     std::to_string(cudnn % 10000 / 100) + "." + std::to_string(cudnn % 100);
   std::size_t free = 0, total = 0;
   check(cudaSetDevice(p.index), "cudaSetDevice");
   check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
@@ -146,7 +149,8 @@ class CudaBackend final : public Backend {
     };
     traits_.conv_workspace_bytes = [this](Shape input, std::int64_t out, Padding padding) {
       std::size_t bytes = 0;
-      for (const ConvOp op : {ConvOp::kForwardRelu, ConvOp::kForward, ConvOp::kBackwardData, ConvOp::kBackwardDataAdd}) {
+      for (const ConvOp op :
+           {ConvOp::kForwardRelu, ConvOp::kForward, ConvOp::kBackwardData, ConvOp::kBackwardDataAdd}) {
         const ConvKey key{op, context_.precision, input.h, input.w, input.c, out, padding};
         bytes = std::max(bytes, choices_.plan(key).workspace_bytes);
       }
@@ -200,7 +204,8 @@ class CudaBackend final : public Backend {
     }
     context_.enter();
     // From pageable memory: the runtime has read it when the call returns.
-    check(cudaMemcpyAsync(dst.data, src, dst.bytes(), cudaMemcpyHostToDevice, context_.stream()), "cudaMemcpy");
+    check(cudaMemcpyAsync(dst.data, src, dst.bytes(), cudaMemcpyHostToDevice, context_.stream()),
+          "cudaMemcpy");
   }
   void do_download(void* dst, DType dst_dtype, ConstTensorView src) override {
     if (src.bytes() == 0) return;
@@ -208,7 +213,8 @@ class CudaBackend final : public Backend {
     std::vector<std::byte> held(small || same ? 0 : src.bytes());
     void* const target = small ? pinned_.data() : same ? dst : held.data();
     context_.enter();
-    check(cudaMemcpyAsync(target, src.data, src.bytes(), cudaMemcpyDeviceToHost, context_.stream()), "cudaMemcpy");
+    check(cudaMemcpyAsync(target, src.data, src.bytes(), cudaMemcpyDeviceToHost, context_.stream()),
+          "cudaMemcpy");
     context_.synchronise();
     if (!same) {
       convert_on_host(dst, dst_dtype, target, src.dtype, src.shape.elements());
@@ -217,10 +223,13 @@ class CudaBackend final : public Backend {
     }
   }
   void do_fill(TensorView dst, double value) override {
-    check(cuda::fill(context_.launch(), dst.data, storage_of(dst.dtype), value, dst.shape.elements()), "fill");
+    check(cuda::fill(context_.launch(), dst.data, storage_of(dst.dtype), value, dst.shape.elements()),
+          "fill");
   }
   void do_copy(TensorView dst, ConstTensorView src) override {
-    check(cudaMemcpyAsync(dst.data, src.data, src.bytes(), cudaMemcpyDeviceToDevice, context_.launch().stream), "cudaMemcpy");
+    check(
+        cudaMemcpyAsync(dst.data, src.data, src.bytes(), cudaMemcpyDeviceToDevice, context_.launch().stream),
+        "cudaMemcpy");
   }
   std::unique_ptr<Readback> do_make_readback(std::int64_t count) override {
     context_.enter();
@@ -244,119 +253,140 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Conv2d> do_make_conv2d(const Conv2dDesc& desc) override {
     std::shared_ptr<const DeviceFilters> filters = shared_filters(context_, desc);
     void* const data = filters->filter();
-    Buffer counted = count(data, traits_.conv_filter_bytes(desc.in_channels, desc.out_channels), [](void*) {});
+    Buffer counted =
+        count(data, traits_.conv_filter_bytes(desc.in_channels, desc.out_channels), [](void*) {});
     return std::make_unique<CudaConv2d>(context_, choices_, std::move(filters), std::move(counted), desc);
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override {
-    check(cuda::picture_to_input(context_.launch(), input.data, context_.storage, input.shape.c, picture.as<float>(),
-                                 picture.shape.positions()),
+    check(cuda::picture_to_input(context_.launch(), input.data, context_.storage, input.shape.c,
+                                 picture.as<float>(), picture.shape.positions()),
           "picture_to_input");
   }
-  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale, Accumulate accumulate) override {
-    check(cuda::input_to_picture(context_.launch(), dpicture.as<float>(), dinput.data, context_.storage, dinput.shape.c,
-                                 dinput.shape.positions(), static_cast<float>(scale), accumulate),
+  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
+                           Accumulate accumulate) override {
+    check(cuda::input_to_picture(context_.launch(), dpicture.as<float>(), dinput.data, context_.storage,
+                                 dinput.shape.c, dinput.shape.positions(), static_cast<float>(scale),
+                                 accumulate),
           "input_to_picture");
   }
   void do_relu_forward(TensorView y, ConstTensorView x) override {
-    check(cuda::relu_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.elements()), "relu_forward");
+    check(cuda::relu_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.elements()),
+          "relu_forward");
   }
-  void do_relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y, Accumulate accumulate) override {
-    check(cuda::relu_backward(context_.launch(), dx.data, dy.data, y.data, context_.storage, y.shape.elements(), accumulate),
+  void do_relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y,
+                        Accumulate accumulate) override {
+    check(cuda::relu_backward(context_.launch(), dx.data, dy.data, y.data, context_.storage,
+                              y.shape.elements(), accumulate),
           "relu_backward");
   }
   void do_pool_forward(TensorView y, ConstTensorView x, Pooling pooling) override {
-    check(cuda::pool_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.h, x.shape.w, x.shape.c, pooling),
+    check(cuda::pool_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.h, x.shape.w,
+                             x.shape.c, pooling),
           "pool_forward");
   }
-  void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling, Accumulate accumulate,
-                        Relu mask) override {
-    check(cuda::pool_backward(context_.launch(), dx.data, dy.data, x.data, context_.storage, x.shape.h, x.shape.w, x.shape.c,
-                              pooling, accumulate, mask),
+  void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+                        Accumulate accumulate, Relu mask) override {
+    check(cuda::pool_backward(context_.launch(), dx.data, dy.data, x.data, context_.storage, x.shape.h,
+                              x.shape.w, x.shape.c, pooling, accumulate, mask),
           "pool_backward");
   }
 
   // --- losses
 
-  void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate, Workspace workspace) override {
+  void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate,
+               Workspace workspace) override {
     auto* const parts = static_cast<float*>(workspace.data);
     const std::int64_t num_parts = gram_parts(context_, parts, f);
-    check(gram_sum(context_.launch(), g.as<float>(), parts, num_parts, f.shape.c, scale, accumulate), "gram_sum");
+    check(gram_sum(context_.launch(), g.as<float>(), parts, num_parts, f.shape.c, scale, accumulate),
+          "gram_sum");
   }
-  void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale, Accumulate accumulate,
-                        Workspace /*workspace*/) override {
+  void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
+                        Accumulate accumulate, Workspace /*workspace*/) override {
     cuda::gram_backward(context_, df, f, dg, scale, accumulate);
     if (context_.storage != Storage::kFloat16) return;
-    check(mask_gradient(context_.launch(), df.data, nullptr, context_.storage, df.shape.elements()), "mask_gradient");
+    check(mask_gradient(context_.launch(), df.data, nullptr, context_.storage, df.shape.elements()),
+          "mask_gradient");
   }
-  void do_style_loss(TensorView loss, TensorView d, TensorView /*scratch*/, ConstTensorView f, ConstTensorView target,
-                     double gram_scale, double value_scale, double gradient_scale, Workspace workspace) override {
+  void do_style_loss(TensorView loss, TensorView d, TensorView /*scratch*/, ConstTensorView f,
+                     ConstTensorView target, double gram_scale, double value_scale, double gradient_scale,
+                     Workspace workspace) override {
     auto* const parts = static_cast<float*>(workspace.data);
     const std::int64_t num_parts = gram_parts(context_, parts, f);
     check(cuda::style_loss(context_.launch(), loss.as<double>(), d.data, context_.storage, parts, num_parts,
                            target.as<float>(), f.shape.c, gram_scale, value_scale, gradient_scale),
           "style_loss");
   }
-  void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target, double value_scale,
-                        double gradient_scale, Accumulate accumulate) override {
-    check(cuda::squared_error(context_.launch(), loss.as<double>(), d.data, x.data, target.data, storage_of(x.dtype),
-                              x.shape.elements(), value_scale, gradient_scale, accumulate),
-          "squared_error");
+  void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
+                        double value_scale, double gradient_scale, Accumulate accumulate) override {
+    check(
+        cuda::squared_error(context_.launch(), loss.as<double>(), d.data, x.data, target.data,
+                            storage_of(x.dtype), x.shape.elements(), value_scale, gradient_scale, accumulate),
+        "squared_error");
   }
-  void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind, double weight) override {
-    check(cuda::total_variation(context_.launch(), loss.as<double>(), d.as<float>(), x.as<float>(), x.shape.h, x.shape.w,
-                                kind, weight),
+  void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
+                          double weight) override {
+    check(cuda::total_variation(context_.launch(), loss.as<double>(), d.as<float>(), x.as<float>(), x.shape.h,
+                                x.shape.w, kind, weight),
           "total_variation");
   }
 
   // --- optimisers
 
-  void do_momentum_step(TensorView x, TensorView v, ConstTensorView g, double learning_rate, double momentum) override {
-    check(cuda::momentum_step(context_.launch(), x.as<float>(), v.as<float>(), g.as<float>(), g.shape.elements(),
-                              learning_rate, momentum),
+  void do_momentum_step(TensorView x, TensorView v, ConstTensorView g, double learning_rate,
+                        double momentum) override {
+    check(cuda::momentum_step(context_.launch(), x.as<float>(), v.as<float>(), g.as<float>(),
+                              g.shape.elements(), learning_rate, momentum),
           "momentum_step");
   }
   void do_adam_step(TensorView x, TensorView m, TensorView v, TensorView step, ConstTensorView g,
                     const AdamParameters& parameters) override {
-    check(cuda::adam_step(context_.launch(), x.as<float>(), m.as<float>(), v.as<float>(), step.as<double>(), g.as<float>(),
-                          g.shape.elements(), parameters),
+    check(cuda::adam_step(context_.launch(), x.as<float>(), m.as<float>(), v.as<float>(), step.as<double>(),
+                          g.as<float>(), g.shape.elements(), parameters),
           "adam_step");
   }
-  void do_clamp(TensorView x, const std::array<double, 3>& lower, const std::array<double, 3>& upper) override {
-    check(cuda::clamp(context_.launch(), x.as<float>(), x.shape.positions(), lower.data(), upper.data()), "clamp");
+  void do_clamp(TensorView x, const std::array<double, 3>& lower,
+                const std::array<double, 3>& upper) override {
+    check(cuda::clamp(context_.launch(), x.as<float>(), x.shape.positions(), lower.data(), upper.data()),
+          "clamp");
   }
   void do_add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b) override {
-    check(cuda::add_scaled(context_.launch(), out.as<float>(), a.as<float>(), scale.as<double>(), b.as<float>(),
-                           a.shape.elements()),
+    check(cuda::add_scaled(context_.launch(), out.as<float>(), a.as<float>(), scale.as<double>(),
+                           b.as<float>(), a.shape.elements()),
           "add_scaled");
   }
   void do_dot(TensorView out, ConstTensorView a, ConstTensorView b) override {
-    check(cuda::dot(context_.launch(), out.as<double>(), a.data, b.data, storage_of(a.dtype), a.shape.elements()), "dot");
+    check(cuda::dot(context_.launch(), out.as<double>(), a.data, b.data, storage_of(a.dtype),
+                    a.shape.elements()),
+          "dot");
   }
   void do_lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
                      ConstTensorView g) override {
-    check(cuda::lbfgs_push(context_.launch(), history.as<float>(), g_previous.as<float>(), state.as<double>(), d.as<float>(),
-                           g.as<float>(), history.shape.h / 2, g.shape.elements()),
+    check(cuda::lbfgs_push(context_.launch(), history.as<float>(), g_previous.as<float>(), state.as<double>(),
+                           d.as<float>(), g.as<float>(), history.shape.h / 2, g.shape.elements()),
           "lbfgs_push");
   }
-  void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g) override {
-    check(cuda::lbfgs_dots(context_.launch(), dots.as<double>(), history.as<float>(), state.as<double>(), g.as<float>(),
-                           history.shape.h / 2, g.shape.elements()),
+  void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state,
+                     ConstTensorView g) override {
+    check(cuda::lbfgs_dots(context_.launch(), dots.as<double>(), history.as<float>(), state.as<double>(),
+                           g.as<float>(), history.shape.h / 2, g.shape.elements()),
           "lbfgs_dots");
   }
-  void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots, double learning_rate) override {
-    check(cuda::lbfgs_direction(context_.launch(), coefficients.as<double>(), state.as<double>(), dots.as<double>(),
-                                coefficients.shape.elements() / 2, learning_rate),
+  void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
+                          double learning_rate) override {
+    check(cuda::lbfgs_direction(context_.launch(), coefficients.as<double>(), state.as<double>(),
+                                dots.as<double>(), coefficients.shape.elements() / 2, learning_rate),
           "lbfgs_direction");
   }
-  void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows, ConstTensorView g) override {
-    check(cuda::lincomb(context_.launch(), out.as<float>(), coefficients.as<double>(), rows.as<float>(), rows.shape.h,
-                        g.as<float>(), g.shape.elements(), nullptr, nullptr),
+  void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,
+                  ConstTensorView g) override {
+    check(cuda::lincomb(context_.launch(), out.as<float>(), coefficients.as<double>(), rows.as<float>(),
+                        rows.shape.h, g.as<float>(), g.shape.elements(), nullptr, nullptr),
           "lincomb");
   }
-  void do_lincomb_step(TensorView x, TensorView d, ConstTensorView t, ConstTensorView coefficients, ConstTensorView rows,
-                       ConstTensorView g) override {
-    check(cuda::lincomb(context_.launch(), d.as<float>(), coefficients.as<double>(), rows.as<float>(), rows.shape.h,
-                        g.as<float>(), g.shape.elements(), x.as<float>(), t.as<double>()),
+  void do_lincomb_step(TensorView x, TensorView d, ConstTensorView t, ConstTensorView coefficients,
+                       ConstTensorView rows, ConstTensorView g) override {
+    check(cuda::lincomb(context_.launch(), d.as<float>(), coefficients.as<double>(), rows.as<float>(),
+                        rows.shape.h, g.as<float>(), g.shape.elements(), x.as<float>(), t.as<double>()),
           "lincomb");
   }
 

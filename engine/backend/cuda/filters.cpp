@@ -28,7 +28,8 @@ DType dtype_of(Storage storage) {
 }
 
 std::size_t bias_offset(std::int64_t in_channels, std::int64_t out_channels, std::size_t element) {
-  return (static_cast<std::size_t>(9 * in_channels * out_channels) * element + kAlignment - 1) / kAlignment * kAlignment;
+  return (static_cast<std::size_t>(9 * in_channels * out_channels) * element + kAlignment - 1) / kAlignment *
+         kAlignment;
 }
 
 template <class Use>
@@ -65,7 +66,8 @@ void convert_on_host(void* dst, DType dst_dtype, const void* src, DType src_dtyp
 
 std::size_t filter_bytes(std::int64_t in_channels, std::int64_t out_channels, Storage storage) {
   const std::size_t element = size_of(dtype_of(storage));
-  const std::size_t bytes = bias_offset(in_channels, out_channels, element) + static_cast<std::size_t>(out_channels) * element;
+  const std::size_t bytes =
+      bias_offset(in_channels, out_channels, element) + static_cast<std::size_t>(out_channels) * element;
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
@@ -75,7 +77,8 @@ DeviceFilters::DeviceFilters(Context& context, const Conv2dDesc& desc) {
   std::vector<float> transposed(static_cast<std::size_t>(9 * in * out));
   for (std::int64_t i = 0; i < 9 * in; ++i) {
     for (std::int64_t k = 0; k < out; ++k) {
-      transposed[static_cast<std::size_t>(k * 9 * in + i)] = desc.filter[static_cast<std::size_t>(i * out + k)];
+      transposed[static_cast<std::size_t>(k * 9 * in + i)] =
+          desc.filter[static_cast<std::size_t>(i * out + k)];
     }
   }
   std::vector<std::byte> host(filter_bytes(in, out, context.storage));
@@ -84,7 +87,8 @@ DeviceFilters::DeviceFilters(Context& context, const Conv2dDesc& desc) {
   convert_on_host(host.data() + bias_offset_, dtype, desc.bias.data(), DType::kFloat32, out);
   context.enter();
   check(cudaMalloc(&data_, host.size()), "memory for filters");
-  check(cudaMemcpyAsync(data_, host.data(), host.size(), cudaMemcpyHostToDevice, context.stream()), "cudaMemcpy");
+  check(cudaMemcpyAsync(data_, host.data(), host.size(), cudaMemcpyHostToDevice, context.stream()),
+        "cudaMemcpy");
   context.synchronise();  // other streams may read it from here on
 }
 

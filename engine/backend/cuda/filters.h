@@ -1,6 +1,6 @@
 #pragma once
-// Filters and biases on a GPU, in the layout and type that cuDNN reads: (out, 3, 3, in), then the bias at the next multiple
-// of 256 bytes. Backends that want the same ones share them.
+// Filters and biases on a GPU, in the layout and type that cuDNN reads: (out, 3, 3, in), then the bias at the
+// next multiple of 256 bytes. Backends that want the same ones share them.
 #include <cstddef>
 #include <memory>
 

@@ -21,7 +21,8 @@ cublasComputeType_t compute_type(const Context& context) {
 
 int to_int(std::int64_t value) {
   if (value > std::numeric_limits<int>::max()) {
-    throw Error(ErrorCode::kResources, "gram: expected at most 2^31 - 1 positions, found " + std::to_string(value));
+    throw Error(ErrorCode::kResources,
+                "gram: expected at most 2^31 - 1 positions, found " + std::to_string(value));
   }
   return static_cast<int>(value);
 }
@@ -53,17 +54,17 @@ std::int64_t gram_parts(Context& context, float* parts, ConstTensorView f) {
   // cuBLAS counts columns first: f is (C, N) to it, and the product f f^T.
   const auto multiply = [&](const void* from, std::int64_t positions, float* to, std::int64_t count) {
     ++context.counts.products;
-    check(cublasGemmStridedBatchedEx(context.cublas(), CUBLAS_OP_N, CUBLAS_OP_T, c, c, to_int(positions), &one, from, type, c,
-                                     positions * c, from, type, c, positions * c, &zero, to, CUDA_R_32F, c,
-                                     static_cast<long long>(c) * c, to_int(count), compute_type(context),
-                                     CUBLAS_GEMM_DEFAULT),
+    check(cublasGemmStridedBatchedEx(context.cublas(), CUBLAS_OP_N, CUBLAS_OP_T, c, c, to_int(positions),
+                                     &one, from, type, c, positions * c, from, type, c, positions * c, &zero,
+                                     to, CUDA_R_32F, c, static_cast<long long>(c) * c, to_int(count),
+                                     compute_type(context), CUBLAS_GEMM_DEFAULT),
           "a Gram product");
   };
   if (split.num_parts > 0) multiply(f.data, split.part, parts, split.num_parts);
   if (split.rest > 0) {
     const auto done = split.part * split.num_parts * f.shape.c;
-    multiply(static_cast<const std::byte*>(f.data) + static_cast<std::size_t>(done) * size_of(f.dtype), split.rest,
-             parts + split.num_parts * c * c, 1);
+    multiply(static_cast<const std::byte*>(f.data) + static_cast<std::size_t>(done) * size_of(f.dtype),
+             split.rest, parts + split.num_parts * c * c, 1);
   }
   return split.total_parts();
 }
@@ -76,8 +77,8 @@ void gram_backward(Context& context, TensorView df, ConstTensorView f, ConstTens
   const float beta = accumulate == Accumulate::kAdd ? 1 : 0;
   context.enter();
   ++context.counts.products;
-  check(cublasGemmEx(context.cublas(), CUBLAS_OP_N, CUBLAS_OP_N, c, n, c, &alpha, dg.data, type, c, f.data, type, c, &beta,
-                     df.data, type, c, compute_type(context), CUBLAS_GEMM_DEFAULT),
+  check(cublasGemmEx(context.cublas(), CUBLAS_OP_N, CUBLAS_OP_N, c, n, c, &alpha, dg.data, type, c, f.data,
+                     type, c, &beta, df.data, type, c, compute_type(context), CUBLAS_GEMM_DEFAULT),
         "a style gradient");
 }
 

@@ -20,7 +20,8 @@ std::string why_unusable(const cuda::DeviceProperties& p) {
 std::unique_ptr<Backend> open(int device, const BackendOptions& options) {
   const std::string reason = why_unusable(cuda::device_properties_of(device));
   if (!reason.empty()) {
-    throw Error(ErrorCode::kResources, "device 'cuda:" + std::to_string(device) + "': expected a usable GPU, but " + reason);
+    throw Error(ErrorCode::kResources,
+                "device 'cuda:" + std::to_string(device) + "': expected a usable GPU, but " + reason);
   }
   return cuda::make_cuda_backend(device, options);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// What libimpasto_cuda.so offers to the program that opens it at run time. The program itself needs no CUDA library; the
-// module needs cudart, cuDNN and cuBLAS, and finds the driver through cudart.
+// What libimpasto_cuda.so offers to the program that opens it at run time. The program itself needs no CUDA
+// library; the module needs cudart, cuDNN and cuBLAS, and finds the driver through cudart.
 #include <memory>
 #include <vector>
 

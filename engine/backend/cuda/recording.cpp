@@ -27,7 +27,8 @@ void GraphRecording::capture(const std::function<void()>& work, RecordingStatist
   context_.counts = {};
   cudaGraph_t captured = nullptr;
   // Other threads may allocate meanwhile: they work for other backends.
-  check(cudaStreamBeginCapture(context_.stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  check(cudaStreamBeginCapture(context_.stream(), cudaStreamCaptureModeThreadLocal),
+        "cudaStreamBeginCapture");
   try {
     work();
   } catch (...) {
@@ -47,9 +48,10 @@ void GraphRecording::capture(const std::function<void()>& work, RecordingStatist
 
 std::string to_string(const RecordingStatistics& s) {
   const LaunchCounts& l = s.launches;
-  return "graph of " + std::to_string(l.convolutions) + " convolutions, " + std::to_string(l.backward_convolutions) +
-         " backward, " + std::to_string(l.products) + " products and " + std::to_string(l.others) +
-         " other kernels: captured " + std::to_string(s.captured) + ", replayed " + std::to_string(s.replayed) + ", plain " +
+  return "graph of " + std::to_string(l.convolutions) + " convolutions, " +
+         std::to_string(l.backward_convolutions) + " backward, " + std::to_string(l.products) +
+         " products and " + std::to_string(l.others) + " other kernels: captured " +
+         std::to_string(s.captured) + ", replayed " + std::to_string(s.replayed) + ", plain " +
          std::to_string(s.plain) + " times";
 }
 

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""Predicts the time of one iteration on GPUs from arithmetic and memory traffic: docs/roofline.md.
+
+    profiling/roofline.py                                    iterations: every GPU, size and precision
+    profiling/roofline.py --operations --gpu H100 --size 1024 --precision bf16       each operation of one
+
+The work is that of VGG-19 up to relu5_1 with the default objective (content relu4_2, style relu1_1 to
+relu5_1, max pooling) and L-BFGS with a history of 10, without line search, kernel by kernel as the CUDA
+backend queues it. Pictures are 4:3; a size is the long side. A Markdown table goes to stdout.
+"""
+import argparse
+import dataclasses
+import sys
+
+# Channels and convolutions of each block of VGG-19 (Simonyan, Zisserman 2015, table 1, E), up to conv5_1.
+BLOCKS = [(64, 2), (128, 2), (256, 4), (512, 4), (512, 1)]
+STYLE = {"1_1", "2_1", "3_1", "4_1", "5_1"}
+CONTENT = {"4_2"}
+HISTORY = 10
+INPUT_CHANNELS = 8  # the picture's three, padded with zeros for the tensor cores
+ACTIVATION_BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+GRAM_PART = (512, 4096)  # least and most positions that one partial Gram matrix sums over
+SIZES = [512, 1024, 2048]
+
+# Shares of the peaks that kernels are expected to reach. Assumptions: nothing here is measured.
+EFFICIENCY = {"tensor": 0.6, "fp32": 0.75, "fp64": 0.5, "memory": 0.8}
+LAUNCH_SECONDS = 2e-6  # between two kernels of a CUDA graph
+
+
+@dataclasses.dataclass(frozen=True)
+class Gpu:
+    """Peaks a second: dense FLOP with float32 accumulation, DRAM bytes. No entry: no such precision."""
+    flops: dict
+    bandwidth: float
+
+
+GPUS = {
+    "H100": Gpu({"fp64": 33.5e12, "fp32": 66.9e12, "tf32": 494.7e12, "bf16": 989.4e12, "fp16": 989.4e12},
+                3350e9),
+    "A100": Gpu({"fp64": 9.7e12, "fp32": 19.5e12, "tf32": 156e12, "bf16": 312e12, "fp16": 312e12}, 2039e9),
+    "RTX 4090": Gpu({"fp64": 1.29e12, "fp32": 82.6e12, "tf32": 82.6e12, "bf16": 165.2e12, "fp16": 165.2e12},
+                    1008e9),
+    "T4": Gpu({"fp64": 0.254e12, "fp32": 8.1e12, "fp16": 65e12}, 320e9),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """One kernel, or several that follow one another. `pipe`: network (its precision's), fp32 or fp64."""
+    name: str
+    flops: float
+    bytes: float
+    pipe: str = "network"
+
+    def seconds(self, gpu, precision):
+        pipe = precision if self.pipe == "network" else self.pipe
+        efficiency = EFFICIENCY[pipe if pipe in EFFICIENCY else "tensor"]
+        return max(self.flops / (gpu.flops[pipe] * efficiency),
+                   self.bytes / (gpu.bandwidth * EFFICIENCY["memory"])) + LAUNCH_SECONDS
+
+
+def layers(width, height):
+    """(name, height, width, channels in, channels out, follows a pool) of each convolution."""
+    channels = INPUT_CHANNELS
+    for block, (out, count) in enumerate(BLOCKS, 1):
+        if block > 1:
+            width, height = width // 2, height // 2
+        for i in range(1, count + 1):
+            yield f"{block}_{i}", height, width, channels, out, block > 1 and i == 1
+            channels = out
+
+
+def gram_parts(positions, channels, multiprocessors=128):
+    """Partial Gram matrices, about as many as fill the device (engine/backend/cuda/gram.cpp)."""
+    tiles = -(-channels // 128)
+    longest = min(max(positions * tiles * tiles // multiprocessors, GRAM_PART[0]), GRAM_PART[1])
+    return -(-positions // longest)
+
+
+def iteration(width, height, precision):
+    """The operations in the order in which they are queued."""
+    a, n = ACTIVATION_BYTES[precision], width * height
+    forward = [Operation("picture to input", 0, n * (3 * 4 + INPUT_CHANNELS * a))]
+    backward = []  # from the picture up; reversed below
+    tap, below, previous = [], None, (0, 0)
+    for name, h, w, c, k, pooled in layers(width, height):
+        p = h * w
+        filter_size = 9 * c * k
+        if pooled:
+            x, y = previous[0] * previous[1] * c, p * c
+            forward.append(Operation(f"pool{int(name[0]) - 1} forward", 0, a * (x + y)))
+            backward.append(Operation(f"pool{int(name[0]) - 1} backward", 0, a * (2 * x + y)))
+        forward.append(Operation(f"conv{name} forward", 18 * p * c * k, a * (p * c + p * k + filter_size)))
+        masks = below is not None and not pooled
+        adds = masks and below in STYLE | CONTENT
+        if masks:  # reads the gradient and the feature map, writes the gradient
+            backward.append(Operation(f"conv{name} mask", 0, 3 * a * p * c))
+        elif precision == "fp16":  # saturates and finds the largest gradient: reads and writes it
+            backward.append(Operation(f"conv{name} saturate", 0, 2 * a * p * c))
+        # A tap's gradient is written before the layer above it adds its own.
+        backward.append(Operation(f"conv{name} backward", 18 * p * c * k,
+                                  a * (p * c * (2 if adds else 1) + p * k + filter_size)))
+        backward += tap
+        tap = []
+        if name in STYLE:
+            parts = gram_parts(p, k)
+            forward.append(Operation(f"relu{name} Gram matrix", 2 * p * k * k, a * p * k + 4 * parts * k * k))
+            forward.append(
+                Operation(f"relu{name} style loss", 4 * k * k, (4 * (parts + 1) + a) * k * k, "fp32"))
+            if precision == "fp16":
+                tap.append(Operation(f"relu{name} saturate", 0, 2 * a * p * k))
+            tap.append(Operation(f"relu{name} Gram gradient", 2 * p * k * k, a * (2 * p * k + k * k)))
+        if name in CONTENT:
+            tap.append(Operation(f"relu{name} content loss", 4 * p * k, 3 * a * p * k, "fp32"))
+        below, previous, last = name, (h, w), p * k
+    backward += [Operation(f"relu{below} mask", 0, 3 * a * last), *tap]  # no layer above to mask it
+    numbers, rows = 3 * n, 2 * HISTORY + 2
+    return [
+        *forward,
+        *reversed(backward),
+        Operation("input to picture", 0, n * (INPUT_CHANNELS * a + 3 * 4)),
+        Operation("L-BFGS pair", 2 * numbers, 4 * 6 * numbers, "fp32"),
+        Operation("L-BFGS inner products", 6 * rows * numbers, 4 * (rows + 1) * numbers, "fp64"),
+        Operation("L-BFGS coefficients", 0, 0, "fp64"),
+        Operation("L-BFGS step", 2 * (rows - 2) * numbers, 4 * (rows - 2 + 4) * numbers, "fp32"),
+    ]
+
+
+def seconds(width, height, precision, gpu):
+    """None where the GPU does not offer the precision."""
+    if precision not in gpu.flops:
+        return None
+    return sum(operation.seconds(gpu, precision) for operation in iteration(width, height, precision))
+
+
+def table(titles, rows):
+    lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def iterations_table():
+    rows = []
+    for size in SIZES:
+        height = size * 3 // 4
+        for precision in ACTIVATION_BYTES:
+            operations = iteration(size, height, precision)
+            cells = [f"{size}x{height} {precision}", f"{sum(o.flops for o in operations) / 1e9:.0f}",
+                     f"{sum(o.bytes for o in operations) / 1e9:.2f}"]
+            for gpu in GPUS.values():
+                time = seconds(size, height, precision, gpu)
+                cells.append("-" if time is None else f"{1000 * time:.2f}")
+            rows.append(cells)
+    return table(["picture", "GFLOP", "GB", *[f"{name}, ms" for name in GPUS]], rows)
+
+
+def operations_table(gpu, size, precision):
+    rows = []
+    for o in iteration(size, size * 3 // 4, precision):
+        time = o.seconds(gpu, precision)
+        compute = o.flops / (gpu.flops[precision if o.pipe == "network" else o.pipe])
+        bound = "arithmetic" if compute > o.bytes / gpu.bandwidth else "memory"
+        bound = "launch" if time < 2 * LAUNCH_SECONDS else bound
+        rows.append([o.name, f"{o.flops / 1e9:.2f}", f"{o.bytes / 1e6:.1f}", f"{1000 * time:.4f}", bound])
+    return table(["operation", "GFLOP", "MB", "ms", "bound by"], rows)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--operations", action="store_true", help="each operation of one iteration")
+    parser.add_argument("--gpu", choices=GPUS, default="H100")
+    parser.add_argument("--size", type=int, default=1024, help="long side in pixels (1024)")
+    parser.add_argument("--precision", choices=ACTIVATION_BYTES, default="bf16")
+    args = parser.parse_args(arguments)
+    if args.size < 32:
+        parser.error("option --size: expected at least 32")
+    if not args.operations:
+        print(iterations_table(), end="")
+        return 0
+    gpu = GPUS[args.gpu]
+    if args.precision not in gpu.flops:
+        parser.error(f"{args.gpu} does not offer {args.precision}")
+    print(operations_table(gpu, args.size, args.precision), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Tests of profiling/: python3 -m unittest tests/python/test_profile_summary.py, in the repository's root.
+
+The samples in tests/golden/profiling are written by hand in the columns that the profilers document.
+"""
+import csv
+import io
+import pathlib
+import subprocess
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(ROOT))
+from profiling import roofline, summarise  # noqa: E402
+
+GOLDEN = ROOT / "tests" / "golden" / "profiling"
+CONV = "sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize128x128x64"
+DOTS = "impasto::cuda::lbfgs_dots_kernel<(int)4>"
+MASK = "impasto::cuda::mask_gradient_kernel<__nv_bfloat16,(bool)1>"
+
+
+def golden(name):
+    return (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def tool(name, *arguments):
+    return subprocess.run([sys.executable, str(ROOT / "profiling" / name), *map(str, arguments)],
+                          capture_output=True, text=True, check=False)
+
+
+class KernelNames(unittest.TestCase):
+    def test_result_and_parameters_are_dropped(self):
+        self.assertEqual(summarise.kernel_name("void f<int, (int)3>(int *, T<char>)", False), "f<int,(int)3>")
+        self.assertEqual(summarise.kernel_name("std::pair<int, int> ns::f(int)", False), "ns::f")
+
+    def test_names_without_parameters_stay(self):
+        self.assertEqual(summarise.kernel_name(CONV, False), CONV)
+
+    def test_both_spellings_of_an_anonymous_namespace_are_one(self):
+        a = summarise.kernel_name("void a::(anonymous namespace)::k<float>(float*, long)", False)
+        b = summarise.kernel_name("void a::<unnamed>::k<float>(float *, long)", False)
+        self.assertEqual(a, "a::k<float>")
+        self.assertEqual(a, b)
+
+    def test_base_drops_template_arguments(self):
+        self.assertEqual(summarise.kernel_name("void a::k<b<int>, 3>(T1 *)", True), "a::k")
+
+
+class Nsys(unittest.TestCase):
+    def test_calls_and_times_after_lines_of_progress(self):
+        kernels = summarise.read_nsys(golden("nsys_cuda_gpu_kern_sum.csv"), "file")
+        self.assertEqual(len(kernels), 4)
+        self.assertEqual(kernels[CONV], (2, 600000))
+        self.assertEqual(kernels[DOTS], (1, 250000))
+        self.assertEqual(kernels[MASK], (4, 100000))
+
+    def test_base_adds_up_instances_of_a_template(self):
+        kernels = summarise.read_nsys(golden("nsys_cuda_gpu_kern_sum.csv"), "file", base=True)
+        self.assertEqual(kernels["impasto::cuda::mask_gradient_kernel"], (5, 150000))
+
+    def test_another_unit_of_time(self):
+        kernels = summarise.read_nsys("Total Time (us),Instances,Name\n1.5,2,k\n", "file")
+        self.assertEqual(kernels, {"k": (2, 1500)})
+
+    def test_a_file_without_the_table_is_refused(self):
+        with self.assertRaisesRegex(summarise.Failure, "file: expected a table .* columns Instances, Name"):
+            summarise.read_nsys("Time (%),Total Time (ns),Num Calls\n1,2,3\n", "file")
+
+
+class Ncu(unittest.TestCase):
+    def test_bytes_add_up_and_shares_are_weighted_with_time(self):
+        kernel = summarise.read_ncu(golden("ncu_raw.csv"), "file")[CONV]
+        self.assertEqual((kernel["calls"], kernel["ns"], kernel["bytes"]), (2, 1e6, 450e6))
+        self.assertAlmostEqual(kernel["share"], 0.70 * 0.25 + 0.50 * 0.75)
+
+    def test_the_greater_throughput_is_the_share(self):
+        kernels = summarise.read_ncu(golden("ncu_raw.csv"), "file")
+        self.assertAlmostEqual(kernels[DOTS]["share"], 0.80)
+        self.assertAlmostEqual(kernels[MASK]["share"], 0.90)
+
+    def test_units_are_read_from_the_second_row(self):
+        kernels = summarise.read_ncu(golden("ncu_raw_units.csv"), "file")
+        self.assertAlmostEqual(kernels["fill_kernel"]["ns"], 2000)
+        self.assertAlmostEqual(kernels["fill_kernel"]["bytes"], 2e6)
+
+    def test_metrics_that_were_not_collected_stay_empty(self):
+        kernel = summarise.read_ncu(golden("ncu_raw_units.csv"), "file")["other_kernel"]
+        self.assertEqual((kernel["bytes"], kernel["share"]), (None, None))
+
+    def test_the_details_page_is_refused(self):
+        with self.assertRaisesRegex(summarise.Failure, "expected a table with the columns"):
+            summarise.read_ncu('"ID","Kernel Name","Metric Name","Metric Value"\n"0","k","m","1"\n', "file")
+
+
+class Summary(unittest.TestCase):
+    def test_with_both_times_are_of_nsys_and_bytes_of_ncu(self):
+        rows = summarise.summarise(summarise.read_nsys(golden("nsys_cuda_gpu_kern_sum.csv"), "nsys"),
+                                   summarise.read_ncu(golden("ncu_raw.csv"), "ncu"))
+        self.assertEqual([row[0] for row in rows[:3]], [CONV, DOTS, MASK])
+        name, calls, milliseconds, rate, _ = rows[0]
+        self.assertEqual((name, calls, milliseconds), (CONV, 2, 0.6))
+        self.assertAlmostEqual(rate, 450e6 / 600e3)  # bytes over nanoseconds
+        self.assertAlmostEqual(rows[2][3], 4 * 30e6 / 100e3)  # ncu saw one of its four calls
+        self.assertEqual(rows[3][3:], (None, None))  # ncu saw none
+
+    def test_ncu_alone(self):
+        rows = summarise.summarise({}, summarise.read_ncu(golden("ncu_raw.csv"), "ncu"))
+        self.assertEqual([row[1] for row in rows], [2, 1, 1])
+        self.assertAlmostEqual(rows[1][3], 500e6 / 400e3)
+
+    def test_the_tool_prints_markdown_and_csv(self):
+        both = ["--nsys", GOLDEN / "nsys_cuda_gpu_kern_sum.csv", "--ncu", GOLDEN / "ncu_raw.csv"]
+        markdown = tool("summarise.py", *both)
+        self.assertEqual(markdown.returncode, 0, markdown.stderr)
+        self.assertIn(f"| {CONV} | 2 | 0.6000 | 750.0 | 0.550 |\n", markdown.stdout)
+        self.assertTrue(markdown.stdout.endswith("| total | 8 | 1.0000 |  |  |\n"))
+        rows = list(csv.reader(io.StringIO(tool("summarise.py", "--csv", *both).stdout)))
+        self.assertEqual(rows[0], ["kernel", "calls", "ms", "GB/s", "share of roofline"])
+        self.assertEqual(rows[2], [DOTS, "1", "0.2500", "2000.0", "0.800"])
+
+    def test_the_tool_refuses_another_file_in_one_line(self):
+        result = tool("summarise.py", "--ncu", GOLDEN / "nsys_cuda_gpu_kern_sum.csv")
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stderr.count("\n"), 1)
+        self.assertIn("expected a table with the columns ID, Kernel Name", result.stderr)
+
+
+class Roofline(unittest.TestCase):
+    def test_flops_of_a_convolution(self):
+        operations = {o.name: o for o in roofline.iteration(512, 384, "fp32")}
+        self.assertEqual(operations["conv3_2 forward"].flops, 18 * 128 * 96 * 256 * 256)
+        self.assertEqual(operations["conv3_2 forward"].bytes, 4 * (2 * 128 * 96 * 256 + 9 * 256 * 256))
+
+    def test_sides_are_halved_and_rounded_down(self):
+        operations = {o.name: o for o in roofline.iteration(33, 35, "bf16")}
+        self.assertEqual(operations["conv5_1 forward"].flops, 18 * 2 * 2 * 512 * 512)
+
+    def test_backward_adds_at_taps_and_masks_above_relus(self):
+        operations = {o.name: o for o in roofline.iteration(64, 64, "bf16")}
+        plain, added = operations["conv3_3 backward"], operations["conv3_2 backward"]
+        self.assertEqual(added.bytes - plain.bytes, 2 * 16 * 16 * 256)
+        self.assertIn("conv3_3 mask", operations)
+        self.assertNotIn("conv3_1 mask", operations)  # the pool's backward masks
+
+    def test_a_gpu_without_a_precision_has_no_time(self):
+        self.assertIsNone(roofline.seconds(512, 384, "bf16", roofline.GPUS["T4"]))
+        self.assertGreater(roofline.seconds(512, 384, "fp16", roofline.GPUS["T4"]), 0)
+
+    def test_no_operation_is_faster_than_either_peak(self):
+        gpu = roofline.GPUS["H100"]
+        for operation in roofline.iteration(1024, 768, "bf16"):
+            time = operation.seconds(gpu, "bf16")
+            self.assertGreaterEqual(time * gpu.bandwidth, operation.bytes, operation.name)
+
+    def test_the_page_holds_the_table_that_the_tool_writes(self):
+        result = tool("roofline.py")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn(result.stdout, (ROOT / "docs" / "roofline.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "engine/core/error.h"
+#include "engine/core/trace.h"
 
 namespace impasto {
 namespace {
@@ -86,6 +87,7 @@ class Check {
   }
 
   const char* operation_;
+  IMPASTO_TRACE_RANGE(operation_);  // as long as the call
   std::array<Range, 8> ranges_{};
   int num_ranges_ = 0;
 };

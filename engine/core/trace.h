@@ -21,8 +21,10 @@ class TraceRange {
 
 }  // namespace impasto
 
-/// Opens a range for the rest of the scope; one a scope. The name, text of any kind, is evaluated only here.
-#define IMPASTO_TRACE_RANGE(name) const ::impasto::TraceRange impasto_trace_range(name)
+/// A range for the rest of the scope, or the life of the object that it is a member of. The name, text of any
+/// kind, is evaluated only here.
+#define IMPASTO_TRACE_RANGE(name) \
+  const ::impasto::TraceRange impasto_trace_range { name }
 #else
-#define IMPASTO_TRACE_RANGE(name) static_cast<void>(0)
+#define IMPASTO_TRACE_RANGE(name) static_assert(true)
 #endif

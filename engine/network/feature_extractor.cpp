@@ -2,7 +2,17 @@
 
 #include <algorithm>
 
+#include "engine/core/trace.h"
+
 namespace impasto {
+namespace {
+
+/// "conv3_2", whose ReLU may be fused; else the node's own name. For traces.
+[[maybe_unused]] std::string layer_name(const Node& node) {
+  return node.conv >= 0 ? "conv" + node.name.substr(4) : node.name;
+}
+
+}  // namespace
 
 FeatureExtractor::FeatureExtractor(Backend& backend, const Weights& weights, NodeGraph graph, Pooling pooling)
     : backend_(backend), graph_(std::move(graph)), pooling_(pooling) {
@@ -43,6 +53,7 @@ void FeatureExtractor::forward(const NetworkMemory& memory, ConstTensorView pict
   for (int i = 0; i < end; ++i) {
     const Node& node = graph_.nodes[static_cast<std::size_t>(i)];
     const TensorView y = memory.view(plan.output[static_cast<std::size_t>(i)]);
+    IMPASTO_TRACE_RANGE(layer_name(node) + " forward");
     switch (node.kind) {
       case NodeKind::kConv:
       case NodeKind::kConvRelu:
@@ -72,6 +83,7 @@ void FeatureExtractor::backward(const NetworkMemory& memory, TensorView dpicture
   }
   for (std::size_t i = deepest + 1; i-- > 0;) {
     const Node& node = graph_.nodes[i];
+    IMPASTO_TRACE_RANGE(layer_name(node) + " backward");
     const TensorView dy = memory.view(plan.gradient[i]);
     if (i == 0) {
       const TensorView dinput = memory.view(plan.dinput);

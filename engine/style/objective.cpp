@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/core/error.h"
+#include "engine/core/trace.h"
 #include "engine/style/losses.h"
 
 namespace impasto {
@@ -107,6 +108,7 @@ StyleObjective::StyleObjective(Backend& backend, FeatureExtractor& extractor, co
       if (term.tap != tap || term.factor == 0) continue;
       const TensorView g{gram_.data, term.target.shape, gram_.dtype};
       // dJ/dF = 2/N F dJ/dG; the 2/N stands with dJ/dG, which keeps it small.
+      IMPASTO_TRACE_RANGE("style loss " + term.layer);
       const double per_position = 1.0 / static_cast<double>(term.features.positions());
       backend_.style_loss(term.slot, term.d_gram, g, features, term.target, per_position, term.factor,
                           gradient_scale_ * 2 * per_position * term.weight * 2 * term.factor,
@@ -180,6 +182,7 @@ void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
 }
 
 void StyleObjective::run(ConstTensorView x, TensorView gradient) {
+  IMPASTO_TRACE_RANGE("objective");
   extractor_.forward(memory_, x, on_tap_);
   extractor_.backward(memory_, gradient, 1 / gradient_scale_, write_tap_gradient_);
   if (options_.tv_weight != 0)
@@ -205,6 +208,7 @@ void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
 }
 
 void StyleObjective::write_tap_gradient(int tap, TensorView d, ConstTensorView features) {
+  IMPASTO_TRACE_RANGE("loss gradient " + extractor_.graph().taps[static_cast<std::size_t>(tap)]);
   Accumulate accumulate = Accumulate::kOverwrite;
   for (Term& term : style_) {
     if (term.tap != tap || term.factor == 0) continue;

@@ -127,13 +127,19 @@ DType activation_of(Precision precision) {
                                          : DType::kFloat32;
 }
 
+#ifdef IMPASTO_NVTX
+constexpr bool kMayRecord = false;  // a replay opens no ranges
+#else
+constexpr bool kMayRecord = true;
+#endif
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const DeviceProperties& properties, Precision precision, const BackendOptions& options)
       : Backend(describe(properties), BackendTraits{}),
         context_(properties, precision),
         choices_(context_, shared_planner(properties.index), options.autotune),
-        records_(options.record),
+        records_(options.record && kMayRecord),
         pinned_(kPinnedBytes) {
     info_.description += std::string(", ") + impasto::to_string(precision);
     traits_.precision = precision;

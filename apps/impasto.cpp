@@ -50,8 +50,8 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version
-    return fail(ErrorCode::kUsage, apps::explain(app, error));
+    if (error.get_exit_code() != 0) return fail(ErrorCode::kUsage, apps::explain(app, error));
+    app.exit(error);  // prints the text of --help or --version
   }
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     return fail(ErrorCode::kBadInput, "standard output: expected room for the text, found an error");

@@ -192,10 +192,15 @@ TEST_CASE("a loss that is not finite leaves the last good picture and exit code 
 
 TEST_CASE("a closed standard output is an error, not a lost answer") {
   const CliFolder folder;
-  const ProcessResult result = run_process(
-      {"sh", "-c", std::string("exec '") + IMPASTO_PROGRAM + "' devices > /dev/full"}, folder.options());
-  CHECK(result.exit_code == 3);
-  CHECK_THAT(result.err, ContainsSubstring("standard output"));
+  for (const char* arguments : {"devices", "--help", "--version", "render --help"}) {
+    INFO(arguments);
+    const ProcessResult result =
+        run_process({"sh", "-c", std::string("exec '") + IMPASTO_PROGRAM + "' " + arguments + " > /dev/full"},
+                    folder.options());
+    CHECK(result.exit_code == 3);
+    CHECK(lines_of(result.err).size() == 1);
+    CHECK_THAT(result.err, ContainsSubstring("standard output"));
+  }
 }
 
 TEST_CASE("help fits a screen, is quick to read and names every command") {

@@ -249,7 +249,7 @@ void Stylizer::Impl::check_finite(double loss, int at, int& num_bad) const {
   if (num_bad <= (searches() && at > 1 ? kMaxNonFinite : 0)) return;
   throw Error(ErrorCode::kBadInput, "optimisation: expected a finite loss, found " + format_number(loss) +
                                         " at iteration " + std::to_string(at) + " of scale " +
-                                        std::to_string(scale) + "; a smaller --learning-rate may help");
+                                        std::to_string(scale + 1) + "; a smaller --learning-rate may help");
 }
 
 RenderResult Stylizer::run(const Image& content_in, std::span<const Image> styles_in, const RunHooks& hooks) {

@@ -63,7 +63,7 @@ constexpr std::array kStyleOptions{
                 "auto, cpu, cuda, cuda:N or reference; auto: CUDA if usable, else the CPU"},
     StyleOption{
         kMachine, "precision", "KIND",
-        "auto, fp32, tf32, bf16, fp16 or fp64, as the device offers; auto: the fastest that keeps the "
+        "auto, exact, fp32, tf32, bf16, fp16 or fp64, as the device offers; auto: the fastest that keeps the "
         "documented error"},
     StyleOption{kMachine, "threads", "N", "of the CPU; 0: the cores that this process may use"},
     StyleOption{
@@ -192,11 +192,7 @@ StyleOptions resolve_options(const RenderArguments& a) {
 }
 
 Precision parse_precision(const std::string& name) {
-  for (const Precision p :
-       {Precision::kFp32, Precision::kTf32, Precision::kBf16, Precision::kFp16, Precision::kFp64}) {
-    if (name == to_string(p)) return p;
-  }
-  return Precision::kAuto;
+  return find_precision(name).value_or(Precision::kAuto);
 }
 
 std::string repeat_command(const RenderArguments& a, const StyleOptions& options, const Weights& weights) {

@@ -51,11 +51,8 @@ class Arguments {
     return value;
   }
   [[nodiscard]] Precision precision(const std::string& name) const {
-    for (const Precision p : {Precision::kAuto, Precision::kFp32, Precision::kTf32, Precision::kBf16,
-                              Precision::kFp16, Precision::kFp64}) {
-      if (text(name) == to_string(p)) return p;
-    }
-    fail(name, "auto, fp32, tf32, bf16, fp16 or fp64");
+    if (const auto precision = find_precision(text(name))) return *precision;
+    fail(name, precision_names());
   }
   [[noreturn]] void fail(const std::string& name, const std::string& expected) const {
     throw Error(ErrorCode::kUsage,

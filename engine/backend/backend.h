@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,8 +20,19 @@
 
 namespace impasto {
 
-enum class Precision : std::uint8_t { kAuto, kFp32, kTf32, kBf16, kFp16, kFp64 };
+enum class Precision : std::uint8_t {
+  kAuto,
+  kExact,  ///< float32 without faster convolution algorithms
+  kFp32,
+  kTf32,
+  kBf16,
+  kFp16,
+  kFp64
+};
 [[nodiscard]] const char* to_string(Precision);
+[[nodiscard]] std::optional<Precision> find_precision(const std::string& name);
+/// All names, for messages: "auto, exact, ... or fp64".
+[[nodiscard]] std::string precision_names();
 
 struct DeviceInfo {
   std::string name{};         ///< what --device takes: "cpu", "reference", "cuda:0"
@@ -278,6 +290,7 @@ struct BackendOptions {
   /// Times the device's choices (of convolution engines) instead of taking the first; what was found is kept
   /// in the user's cache folder.
   bool autotune = false;
+  int conv_tile = 0;   ///< CPU, for tests: 2, 4 or 6, the edge of Winograd's tiles; 0: what is fastest
   bool record = true;  ///< false: Backend::repeat never records, for profilers and tests
 };
 

@@ -32,7 +32,7 @@ std::unique_ptr<Backend> open(const BackendOptions& options) {
     }
   }
   if (device == "cpu" || device == "auto") {
-    return make_cpu_backend(options.precision, options.threads == 0 ? usable_cores() : options.threads);
+    return make_cpu_backend(options);
   }
   if (const int index = cuda_index(device); index >= 0) {
     if (const CudaModule* const module = find_cuda_module(&reason)) return module->open(index, options);

@@ -19,6 +19,7 @@ constexpr std::uint64_t kSeed = 20160627;
 double bound_for(const OpCase& op_case, const BackendTraits& traits) {
   switch (traits.precision) {
     case Precision::kFp64: return 1e-12;
+    case Precision::kExact: return op_case.bound_exact;
     case Precision::kTf32:
     case Precision::kFp16: return op_case.bound_fp32 + 8 * 0x1p-11;
     case Precision::kBf16: return op_case.bound_fp32 + 8 * 0x1p-8;

@@ -80,12 +80,8 @@ std::shared_ptr<const Weights> without_filters(const Weights& weights) {
 }
 
 Precision parse_precision(const std::string& text) {
-  for (const Precision p : {Precision::kAuto, Precision::kFp32, Precision::kTf32, Precision::kBf16,
-                            Precision::kFp16, Precision::kFp64}) {
-    if (text == to_string(p)) return p;
-  }
-  throw Error(ErrorCode::kUsage,
-              "precision: expected auto, fp32, tf32, bf16, fp16 or fp64, found '" + text + "'");
+  if (const auto precision = find_precision(text)) return *precision;
+  throw Error(ErrorCode::kUsage, "precision: expected " + precision_names() + ", found '" + text + "'");
 }
 
 }  // namespace

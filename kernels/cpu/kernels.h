@@ -15,7 +15,8 @@ struct ConvProblem {
   std::int64_t in_h = 0, in_w = 0, in_c = 0;
   std::int64_t out_h = 0, out_w = 0, out_c = 0;
   std::int64_t pad_top = 1, pad_left = 1;
-  const float* filter = nullptr;  // packed by pack_conv_filter()
+  const float* filter = nullptr;  // packed by pack_conv_filter(); Winograd: (3,3,in_c,out_c)
+  bool flipped = false;           // Winograd: the filter is (3,3,out_c,in_c), to be transposed and flipped
   const float* bias = nullptr;    // (out_c rounded up to a panel) or null
   const float* mask = nullptr;    // like out, or null: out is zeroed where mask <= 0, after everything else
   bool accumulate = false;        // add to what `out` holds
@@ -31,6 +32,17 @@ struct ConvTiling {
   std::int64_t scratch_floats = 0;  // of each thread
 };
 
+/// How a convolution by F(m x m, 3x3) lays out its scratch: V [position][tile][in_c], the transformed input;
+/// U [position][panel][in_c][k of the panel], the transformed filter; M [position][tile][out_c], their
+/// products. Positions are the (m + 2)^2 elements of a transformed tile. Distances in floats.
+struct WinogradLayout {
+  int m = 0;
+  std::int64_t tiles_x = 0;  // tiles of a row of the output
+  std::int64_t v_row = 0, v_plane = 0;
+  std::int64_t u_plane = 0;
+  std::int64_t m_row = 0, m_plane = 0;
+};
+
 struct TotalVariationSums {
   double x = 0, y = 0;
 };
@@ -42,6 +54,17 @@ struct Kernels {
 
   // --- convolution and matrix products
   void (*conv_item)(const ConvProblem&, const ConvTiling&, std::int64_t item, float* scratch);
+  /// Winograd, step by step: `count` tiles from `first` on; u and m start at output channel first_k, a
+  /// multiple of the panel. M = V U for one position and all channels of num_panels.
+  void (*winograd_filter)(const ConvProblem&, const WinogradLayout&, std::int64_t first_k,
+                          std::int64_t first_c, std::int64_t num_c, float* u);
+  void (*winograd_input)(const ConvProblem&, const WinogradLayout&, std::int64_t first, std::int64_t count,
+                         float* v);
+  void (*winograd_multiply)(float* m, std::int64_t m_row, const float* v, std::int64_t v_row,
+                            std::int64_t num_tiles, const float* u, std::int64_t in_c,
+                            std::int64_t num_panels);
+  void (*winograd_output)(const ConvProblem&, const WinogradLayout&, std::int64_t first, std::int64_t count,
+                          std::int64_t first_k, std::int64_t num_k, const float* m);
   /// out(n,c) (+)= f(n,c) * matrix(c,c); the matrix packed by pack_matrix().
   void (*multiply_rows)(float* out, const float* f, std::int64_t n, std::int64_t c, const float* matrix,
                         bool accumulate);

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "engine/backend/cpu/cpu_conv2d.h"
 #include "engine/core/error.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/lbfgs.h"
@@ -21,8 +22,6 @@
 namespace impasto {
 namespace {
 
-using cpu::ConvProblem;
-using cpu::ConvTiling;
 using cpu::divide_up;
 using cpu::GramPlan;
 using cpu::Kernels;
@@ -37,7 +36,6 @@ constexpr std::int64_t kPartials = 64 * kMaxChunks;  // doubles that hold the ch
 constexpr std::size_t float_bytes(std::int64_t count) {
   return static_cast<std::size_t>(count) * sizeof(float);
 }
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 std::string processor_model() {
   std::ifstream info("/proc/cpuinfo");
@@ -66,21 +64,11 @@ DeviceInfo describe(const Kernels& kernels, int threads) {
   info.description = processor_model() + ", " + kernels.name + ", " + std::to_string(threads) +
                      (threads == 1 ? " thread" : " threads");
   info.free_memory_bytes = usable_memory_bytes();
-  info.precisions = {Precision::kFp32};
+  info.precisions = {Precision::kFp32, Precision::kExact};
   return info;
 }
 
 // --- what a plan needs to know
-
-/// Sizes of one layer's prepared filters, in the order in which they lie in its buffer.
-struct ConvSizes {
-  std::size_t forward, backward, bias;
-  ConvSizes(const Kernels& kernels, std::int64_t in_c, std::int64_t out_c)
-      : forward(aligned(float_bytes(cpu::packed_filter_floats(kernels, in_c, out_c)))),
-        backward(aligned(float_bytes(cpu::packed_filter_floats(kernels, out_c, in_c)))),
-        bias(aligned(float_bytes(cpu::round_up(out_c, kernels.panel)))) {}
-  [[nodiscard]] std::size_t total() const { return forward + backward + bias; }
-};
 
 struct GramSizes {
   GramPlan plan;
@@ -93,110 +81,34 @@ struct GramSizes {
   [[nodiscard]] std::size_t total() const { return std::max(sums + scratch, matrix); }
 };
 
-BackendTraits make_traits(const Kernels& kernels, int threads) {
-  BackendTraits traits;
-  traits.alignment = kAlignment;
-  traits.fixed_bytes = kPartials * sizeof(double);
-  traits.conv_filter_bytes = [&kernels](std::int64_t in_c, std::int64_t out_c) {
-    return ConvSizes(kernels, in_c, out_c).total();
-  };
-  traits.conv_workspace_bytes = [&kernels, threads](Shape input, std::int64_t out_c, Padding) {
-    const auto scratch = [&](std::int64_t from, std::int64_t to) {
-      return cpu::make_conv_tiling(kernels, input.h, input.w, from, to, threads).scratch_floats;
-    };
-    return static_cast<std::size_t>(threads) *
-           float_bytes(std::max(scratch(input.c, out_c), scratch(out_c, input.c)));
-  };
-  traits.gram_workspace_bytes = [&kernels, threads](Shape features) {
-    return GramSizes(kernels, threads, features).total();
-  };
-  return traits;
-}
-
-// --- convolution
-
-class CpuConv2d final : public Conv2d {
- public:
-  CpuConv2d(const Kernels& kernels, ThreadPool& pool, Buffer buffer, const Conv2dDesc& desc)
-      : Conv2d(desc.in_channels, desc.out_channels),
-        kernels_(kernels),
-        pool_(pool),
-        buffer_(std::move(buffer)) {
-    const ConvSizes sizes(kernels, desc.in_channels, desc.out_channels);
-    auto* const data = static_cast<std::byte*>(buffer_.data());
-    auto* const forward = reinterpret_cast<float*>(data);
-    auto* const backward = reinterpret_cast<float*>(data + sizes.forward);
-    auto* const bias = reinterpret_cast<float*>(data + sizes.forward + sizes.backward);
-    cpu::pack_conv_filter(kernels, forward, desc.filter.data(), desc.in_channels, desc.out_channels, false);
-    cpu::pack_conv_filter(kernels, backward, desc.filter.data(), desc.in_channels, desc.out_channels, true);
-    std::memset(bias, 0, sizes.bias);
-    std::copy(desc.bias.begin(), desc.bias.end(), bias);
-    forward_ = forward;
-    backward_ = backward;
-    bias_ = bias;
-  }
-
- private:
-  void do_forward(TensorView y, ConstTensorView x, Padding padding, Relu relu, Workspace workspace) override {
-    ConvProblem problem = make_problem(y, x);
-    problem.pad_top = padding.top;
-    problem.pad_left = padding.left;
-    problem.filter = forward_;
-    problem.bias = bias_;
-    problem.relu = relu == Relu::kYes;
-    run(problem, x.shape, workspace);
-  }
-
-  void do_backward_data(TensorView dx, ConstTensorView dy, Padding padding, Accumulate accumulate,
-                        ConstTensorView mask, Workspace workspace) override {
-    ConvProblem problem = make_problem(dx, dy);
-    problem.pad_top = 2 - padding.top;
-    problem.pad_left = 2 - padding.left;
-    problem.filter = backward_;
-    problem.mask = mask.as<float>();
-    problem.accumulate = accumulate == Accumulate::kAdd;
-    run(problem, dx.shape, workspace);
-  }
-
-  static ConvProblem make_problem(TensorView out, ConstTensorView in) {
-    ConvProblem problem;
-    problem.in = in.as<float>();
-    problem.out = out.as<float>();
-    problem.in_h = in.shape.h;
-    problem.in_w = in.shape.w;
-    problem.in_c = in.shape.c;
-    problem.out_h = out.shape.h;
-    problem.out_w = out.shape.w;
-    problem.out_c = out.shape.c;
-    return problem;
-  }
-
-  /// `input`: the layer's, in both directions, as in conv_workspace_bytes.
-  void run(const ConvProblem& problem, Shape input, Workspace workspace) {
-    const ConvTiling tiling =
-        cpu::make_conv_tiling(kernels_, input.h, input.w, problem.in_c, problem.out_c, pool_.num_threads());
-    auto* const scratch = static_cast<float*>(workspace.data);
-    pool_.parallel_for(cpu::num_conv_items(problem, tiling), [&](std::int64_t item, int thread) {
-      kernels_.conv_item(problem, tiling, item, scratch + thread * tiling.scratch_floats);
-    });
-  }
-
-  const Kernels& kernels_;
-  ThreadPool& pool_;
-  Buffer buffer_;
-  const float *forward_ = nullptr, *backward_ = nullptr, *bias_ = nullptr;
-};
-
 // --- the backend
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const Kernels& kernels, int threads)
-      : Backend(describe(kernels, threads), make_traits(kernels, threads)),
+  CpuBackend(const Kernels& kernels, const BackendOptions& options, int threads)
+      : Backend(describe(kernels, threads), {}),
         kernels_(kernels),
         pool_(threads),
-        partials_buffer_(allocate(kPartials * sizeof(double))),
-        partials_(static_cast<double*>(partials_buffer_.data())) {}
+        choices_(kernels, pool_, info_.description, options.autotune, options.conv_tile) {
+    traits_.precision = options.precision == Precision::kExact ? Precision::kExact : Precision::kFp32;
+    traits_.alignment = kAlignment;
+    traits_.fixed_bytes = kPartials * sizeof(double);
+    traits_.conv_filter_bytes = [this](std::int64_t in_channels, std::int64_t out_channels) {
+      return cpu_conv_filter_bytes(kernels_, traits_.precision, in_channels, out_channels);
+    };
+    traits_.conv_workspace_bytes = [this](Shape input, std::int64_t out_channels, Padding padding) {
+      return cpu_conv_workspace_bytes(kernels_, traits_.precision, pool_.num_threads(), choices_, input,
+                                      out_channels, padding);
+    };
+    traits_.gram_workspace_bytes = [this](Shape features) {
+      return GramSizes(kernels_, pool_.num_threads(), features).total();
+    };
+    partials_buffer_ = allocate(traits_.fixed_bytes);
+    partials_ = static_cast<double*>(partials_buffer_.data());
+  }
+
+  [[nodiscard]] std::string tuning() const override { return choices_.text(); }
+  void set_tuning(const std::string& text) override { choices_.set(text); }
 
  private:
   void* do_allocate(std::size_t bytes) override {
@@ -270,8 +182,8 @@ class CpuBackend final : public Backend {
   // --- network
 
   std::unique_ptr<Conv2d> do_make_conv2d(const Conv2dDesc& desc) override {
-    return std::make_unique<CpuConv2d>(
-        kernels_, pool_, allocate(traits_.conv_filter_bytes(desc.in_channels, desc.out_channels)), desc);
+    return make_cpu_conv2d(kernels_, traits_.precision, pool_, choices_,
+                           allocate(traits_.conv_filter_bytes(desc.in_channels, desc.out_channels)), desc);
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override { do_copy(input, picture); }
   void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
@@ -496,18 +408,21 @@ class CpuBackend final : public Backend {
 
   const Kernels& kernels_;
   ThreadPool pool_;
+  WinogradChoices choices_;
   Buffer partials_buffer_;
-  double* partials_;
+  double* partials_ = nullptr;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(Precision precision, int threads) {
-  if (precision != Precision::kAuto && precision != Precision::kFp32) {
+std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
+  const Precision precision = options.precision;
+  if (precision != Precision::kAuto && precision != Precision::kFp32 && precision != Precision::kExact) {
     throw Error(ErrorCode::kResources,
-                std::string("precision of cpu: expected fp32, found ") + to_string(precision));
+                std::string("precision of cpu: expected fp32, exact, found ") + to_string(precision));
   }
-  return std::make_unique<CpuBackend>(choose_kernels(), threads > 0 ? threads : usable_cores());
+  return std::make_unique<CpuBackend>(choose_kernels(), options,
+                                      options.threads > 0 ? options.threads : usable_cores());
 }
 
 }  // namespace impasto

@@ -6,9 +6,9 @@
 
 namespace impasto {
 
-/// `threads` <= 0: usable_cores(). Error(kResources) for a precision other than float32 (or auto). The
-/// instruction set can be forced with the environment variable IMPASTO_CPU_ISA=baseline|avx2|avx512:
-/// Error(kUsage) for one that this machine does not have.
-[[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(Precision precision, int threads);
+/// Precision fp32 (or auto): convolutions by Winograd; exact: direct ones. Error(kResources) for any other.
+/// `threads` 0: usable_cores(). The instruction set can be forced with the environment variable
+/// IMPASTO_CPU_ISA=baseline|avx2|avx512: Error(kUsage) for one that this machine does not have.
+[[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options);
 
 }  // namespace impasto

@@ -25,6 +25,7 @@ cudnnDataType_t io_type(Precision precision) {
     case Precision::kBf16: return CUDNN_DATA_BFLOAT16;
     case Precision::kFp16: return CUDNN_DATA_HALF;
     case Precision::kAuto:
+    case Precision::kExact:
     case Precision::kFp64: break;
   }
   throw Error(

@@ -18,6 +18,7 @@ namespace impasto::cpu::IMPASTO_ISA {
 #include "kernels/cpu/isa/gram.h"
 #include "kernels/cpu/isa/losses.h"
 #include "kernels/cpu/isa/vectors.h"
+#include "kernels/cpu/isa/winograd.h"
 
 extern const Kernels kKernels;
 const Kernels kKernels = {
@@ -25,6 +26,10 @@ const Kernels kKernels = {
     .vector_floats = kLanes,
     .panel = kPanel,
     .conv_item = conv_item,
+    .winograd_filter = winograd_filter,
+    .winograd_input = winograd_input,
+    .winograd_multiply = winograd_multiply,
+    .winograd_output = winograd_output,
     .multiply_rows = multiply_rows,
     .gram_item = gram_item,
     .relu = relu,

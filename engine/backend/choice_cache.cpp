@@ -1,0 +1,88 @@
+#include "engine/backend/choice_cache.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+
+namespace impasto {
+namespace {
+
+namespace fs = std::filesystem;
+using Choices = std::map<std::string, std::string>;
+
+Choices parse(std::istream& lines) {
+  Choices choices;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t at = line.find(" = ");
+    if (at != std::string::npos) choices[line.substr(0, at)] = line.substr(at + 3);
+  }
+  return choices;
+}
+
+std::optional<std::string> find(const Choices& choices, const std::string& key) {
+  const auto found = choices.find(key);
+  return found == choices.end() ? std::nullopt : std::optional(found->second);
+}
+
+}  // namespace
+
+ChoiceCache::ChoiceCache(std::string title, bool measuring)
+    : title_(std::move(title)), measuring_(measuring) {
+  if (!measuring) return;
+  std::ifstream lines(file());
+  std::string first;
+  if (std::getline(lines, first) && first == title_) measured_ = parse(lines);
+}
+
+void ChoiceCache::set_given(const std::string& lines) {
+  std::istringstream in(lines);
+  given_ = parse(in);
+}
+
+std::optional<std::string> ChoiceCache::given(const std::string& key) const { return find(given_, key); }
+std::optional<std::string> ChoiceCache::measured(const std::string& key) const {
+  return find(measured_, key);
+}
+
+void ChoiceCache::keep(const std::string& key, const std::string& choice) {
+  measured_[key] = choice;
+  save();
+}
+
+fs::path ChoiceCache::file() const {
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  const char* const home = std::getenv("HOME");
+  fs::path folder = cache != nullptr && *cache != '\0' ? fs::path(cache)
+                    : home != nullptr && *home != '\0' ? fs::path(home) / ".cache"
+                                                       : fs::path();
+  if (folder.empty()) return {};
+  std::string name = title_;
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return folder / "impasto" / ("convolutions-" + name + ".txt");
+}
+
+void ChoiceCache::save() const {
+  const fs::path path = file();
+  if (path.empty()) return;
+  std::error_code error;
+  fs::create_directories(path.parent_path(), error);
+  const fs::path temporary = path.string() + "." + std::to_string(getpid());
+  {
+    std::ofstream out(temporary);
+    out << title_ << '\n';
+    for (const auto& [key, choice] : measured_) out << key << " = " << choice << '\n';
+    if (!out.flush()) {
+      fs::remove(temporary, error);
+      return;
+    }
+  }
+  fs::rename(temporary, path, error);
+  if (error) fs::remove(temporary, error);
+}
+
+}  // namespace impasto

@@ -1,0 +1,385 @@
+// F(m x m, 3x3), m = 2, 4, 6: an m x m tile of the output from an (m + 2) x (m + 2) patch of the input by
+// one multiplication a channel pair and position instead of nine a pixel. Lavin & Gray 2016,
+// "Fast Algorithms for Convolutional Neural Networks"; the transforms follow from Toom-Cook's interpolation
+// at 0, +-a_1, ..., infinity. For F(4x4) the points +-sqrt(1/2), +-sqrt(2) lose a quarter of the digits that
+// +-1, +-2 lose.
+
+template <int kM>
+struct WinogradPoints;
+template <>
+struct WinogradPoints<2> {
+  static constexpr double kPoint[] = {1};
+  static constexpr double kSquare[] = {1};
+};
+template <>
+struct WinogradPoints<4> {
+  static constexpr double kPoint[] = {0.70710678118654752440, 1.41421356237309504880};
+  static constexpr double kSquare[] = {0.5, 2};
+};
+template <>
+struct WinogradPoints<6> {
+  static constexpr double kPoint[] = {1, 2, 0.5};
+  static constexpr double kSquare[] = {1, 4, 0.25};
+};
+
+/// One-dimensional transforms of vectors. With N(x) = prod (x^2 - a_q^2) and N_q(x) = N(x) / (x^2 - a_q^2),
+/// the rows of the input's transform are the coefficients of N at 0 and infinity and of
+/// x (x +- a_q) N_q(x) at +-a_q, those of the output's are powers of the points, those of the filter's are
+/// powers of the points over the value of the first polynomial there.
+template <int kM>
+struct Winograd {
+  static constexpr int kPatch = kM + 2, kPositions = kPatch * kPatch, kPairs = kM / 2;
+
+  struct Table {
+    float full[kPairs + 1];          // N, coefficients of x^0, x^2, ...
+    float part[kPairs][kPairs];      // N_q
+    float point[kPairs];             // a_q
+    float power[kPairs][kM];         // a_q^i
+    float filter[kPairs][3], first;  // a_q^i / (2 a_q^2 N_q(a_q)); 1 / N(0)
+  };
+  static constexpr void multiply(double* polynomial, int degree, double square) {
+    for (int i = degree + 1; i > 0; --i)
+      polynomial[i] = polynomial[i - 1] - (i <= degree ? square * polynomial[i] : 0);
+    polynomial[0] *= -square;
+  }
+  static constexpr Table make_table() {
+    using Points = WinogradPoints<kM>;
+    Table t{};
+    double full[kPairs + 2] = {1};
+    for (int q = 0; q < kPairs; ++q) multiply(full, q, Points::kSquare[q]);
+    for (int i = 0; i <= kPairs; ++i) t.full[i] = static_cast<float>(full[i]);
+    t.first = static_cast<float>(1 / full[0]);
+    for (int q = 0; q < kPairs; ++q) {
+      double part[kPairs + 2] = {1}, value = 2 * Points::kSquare[q];
+      int degree = 0;
+      for (int other = 0; other < kPairs; ++other) {
+        if (other == q) continue;
+        multiply(part, degree++, Points::kSquare[other]);
+        value *= Points::kSquare[q] - Points::kSquare[other];
+      }
+      for (int i = 0; i < kPairs; ++i) t.part[q][i] = static_cast<float>(part[i]);
+      t.point[q] = static_cast<float>(Points::kPoint[q]);
+      double even = 1;
+      for (int i = 0; i < kM; i += 2, even *= Points::kSquare[q]) {
+        t.power[q][i] = static_cast<float>(even);
+        t.power[q][i + 1] = static_cast<float>(even * Points::kPoint[q]);
+      }
+      t.filter[q][0] = static_cast<float>(1 / value);
+      t.filter[q][1] = static_cast<float>(Points::kPoint[q] / value);
+      t.filter[q][2] = static_cast<float>(Points::kSquare[q] / value);
+    }
+    return t;
+  }
+  static constexpr Table kTable = make_table();
+
+  static IMPASTO_INLINE void input(const Vector* in, Vector* out) {
+    Vector first = in[2 * kPairs], last = in[2 * kPairs + 1];
+#pragma GCC unroll 8
+    for (int i = 0; i < kPairs; ++i) {
+      first += kTable.full[i] * in[2 * i];
+      last += kTable.full[i] * in[2 * i + 1];
+    }
+    out[0] = first;
+    out[kPatch - 1] = last;
+#pragma GCC unroll 8
+    for (int q = 0; q < kPairs; ++q) {
+      Vector even = in[2 * kPairs], odd = in[2 * kPairs - 1];
+#pragma GCC unroll 8
+      for (int i = 0; i + 1 < kPairs; ++i) {
+        even += kTable.part[q][i] * in[2 * i + 2];
+        odd += kTable.part[q][i] * in[2 * i + 1];
+      }
+      out[1 + 2 * q] = even + kTable.point[q] * odd;
+      out[2 + 2 * q] = even - kTable.point[q] * odd;
+    }
+  }
+  static IMPASTO_INLINE void filter(const Vector* in, Vector* out) {
+    out[0] = kTable.first * in[0];
+    out[kPatch - 1] = in[2];
+#pragma GCC unroll 8
+    for (int q = 0; q < kPairs; ++q) {
+      const Vector even = kTable.filter[q][0] * in[0] + kTable.filter[q][2] * in[2];
+      out[1 + 2 * q] = even + kTable.filter[q][1] * in[1];
+      out[2 + 2 * q] = even - kTable.filter[q][1] * in[1];
+    }
+  }
+  static IMPASTO_INLINE void output(const Vector* in, Vector* out) {
+    Vector sums[kPairs], differences[kPairs];
+#pragma GCC unroll 8
+    for (int q = 0; q < kPairs; ++q) {
+      sums[q] = in[1 + 2 * q] + in[2 + 2 * q];
+      differences[q] = in[1 + 2 * q] - in[2 + 2 * q];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kM; ++i) {
+      Vector v = i == 0 ? in[0] + sums[0] : kTable.power[0][i] * (i % 2 != 0 ? differences[0] : sums[0]);
+#pragma GCC unroll 8
+      for (int q = 1; q < kPairs; ++q) v += kTable.power[q][i] * (i % 2 != 0 ? differences[q] : sums[q]);
+      out[i] = i == kM - 1 ? v + in[kPatch - 1] : v;
+    }
+  }
+};
+
+constexpr int kLine = 16;  // channels transformed at once: a cache line
+constexpr int kLineVectors = kLine / kLanes;
+
+/// kLine channels of a patch, pixels and rows that many floats apart, to one line of each of V's planes.
+template <int kM>
+static IMPASTO_INLINE void input_line(const float* in, std::int64_t pixel, std::int64_t row, float* out,
+                                      std::int64_t plane) {
+  using W = Winograd<kM>;
+  Vector columns[W::kPatch][kLineVectors][W::kPatch];
+#pragma GCC unroll 1
+  for (int x = 0; x < W::kPatch; ++x) {
+#pragma GCC unroll 4
+    for (int l = 0; l < kLineVectors; ++l) {
+      Vector patch[W::kPatch], transformed[W::kPatch];
+#pragma GCC unroll 8
+      for (int y = 0; y < W::kPatch; ++y) patch[y] = load(in + y * row + x * pixel + l * kLanes);
+      W::input(patch, transformed);
+#pragma GCC unroll 8
+      for (int y = 0; y < W::kPatch; ++y) columns[y][l][x] = transformed[y];
+    }
+  }
+#pragma GCC unroll 1
+  for (int y = 0; y < W::kPatch; ++y) {
+#pragma GCC unroll 4
+    for (int l = 0; l < kLineVectors; ++l) {
+      Vector transformed[W::kPatch];
+      W::input(columns[y][l], transformed);
+#pragma GCC unroll 8
+      for (int x = 0; x < W::kPatch; ++x)
+        store(out + (y * W::kPatch + x) * plane + l * kLanes, transformed[x]);
+    }
+  }
+}
+
+template <int kM>
+static void winograd_input_of(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first,
+                              std::int64_t count, float* v) {
+  constexpr int kPatch = Winograd<kM>::kPatch;
+  const std::int64_t row = p.in_w * p.in_c;
+  for (std::int64_t tile = first; tile < first + count; ++tile, v += layout.v_row) {
+    const std::int64_t y0 = tile / layout.tiles_x * kM - p.pad_top;
+    const std::int64_t x0 = tile % layout.tiles_x * kM - p.pad_left;
+    const bool inside = y0 >= 0 && x0 >= 0 && y0 + kPatch <= p.in_h && x0 + kPatch <= p.in_w;
+    for (std::int64_t c = 0; c < p.in_c; c += kLine) {
+      if (inside && c + kLine <= p.in_c) {
+        input_line<kM>(p.in + y0 * row + x0 * p.in_c + c, p.in_c, row, v + c, layout.v_plane);
+        continue;
+      }
+      alignas(64) float patch[kPatch][kPatch][kLine] = {};
+      const std::int64_t channels = least(kLine, p.in_c - c);
+      for (std::int64_t y = y0 < 0 ? -y0 : 0; y < kPatch && y0 + y < p.in_h; ++y) {
+        for (std::int64_t x = x0 < 0 ? -x0 : 0; x < kPatch && x0 + x < p.in_w; ++x) {
+          const float* in = p.in + (y0 + y) * row + (x0 + x) * p.in_c + c;
+          for (std::int64_t i = 0; i < channels; ++i) patch[y][x][i] = in[i];
+        }
+      }
+      input_line<kM>(&patch[0][0][0], kLine, kPatch * kLine, v + c, layout.v_plane);
+    }
+  }
+}
+
+/// What a convolution does with a sum before it is stored.
+static IMPASTO_INLINE void store_pixel(const ConvProblem& p, std::int64_t i, Vector v, Vector bias) {
+  v += bias;
+  if (p.accumulate) v += load(p.out + i);
+  if (p.relu) v = zero_if_not_positive(v, v);
+  if (p.mask != nullptr) v = zero_if_not_positive(v, load(p.mask + i));
+  store(p.out + i, v);
+}
+static void store_part(const ConvProblem& p, std::int64_t i, const float* values, const float* bias,
+                       std::int64_t channels) {
+  for (std::int64_t c = 0; c < channels; ++c) {
+    float v = values[c] + bias[c];
+    if (p.accumulate) v += p.out[i + c];
+    if (p.relu && !(v > 0)) v = 0;
+    if (p.mask != nullptr && !(p.mask[i + c] > 0)) v = 0;
+    p.out[i + c] = v;
+  }
+}
+
+template <int kM>
+static void winograd_output_of(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first,
+                               std::int64_t count, std::int64_t first_k, std::int64_t num_k, const float* m) {
+  using W = Winograd<kM>;
+  static constexpr float kNoBias[kLine] = {};
+  for (std::int64_t tile = first; tile < first + count; ++tile, m += layout.m_row) {
+    const std::int64_t y0 = tile / layout.tiles_x * kM, x0 = tile % layout.tiles_x * kM;
+    const std::int64_t num_y = least(kM, p.out_h - y0), num_x = least(kM, p.out_w - x0);
+    for (std::int64_t k = 0; k < num_k; k += kLine) {
+      Vector rows[kM][kLineVectors][W::kPatch];
+#pragma GCC unroll 1
+      for (int x = 0; x < W::kPatch; ++x) {
+#pragma GCC unroll 4
+        for (int l = 0; l < kLineVectors; ++l) {
+          Vector in[W::kPatch], out[kM];
+#pragma GCC unroll 8
+          for (int y = 0; y < W::kPatch; ++y)
+            in[y] = load(m + (y * W::kPatch + x) * layout.m_plane + k + l * kLanes);
+          W::output(in, out);
+#pragma GCC unroll 8
+          for (int y = 0; y < kM; ++y) rows[y][l][x] = out[y];
+        }
+      }
+      const float* bias = p.bias == nullptr ? kNoBias : p.bias + first_k + k;
+      const std::int64_t channels = least(kLine, num_k - k);
+      for (std::int64_t y = 0; y < num_y; ++y) {
+        const std::int64_t i = ((y0 + y) * p.out_w + x0) * p.out_c + first_k + k;
+        Vector out[kLineVectors][kM];
+#pragma GCC unroll 4
+        for (int l = 0; l < kLineVectors; ++l) W::output(rows[y][l], out[l]);
+        if (channels == kLine) {
+#pragma GCC unroll 8
+          for (int x = 0; x < kM; ++x) {
+            if (x >= num_x) break;
+#pragma GCC unroll 4
+            for (int l = 0; l < kLineVectors; ++l)
+              store_pixel(p, i + x * p.out_c + l * kLanes, out[l][x], load(bias + l * kLanes));
+          }
+          continue;
+        }
+        alignas(64) float values[kM][kLine];
+        for (int x = 0; x < kM; ++x) {
+          for (int l = 0; l < kLineVectors; ++l) store(values[x] + l * kLanes, out[l][x]);
+        }
+        for (std::int64_t x = 0; x < num_x; ++x)
+          store_part(p, i + x * p.out_c, values[x], bias, channels);
+      }
+    }
+  }
+}
+
+/// Rows of a kLanes x kLanes matrix to columns: log2(kLanes) perfect shuffles.
+static IMPASTO_INLINE void transpose(Vector* rows) {
+  typedef std::int32_t Index __attribute__((vector_size(kLanes * 4)));
+  Index low, high;
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = i / 2 + (i % 2) * kLanes;
+    high[i] = low[i] + kLanes / 2;
+  }
+  for (int step = 1; step < kLanes; step *= 2) {
+    Vector shuffled[kLanes];
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes / 2; ++i) {
+      shuffled[2 * i] = __builtin_shuffle(rows[i], rows[i + kLanes / 2], low);
+      shuffled[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + kLanes / 2], high);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) rows[i] = shuffled[i];
+  }
+}
+
+/// taps [tap][i][lane]: input channels [c, c + kLanes), output channels [k, k + kLanes), zero beyond the
+/// problem's.
+static void load_taps(const ConvProblem& p, std::int64_t c, std::int64_t k,
+                      float (*taps)[kLanes][kLanes]) {
+  const bool whole = c + kLanes <= p.in_c && k + kLanes <= p.out_c;
+  for (int tap = 0; tap < 9; ++tap) {
+    if (p.flipped) {
+      const float* filter = p.filter + ((8 - tap) * p.out_c + k) * p.in_c + c;
+      if (whole) {
+        Vector rows[kLanes];
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) rows[i] = load(filter + i * p.in_c);
+        transpose(rows);
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) store(taps[tap][i], rows[i]);
+        continue;
+      }
+      for (std::int64_t i = 0; i < kLanes; ++i) {
+        for (std::int64_t lane = 0; lane < kLanes; ++lane)
+          taps[tap][i][lane] = c + i < p.in_c && k + lane < p.out_c ? filter[lane * p.in_c + i] : 0.0F;
+      }
+    } else {
+      const float* filter = p.filter + (tap * p.in_c + c) * p.out_c + k;
+      for (std::int64_t i = 0; i < kLanes; ++i) {
+        if (whole) {
+          store(taps[tap][i], load(filter + i * p.out_c));
+          continue;
+        }
+        for (std::int64_t lane = 0; lane < kLanes; ++lane)
+          taps[tap][i][lane] = c + i < p.in_c && k + lane < p.out_c ? filter[i * p.out_c + lane] : 0.0F;
+      }
+    }
+  }
+}
+
+template <int kM>
+static void winograd_filter_of(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first_k,
+                               std::int64_t first_c, std::int64_t num_c, float* u) {
+  using W = Winograd<kM>;
+  for (int vector = 0; vector < kVectors; ++vector) {
+    for (std::int64_t c = first_c; c < first_c + num_c; c += kLanes) {
+      alignas(64) float taps[9][kLanes][kLanes];
+      load_taps(p, c, first_k + vector * kLanes, taps);
+      const std::int64_t rows = least(kLanes, first_c + num_c - c);
+      for (std::int64_t i = 0; i < rows; ++i) {
+        Vector columns[W::kPatch][3];
+#pragma GCC unroll 3
+        for (int x = 0; x < 3; ++x) {
+          Vector in[3], out[W::kPatch];
+#pragma GCC unroll 3
+          for (int y = 0; y < 3; ++y) in[y] = load(taps[3 * y + x][i]);
+          W::filter(in, out);
+#pragma GCC unroll 8
+          for (int y = 0; y < W::kPatch; ++y) columns[y][x] = out[y];
+        }
+        float* const target = u + (c + i) * kPanel + vector * kLanes;
+#pragma GCC unroll 1
+        for (int y = 0; y < W::kPatch; ++y) {
+          Vector out[W::kPatch];
+          W::filter(columns[y], out);
+#pragma GCC unroll 8
+          for (int x = 0; x < W::kPatch; ++x) store(target + (y * W::kPatch + x) * layout.u_plane, out[x]);
+        }
+      }
+    }
+  }
+}
+
+static void winograd_multiply(float* m, std::int64_t m_row, const float* v, std::int64_t v_row,
+                              std::int64_t num_tiles, const float* u, std::int64_t in_c,
+                              std::int64_t num_panels) {
+  constexpr std::int64_t kBlock = 256;  // input channels: a panel of them stays in the L1 cache
+  for (std::int64_t c = 0; c < in_c; c += kBlock) {
+    for (std::int64_t panel = 0; panel < num_panels; ++panel) {
+      MicroArgs args{};
+      args.a = v + c;
+      args.stride = v_row;
+      args.num_runs = 1;
+      args.run = least(kBlock, in_c - c);
+      args.b = u + (panel * in_c + c) * kPanel;
+      args.c = m + panel * kPanel;
+      args.ldc = m_row;
+      args.accumulate = c != 0;
+      micro_pixels<0>(args, num_tiles, kPanel);
+    }
+  }
+}
+
+static void winograd_filter(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first_k,
+                            std::int64_t first_c, std::int64_t num_c, float* u) {
+  switch (layout.m) {
+    case 2: return winograd_filter_of<2>(p, layout, first_k, first_c, num_c, u);
+    case 4: return winograd_filter_of<4>(p, layout, first_k, first_c, num_c, u);
+    default: return winograd_filter_of<6>(p, layout, first_k, first_c, num_c, u);
+  }
+}
+static void winograd_input(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first,
+                           std::int64_t count, float* v) {
+  switch (layout.m) {
+    case 2: return winograd_input_of<2>(p, layout, first, count, v);
+    case 4: return winograd_input_of<4>(p, layout, first, count, v);
+    default: return winograd_input_of<6>(p, layout, first, count, v);
+  }
+}
+static void winograd_output(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first,
+                            std::int64_t count, std::int64_t first_k, std::int64_t num_k, const float* m) {
+  switch (layout.m) {
+    case 2: return winograd_output_of<2>(p, layout, first, count, first_k, num_k, m);
+    case 4: return winograd_output_of<4>(p, layout, first, count, first_k, num_k, m);
+    default: return winograd_output_of<6>(p, layout, first, count, first_k, num_k, m);
+  }
+}

@@ -1,0 +1,130 @@
+#include "kernels/cpu/winograd.h"
+
+#include <algorithm>
+
+namespace impasto::cpu {
+namespace {
+
+constexpr std::int64_t kLine = 16;         // floats of a cache line
+constexpr std::int64_t kFilterBlock = 64;  // input channels of an item that transforms filters
+constexpr std::int64_t kTileBlock = 4;     // tiles of an item that transforms inputs or outputs
+
+/// Rows and planes an odd number of cache lines apart do not fall on each other in a cache.
+std::int64_t odd_lines(std::int64_t floats) { return (divide_up(floats, kLine) | 1) * kLine; }
+
+}  // namespace
+
+WinogradChoice choose_winograd(const Kernels&, std::int64_t out_h, std::int64_t out_w, std::int64_t in_c,
+                               std::int64_t out_c) {
+  WinogradChoice choice;
+  choice.m = 4;
+  choice.own_blocks = in_c * out_c <= 128 * 256;
+  choice.block = choice.own_blocks ? 48 : 192;
+  choice.part = choice.own_blocks ? 64 : 128;
+  (void)out_h;
+  (void)out_w;
+  return choice;
+}
+
+std::vector<WinogradChoice> winograd_candidates(const Kernels& kernels, std::int64_t out_h,
+                                                std::int64_t out_w, std::int64_t in_c, std::int64_t out_c) {
+  std::vector<WinogradChoice> candidates = {choose_winograd(kernels, out_h, out_w, in_c, out_c)};
+  for (const int m : {6, 4, 2}) {
+    for (const std::int64_t block : {24, 48}) candidates.push_back({m, true, block, 64});
+    for (const std::int64_t block : {96, 192, 384}) candidates.push_back({m, false, block, 128});
+    candidates.push_back({m, false, 192, 512});
+  }
+  return candidates;
+}
+
+WinogradPlan make_winograd_plan(const Kernels& kernels, std::int64_t out_h, std::int64_t out_w,
+                                std::int64_t in_c, std::int64_t out_c, const WinogradChoice& choice) {
+  WinogradPlan plan;
+  WinogradLayout& layout = plan.layout;
+  layout.m = choice.m;
+  layout.tiles_x = divide_up(out_w, layout.m);
+  plan.num_tiles = divide_up(out_h, layout.m) * layout.tiles_x;
+  plan.own_blocks = choice.own_blocks;
+  plan.block = divide_up(plan.num_tiles, divide_up(plan.num_tiles, choice.block));
+  const std::int64_t padded_k = round_up(out_c, kernels.panel);
+  plan.part = std::min(round_up(choice.part, kernels.panel), padded_k);
+  const std::int64_t positions = (layout.m + 2) * (layout.m + 2);
+  layout.v_row = odd_lines(in_c);
+  layout.v_plane = odd_lines(plan.block * layout.v_row);
+  layout.u_plane = odd_lines(in_c * (plan.own_blocks ? padded_k : plan.part));
+  layout.m_row = odd_lines(plan.part);
+  layout.m_plane = odd_lines(plan.block * layout.m_row);
+  plan.u_floats = positions * layout.u_plane;
+  plan.v_floats = positions * layout.v_plane;
+  plan.m_floats = positions * layout.m_plane;
+  return plan;
+}
+
+void run_winograd(const Kernels& kernels, ThreadPool& pool, const ConvProblem& p, const WinogradPlan& plan,
+                  float* scratch) {
+  const WinogradLayout& layout = plan.layout;
+  const std::int64_t positions = (layout.m + 2) * (layout.m + 2), panel = kernels.panel;
+  const std::int64_t num_panels = divide_up(p.out_c, panel), part_panels = plan.part / panel;
+  const std::int64_t c_blocks = divide_up(p.in_c, kFilterBlock);
+  float* const u = scratch;
+
+  // Item i of the transform of the filters of the panels from `first` on.
+  const auto transform_filter = [&](std::int64_t first, std::int64_t i) {
+    const std::int64_t of_part = i / c_blocks, c = i % c_blocks * kFilterBlock;
+    kernels.winograd_filter(p, layout, (first + of_part) * panel, c, std::min(kFilterBlock, p.in_c - c),
+                            u + of_part * p.in_c * panel);
+  };
+  // M = V U at one position, for `panels` panels of u, the first of them being number first_panel.
+  const auto multiply = [&](std::int64_t position, std::int64_t first_panel, std::int64_t panels,
+                            std::int64_t num_tiles, const float* v, float* m) {
+    kernels.winograd_multiply(m + position * layout.m_plane, layout.m_row, v + position * layout.v_plane,
+                              layout.v_row, num_tiles,
+                              u + position * layout.u_plane + first_panel * p.in_c * panel, p.in_c, panels);
+  };
+
+  if (plan.own_blocks) {
+    pool.parallel_for(num_panels * c_blocks, [&](std::int64_t item, int) { transform_filter(0, item); });
+    pool.parallel_for(divide_up(plan.num_tiles, plan.block), [&](std::int64_t item, int thread) {
+      float* const v = scratch + plan.u_floats + thread * (plan.v_floats + plan.m_floats);
+      float* const m = v + plan.v_floats;
+      const std::int64_t first = item * plan.block, count = std::min(plan.block, plan.num_tiles - first);
+      kernels.winograd_input(p, layout, first, count, v);
+      for (std::int64_t done = 0; done < num_panels; done += part_panels) {
+        const std::int64_t panels = std::min(part_panels, num_panels - done), k = done * panel;
+        for (std::int64_t position = 0; position < positions; ++position)
+          multiply(position, done, panels, count, v, m);
+        kernels.winograd_output(p, layout, first, count, k, std::min(plan.part, p.out_c - k), m);
+      }
+    });
+    return;
+  }
+
+  float* const v = scratch + plan.u_floats;
+  float* const m = v + plan.v_floats;
+  for (std::int64_t first = 0; first < plan.num_tiles; first += plan.block) {
+    const std::int64_t count = std::min(plan.block, plan.num_tiles - first);
+    const std::int64_t tile_items = divide_up(count, kTileBlock);
+    const auto tiles = [&](std::int64_t i) { return std::min(kTileBlock, count - i * kTileBlock); };
+    // The transforms between two products have nothing to do with each other and are one job.
+    const std::int64_t num_parts = divide_up(num_panels, part_panels);
+    for (std::int64_t part = 0; part <= num_parts; ++part) {
+      const std::int64_t panels = std::min(part_panels, num_panels - part * part_panels);
+      const std::int64_t filter_items = part < num_parts ? panels * c_blocks : 0;
+      pool.parallel_for(filter_items + tile_items, [&](std::int64_t item, int) {
+        if (item < filter_items) return transform_filter(part * part_panels, item);
+        const std::int64_t i = item - filter_items, tile = i * kTileBlock;
+        if (part == 0)
+          return kernels.winograd_input(p, layout, first + tile, tiles(i), v + tile * layout.v_row);
+        const std::int64_t k = (part - 1) * plan.part;
+        kernels.winograd_output(p, layout, first + tile, tiles(i), k, std::min(plan.part, p.out_c - k),
+                                m + tile * layout.m_row);
+      });
+      if (part == num_parts) break;
+      pool.parallel_for(positions, [&](std::int64_t position, int) {
+        multiply(position, 0, panels, count, v, m);
+      });
+    }
+  }
+}
+
+}  // namespace impasto::cpu

@@ -15,12 +15,13 @@ struct ConvProblem {
   std::int64_t in_h = 0, in_w = 0, in_c = 0;
   std::int64_t out_h = 0, out_w = 0, out_c = 0;
   std::int64_t pad_top = 1, pad_left = 1;
-  const float* filter = nullptr;  // packed by pack_conv_filter(); Winograd: (3,3,in_c,out_c)
-  bool flipped = false;           // Winograd: the filter is (3,3,out_c,in_c), to be transposed and flipped
+  const float* filter = nullptr;  // packed by pack_conv_filter(), or pack_winograd_filter()
+  bool flipped = false;           // Winograd: that of the layer whose backward-data this is
   const float* bias = nullptr;    // (out_c rounded up to a panel) or null
   const float* mask = nullptr;    // like out, or null: out is zeroed where mask <= 0, after everything else
   bool accumulate = false;        // add to what `out` holds
   bool relu = false;
+  bool stream = false;  // Winograd: `out` is too large for the caches, aligned to 64 bytes, out_c to 16
 };
 
 /// How a convolution is cut into work items: tile_h x tile_w output pixels, a part of the filter panels; the
@@ -60,6 +61,10 @@ struct Kernels {
                           std::int64_t first_c, std::int64_t num_c, float* u);
   void (*winograd_input)(const ConvProblem&, const WinogradLayout&, std::int64_t first, std::int64_t count,
                          float* v);
+  /// Brings part `part` of num_parts of what winograd_input() (or winograd_output(), with a mask) will read for
+  /// these tiles into the caches.
+  void (*winograd_prefetch)(const ConvProblem&, const WinogradLayout&, bool output, std::int64_t first,
+                            std::int64_t count, std::int64_t part, std::int64_t num_parts);
   void (*winograd_multiply)(float* m, std::int64_t m_row, const float* v, std::int64_t v_row,
                             std::int64_t num_tiles, const float* u, std::int64_t in_c,
                             std::int64_t num_panels);

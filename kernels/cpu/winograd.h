@@ -28,17 +28,21 @@ struct WinogradChoice {
   bool own_blocks = false;
   std::int64_t block = 0, part = 0;
 };
-[[nodiscard]] WinogradChoice choose_winograd(const Kernels& kernels, std::int64_t out_h, std::int64_t out_w,
-                                             std::int64_t in_c, std::int64_t out_c);
+[[nodiscard]] WinogradChoice choose_winograd(std::int64_t out_h, std::int64_t out_w, std::int64_t in_c,
+                                             std::int64_t out_c);
 /// What is worth timing, choose_winograd()'s first.
-[[nodiscard]] std::vector<WinogradChoice> winograd_candidates(const Kernels& kernels, std::int64_t out_h,
-                                                              std::int64_t out_w, std::int64_t in_c,
-                                                              std::int64_t out_c);
+[[nodiscard]] std::vector<WinogradChoice> winograd_candidates(std::int64_t out_h, std::int64_t out_w,
+                                                              std::int64_t in_c, std::int64_t out_c);
 [[nodiscard]] WinogradPlan make_winograd_plan(const Kernels& kernels, std::int64_t out_h, std::int64_t out_w,
                                               std::int64_t in_c, std::int64_t out_c,
                                               const WinogradChoice& choice);
 
-/// problem.filter: (3,3,in_c,out_c), or flipped. scratch: plan.scratch_floats(), aligned to a cache line. The
+/// One copy of a filter (3,3,in_c,out_c) for both directions: [block of in_c][block of out_c][tap][16][16],
+/// zero beyond the channels.
+[[nodiscard]] std::int64_t winograd_filter_floats(std::int64_t in_c, std::int64_t out_c);
+void pack_winograd_filter(float* packed, const float* filter, std::int64_t in_c, std::int64_t out_c);
+
+/// problem.filter: packed, of the layer itself. scratch: plan.scratch_floats(), aligned to a cache line. The
 /// result depends on plan.layout.m, not on how the work is cut.
 void run_winograd(const Kernels& kernels, ThreadPool& pool, const ConvProblem& problem,
                   const WinogradPlan& plan, float* scratch);

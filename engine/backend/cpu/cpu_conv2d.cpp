@@ -114,7 +114,7 @@ class WinogradConv2d final : public CpuConv2d {
   WinogradConv2d(const Kernels& kernels, cpu::ThreadPool& pool, WinogradChoices& choices, Buffer buffer,
                  const Conv2dDesc& desc)
       : CpuConv2d(kernels, pool, std::move(buffer), desc), choices_(choices) {
-    std::copy(desc.filter.begin(), desc.filter.end(), filters());
+    cpu::pack_winograd_filter(filters(), desc.filter.data(), desc.in_channels, desc.out_channels);
   }
 
  private:
@@ -134,7 +134,7 @@ std::size_t cpu_conv_filter_bytes(const Kernels& kernels, Precision precision, s
                                   std::int64_t out_channels) {
   const std::size_t bias = bias_bytes(kernels, out_channels);
   if (!is_direct(precision, in_channels, out_channels))
-    return bias + float_bytes(9 * in_channels * out_channels);
+    return bias + float_bytes(cpu::winograd_filter_floats(in_channels, out_channels));
   return bias + DirectConv2d::bytes(kernels, in_channels, out_channels) +
          DirectConv2d::bytes(kernels, out_channels, in_channels);
 }

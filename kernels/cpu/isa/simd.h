@@ -29,6 +29,26 @@ constexpr int kDoubleLanes = kLanes / 2;
 
 static IMPASTO_INLINE Vector load(const float* p) { return *reinterpret_cast<const UnalignedVector*>(p); }
 static IMPASTO_INLINE void store(float* p, Vector v) { *reinterpret_cast<UnalignedVector*>(p) = v; }
+/// Past the caches: for what is not read again soon. p aligned to the vector; finish_streaming() before
+/// another thread reads it.
+static IMPASTO_INLINE void stream(float* p, Vector v) {
+#if defined(__clang__)
+  __builtin_nontemporal_store(v, reinterpret_cast<Vector*>(p));
+#elif defined(__AVX512F__)
+  __builtin_ia32_movntps512(p, v);
+#elif defined(__AVX2__)
+  __builtin_ia32_movntps256(p, v);
+#elif defined(__SSE2__)
+  __builtin_ia32_movntps(p, v);
+#else
+  store(p, v);
+#endif
+}
+static IMPASTO_INLINE void finish_streaming() {
+#if defined(__SSE2__)
+  __builtin_ia32_sfence();
+#endif
+}
 // x - 0 is folded to a broadcast; 0 + x is not (it would turn -0 into 0) and costs an addition.
 static IMPASTO_INLINE Vector broadcast(float x) { return x - Vector{}; }
 static IMPASTO_INLINE Vector zero_if_not_positive(Vector v, Vector mask) { return mask > 0 ? v : Vector{}; }

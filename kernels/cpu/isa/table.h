@@ -28,6 +28,7 @@ const Kernels kKernels = {
     .conv_item = conv_item,
     .winograd_filter = winograd_filter,
     .winograd_input = winograd_input,
+    .winograd_prefetch = winograd_prefetch,
     .winograd_multiply = winograd_multiply,
     .winograd_output = winograd_output,
     .multiply_rows = multiply_rows,

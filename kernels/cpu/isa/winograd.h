@@ -182,12 +182,17 @@ static void winograd_input_of(const ConvProblem& p, const WinogradLayout& layout
 }
 
 /// What a convolution does with a sum before it is stored.
+template <bool kStream>
 static IMPASTO_INLINE void store_pixel(const ConvProblem& p, std::int64_t i, Vector v, Vector bias) {
   v += bias;
   if (p.accumulate) v += load(p.out + i);
   if (p.relu) v = zero_if_not_positive(v, v);
   if (p.mask != nullptr) v = zero_if_not_positive(v, load(p.mask + i));
-  store(p.out + i, v);
+  if constexpr (kStream) {
+    stream(p.out + i, v);
+  } else {
+    store(p.out + i, v);
+  }
 }
 static void store_part(const ConvProblem& p, std::int64_t i, const float* values, const float* bias,
                        std::int64_t channels) {
@@ -200,7 +205,7 @@ static void store_part(const ConvProblem& p, std::int64_t i, const float* values
   }
 }
 
-template <int kM>
+template <int kM, bool kStream>
 static void winograd_output_of(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first,
                                std::int64_t count, std::int64_t first_k, std::int64_t num_k, const float* m) {
   using W = Winograd<kM>;
@@ -236,7 +241,7 @@ static void winograd_output_of(const ConvProblem& p, const WinogradLayout& layou
             if (x >= num_x) break;
 #pragma GCC unroll 4
             for (int l = 0; l < kLineVectors; ++l)
-              store_pixel(p, i + x * p.out_c + l * kLanes, out[l][x], load(bias + l * kLanes));
+              store_pixel<kStream>(p, i + x * p.out_c + l * kLanes, out[l][x], load(bias + l * kLanes));
           }
           continue;
         }
@@ -248,6 +253,26 @@ static void winograd_output_of(const ConvProblem& p, const WinogradLayout& layou
           store_part(p, i + x * p.out_c, values[x], bias, channels);
       }
     }
+  }
+  if constexpr (kStream) finish_streaming();
+}
+
+static void winograd_prefetch(const ConvProblem& p, const WinogradLayout& layout, bool output,
+                              std::int64_t first, std::int64_t count, std::int64_t part,
+                              std::int64_t num_parts) {
+  // A unit: the kM columns of one row that no tile to the left has.
+  const float* const tensor = output ? p.mask : p.in;
+  const std::int64_t m = layout.m, rows = output ? m : m + 2, c = output ? p.out_c : p.in_c;
+  const std::int64_t h = output ? p.out_h : p.in_h, w = output ? p.out_w : p.in_w;
+  const std::int64_t units = count * rows;
+  for (std::int64_t unit = units * part / num_parts; unit < units * (part + 1) / num_parts; ++unit) {
+    const std::int64_t tile = first + unit / rows;
+    const std::int64_t y = tile / layout.tiles_x * m + unit % rows - (output ? 0 : p.pad_top);
+    const std::int64_t x = tile % layout.tiles_x * m;
+    if (y < 0 || y >= h || x >= w) continue;
+    const float* const line = tensor + (y * w + x) * c;
+    const std::int64_t floats = least(m, w - x) * c;
+    for (std::int64_t i = 0; i < floats; i += kLine) __builtin_prefetch(line + i, 0, 2);
   }
 }
 
@@ -271,57 +296,61 @@ static IMPASTO_INLINE void transpose(Vector* rows) {
   }
 }
 
-/// taps [tap][i][lane]: input channels [c, c + kLanes), output channels [k, k + kLanes), zero beyond the
-/// problem's.
-static void load_taps(const ConvProblem& p, std::int64_t c, std::int64_t k,
-                      float (*taps)[kLanes][kLanes]) {
-  const bool whole = c + kLanes <= p.in_c && k + kLanes <= p.out_c;
+/// Nine taps of kLine input channels (rows) and kLanes output channels, as the transform reads them.
+struct FilterTaps {
+  const float* first;
+  std::int64_t tap, row;  // distances in floats
+  alignas(64) float transposed[9][kLine][kLanes];
+};
+
+/// From one 16 x 16 block of winograd_pack_filter(); flipped: the block transposed, its taps in reverse.
+static IMPASTO_INLINE void read_taps(FilterTaps& taps, const float* block, std::int64_t k, bool flipped) {
+  constexpr std::int64_t kTap = kLine * kLine;
+  if (!flipped) {
+    taps.first = block + k;
+    taps.tap = kTap;
+    taps.row = kLine;
+    return;
+  }
   for (int tap = 0; tap < 9; ++tap) {
-    if (p.flipped) {
-      const float* filter = p.filter + ((8 - tap) * p.out_c + k) * p.in_c + c;
-      if (whole) {
-        Vector rows[kLanes];
+    for (int row = 0; row < kLine; row += kLanes) {
+      Vector rows[kLanes];
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) rows[i] = load(filter + i * p.in_c);
-        transpose(rows);
+      for (int i = 0; i < kLanes; ++i) rows[i] = load(block + (8 - tap) * kTap + (k + i) * kLine + row);
+      transpose(rows);
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) store(taps[tap][i], rows[i]);
-        continue;
-      }
-      for (std::int64_t i = 0; i < kLanes; ++i) {
-        for (std::int64_t lane = 0; lane < kLanes; ++lane)
-          taps[tap][i][lane] = c + i < p.in_c && k + lane < p.out_c ? filter[lane * p.in_c + i] : 0.0F;
-      }
-    } else {
-      const float* filter = p.filter + (tap * p.in_c + c) * p.out_c + k;
-      for (std::int64_t i = 0; i < kLanes; ++i) {
-        if (whole) {
-          store(taps[tap][i], load(filter + i * p.out_c));
-          continue;
-        }
-        for (std::int64_t lane = 0; lane < kLanes; ++lane)
-          taps[tap][i][lane] = c + i < p.in_c && k + lane < p.out_c ? filter[i * p.out_c + lane] : 0.0F;
-      }
+      for (int i = 0; i < kLanes; ++i) store(taps.transposed[tap][row + i], rows[i]);
     }
   }
+  taps.first = taps.transposed[0][0];
+  taps.tap = kLine * kLanes;
+  taps.row = kLanes;
 }
 
 template <int kM>
 static void winograd_filter_of(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first_k,
                                std::int64_t first_c, std::int64_t num_c, float* u) {
   using W = Winograd<kM>;
-  for (int vector = 0; vector < kVectors; ++vector) {
-    for (std::int64_t c = first_c; c < first_c + num_c; c += kLanes) {
-      alignas(64) float taps[9][kLanes][kLanes];
-      load_taps(p, c, first_k + vector * kLanes, taps);
-      const std::int64_t rows = least(kLanes, first_c + num_c - c);
+  const std::int64_t c_blocks = divide_up(p.in_c, kLine), k_blocks = divide_up(p.out_c, kLine);
+  for (std::int64_t c = first_c; c < first_c + num_c; c += kLine) {
+    for (int vector = 0; vector < kVectors; ++vector) {
+      const std::int64_t k = first_k + vector * kLanes, c_block = c / kLine, k_block = k / kLine;
+      if (k_block >= k_blocks) {  // what a panel has beyond the last channel is multiplied, but not stored
+        break;
+      }
+      FilterTaps taps;
+      read_taps(taps,
+                p.filter + (p.flipped ? k_block * c_blocks + c_block : c_block * k_blocks + k_block) * 9 *
+                               kLine * kLine,
+                k % kLine, p.flipped);
+      const std::int64_t rows = least(kLine, first_c + num_c - c);
       for (std::int64_t i = 0; i < rows; ++i) {
         Vector columns[W::kPatch][3];
 #pragma GCC unroll 3
         for (int x = 0; x < 3; ++x) {
           Vector in[3], out[W::kPatch];
 #pragma GCC unroll 3
-          for (int y = 0; y < 3; ++y) in[y] = load(taps[3 * y + x][i]);
+          for (int y = 0; y < 3; ++y) in[y] = load(taps.first + (3 * y + x) * taps.tap + i * taps.row);
           W::filter(in, out);
 #pragma GCC unroll 8
           for (int y = 0; y < W::kPatch; ++y) columns[y][x] = out[y];
@@ -375,11 +404,17 @@ static void winograd_input(const ConvProblem& p, const WinogradLayout& layout, s
     default: return winograd_input_of<6>(p, layout, first, count, v);
   }
 }
+template <bool kStream>
+static void winograd_output_as(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first,
+                               std::int64_t count, std::int64_t first_k, std::int64_t num_k, const float* m) {
+  switch (layout.m) {
+    case 2: return winograd_output_of<2, kStream>(p, layout, first, count, first_k, num_k, m);
+    case 4: return winograd_output_of<4, kStream>(p, layout, first, count, first_k, num_k, m);
+    default: return winograd_output_of<6, kStream>(p, layout, first, count, first_k, num_k, m);
+  }
+}
 static void winograd_output(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first,
                             std::int64_t count, std::int64_t first_k, std::int64_t num_k, const float* m) {
-  switch (layout.m) {
-    case 2: return winograd_output_of<2>(p, layout, first, count, first_k, num_k, m);
-    case 4: return winograd_output_of<4>(p, layout, first, count, first_k, num_k, m);
-    default: return winograd_output_of<6>(p, layout, first, count, first_k, num_k, m);
-  }
+  if (p.stream) return winograd_output_as<true>(p, layout, first, count, first_k, num_k, m);
+  winograd_output_as<false>(p, layout, first, count, first_k, num_k, m);
 }

@@ -165,34 +165,36 @@ TEST_CASE("a plan is built once, and keys of other padding, direction or size ha
   CHECK(entries.count(&planner.plan(key)) == 1);
 }
 
-TEST_CASE("choosing a candidate changes the plan of its key and no other") {
+TEST_CASE("any candidate is found by its engine, which changes the plan of no key") {
   ConvPlanner planner(0, cudnn_json(h100()));
   const ConvKey key{ConvOp::kBackwardDataAdd, Precision::kFp16, 96, 128, 256, 256, {}};
   ConvKey other = key;
   other.padding.left = 0;
   const ConvPlan& first = planner.plan(key);
-  const std::string first_engine = first.engine, other_engine = planner.plan(other).engine;
+  const std::string first_engine = first.engine;
   const std::vector<ConvPlan> plans = planner.candidates(key, 100);
   REQUIRE(plans.size() > 3);
   for (const std::size_t i : {std::size_t{3}, plans.size() - 1, std::size_t{0}, std::size_t{3}}) {
-    REQUIRE(planner.choose(key, plans[i].engine));
-    CHECK(planner.plan(key).engine == plans[i].engine);
-    CHECK(planner.plan(key).workspace_bytes == plans[i].workspace_bytes);
+    const ConvPlan* const found = planner.find(key, plans[i].engine);
+    REQUIRE(found != nullptr);
+    CHECK(found->engine == plans[i].engine);
+    CHECK(found->workspace_bytes == plans[i].workspace_bytes);
+    CHECK(planner.find(key, plans[i].engine) == found);
   }
-  CHECK_FALSE(planner.choose(key, "eng9999 k1=2"));
-  CHECK_FALSE(planner.choose(key, ""));
-  CHECK(planner.plan(key).engine == plans[3].engine);
-  CHECK(planner.plan(other).engine == other_engine);
-  CHECK(first.engine == first_engine);  // a reference given out earlier still is what it was
+  CHECK(planner.find(key, "eng9999 k1=2") == nullptr);
+  CHECK(planner.find(key, "") == nullptr);
+  CHECK(&planner.plan(key) == &first);
+  CHECK(first.engine == first_engine);
+  CHECK(planner.find(other, first_engine) != &first);
 }
 
-TEST_CASE("choosing works before the first plan") {
+TEST_CASE("an engine is found before the first plan") {
   const ConvKey key{ConvOp::kForwardRelu, Precision::kTf32, 96, 128, 256, 256, {}};
   ConvPlanner planner(0, cudnn_json(h100()));
   const std::vector<ConvPlan> plans = planner.candidates(key, 2);
   REQUIRE(plans.size() == 2);
-  REQUIRE(planner.choose(key, plans[1].engine));
-  CHECK(planner.plan(key).engine == plans[1].engine);
+  REQUIRE(planner.find(key, plans[1].engine) != nullptr);
+  CHECK(planner.plan(key).engine == plans[0].engine);
 }
 
 TEST_CASE("a key says what it is, and a tensor's alignment follows from its channels") {
@@ -228,7 +230,7 @@ TEST_CASE("where no engine fits the error names the key, and impossible requests
   ConvPlanner t4(0, cudnn_json(kGpus[0]));
   const ConvKey bf16{ConvOp::kForwardRelu, Precision::kBf16, 96, 128, 64, 64, {}};
   CHECK(t4.candidates(bf16, 10).empty());
-  CHECK_FALSE(t4.choose(bf16, "eng41"));
+  CHECK(t4.find(bf16, "eng41") == nullptr);
   CHECK_THAT(message_of(ErrorCode::kResources, [&] { (void)t4.plan(bf16); }),
              ContainsSubstring("expected an engine for forward_relu bf16 96x128 64-64 pad 1111"));
 

@@ -57,7 +57,6 @@ class StyleObjective final : public Objective {
   /// take_values() for the oldest queued ones. At most kMostQueued at a time.
   static constexpr std::size_t kMostQueued = 2;
   void queue_values();
-  [[nodiscard]] std::size_t num_queued() const { return queued_.size(); }
   [[nodiscard]] const LossValues& take_values();
 
   /// Where the device has few exponents for gradients (traits().scaled_gradients): the power of two that they

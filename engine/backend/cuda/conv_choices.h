@@ -29,13 +29,14 @@ class ConvChoices {
  private:
   [[nodiscard]] std::string header() const;
   [[nodiscard]] std::filesystem::path cache_file() const;
-  [[nodiscard]] ConvPlan time(const ConvKey& key);
+  [[nodiscard]] const ConvPlan& choose(const ConvKey& key);
+  [[nodiscard]] std::string time(const ConvKey& key);
   void save_cache() const;
 
   Context& context_;
   std::shared_ptr<ConvPlanner> planner_;
   bool autotune_;
-  std::map<ConvKey, ConvPlan> chosen_;
+  std::map<ConvKey, const ConvPlan*> chosen_;
   std::map<std::string, std::string> given_, cached_;  // text of the key -> engine
 };
 

@@ -157,17 +157,15 @@ struct ConvPlanner::Impl {
     return told();
   }
 
-  const ConvPlan& use(const ConvKey& key, ConvPlan plan) {
+  const ConvPlan& keep(const ConvKey& key, ConvPlan plan) {
     std::string engine = plan.engine;
-    const auto [position, added] = built.try_emplace({key, std::move(engine)}, std::move(plan));
-    chosen[key] = &position->second;
-    return position->second;
+    return built.try_emplace({key, std::move(engine)}, std::move(plan)).first->second;
   }
 
   const Descriptor device;
   std::mutex mutex;
   std::map<std::pair<ConvKey, std::string>, ConvPlan> built;  // only grows: references are given out
-  std::map<ConvKey, const ConvPlan*> chosen;
+  std::map<ConvKey, const ConvPlan*> first;
 };
 
 ConvPlanner::ConvPlanner(int device, std::string device_json)
@@ -188,30 +186,27 @@ std::vector<ConvPlan> ConvPlanner::candidates(const ConvKey& key, int most) {
 
 const ConvPlan& ConvPlanner::plan(const ConvKey& key) {
   const std::lock_guard lock(impl_->mutex);
-  if (const auto known = impl_->chosen.find(key); known != impl_->chosen.end()) return *known->second;
+  if (const auto known = impl_->first.find(key); known != impl_->first.end()) return *known->second;
   const ConvPlan* first = nullptr;
   const std::string refused = impl_->enumerate(key, [&](ConvPlan plan) {
-    first = &impl_->use(key, std::move(plan));
+    first = &impl_->keep(key, std::move(plan));
     return false;
   });
   if (first == nullptr) {
     throw Error(ErrorCode::kResources,
                 "cudnn: expected an engine for " + to_string(key) + " on this GPU, found " + refused);
   }
+  impl_->first[key] = first;
   return *first;
 }
 
-bool ConvPlanner::choose(const ConvKey& key, const std::string& engine) {
+const ConvPlan* ConvPlanner::find(const ConvKey& key, const std::string& engine) {
   const std::lock_guard lock(impl_->mutex);
-  if (const auto known = impl_->built.find({key, engine}); known != impl_->built.end()) {
-    impl_->chosen[key] = &known->second;
-    return true;
-  }
-  bool found = false;
+  if (const auto known = impl_->built.find({key, engine}); known != impl_->built.end()) return &known->second;
+  const ConvPlan* found = nullptr;
   impl_->enumerate(key, [&](ConvPlan plan) {
-    found = plan.engine == engine;
-    if (found) impl_->use(key, std::move(plan));
-    return !found;
+    if (plan.engine == engine) found = &impl_->keep(key, std::move(plan));
+    return found == nullptr;
   });
   return found;
 }

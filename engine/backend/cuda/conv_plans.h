@@ -66,10 +66,10 @@ class ConvPlanner {
   /// workspace than the cap (64 MiB for 16-bit types, 256 MiB for 32-bit ones); for fp32 also without tensor
   /// cores, FFT and the largest Winograd tile. Empty where there is none.
   [[nodiscard]] std::vector<ConvPlan> candidates(const ConvKey& key, int most);
-  /// The chosen plan: what choose() said, else the first candidate. Cached. The reference stays valid.
+  /// The first candidate. Cached, as what find() gives. The reference stays valid.
   [[nodiscard]] const ConvPlan& plan(const ConvKey& key);
-  /// Uses the candidate with this engine text for the key from now on. False if there is none such.
-  bool choose(const ConvKey& key, const std::string& engine);
+  /// The candidate with this engine text; nullptr if there is none such.
+  [[nodiscard]] const ConvPlan* find(const ConvKey& key, const std::string& engine);
 
  private:
   struct Impl;

@@ -26,27 +26,27 @@ std::unique_ptr<Backend> open(int device, const BackendOptions& options) {
   return cuda::make_cuda_backend(device, options);
 }
 
-std::vector<DeviceStatus> list() {
-  std::vector<DeviceStatus> devices;
+int num_devices() {
   int count = 0;
-  (void)cudaGetDeviceCount(&count);
-  for (int i = 0; i < count; ++i) {
-    DeviceStatus status;
-    status.info.name = "cuda:" + std::to_string(i);
-    try {
-      status.unusable_because = why_unusable(cuda::device_properties_of(i));
-      if (status.unusable_because.empty()) status.info = cuda::make_cuda_backend(i, {})->info();
-    } catch (const Error& error) {
-      status.unusable_because = error.what();
-    }
-    devices.push_back(status);
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+DeviceStatus describe(int device) {
+  DeviceStatus status;
+  status.info.name = "cuda:" + std::to_string(device);
+  try {
+    const cuda::DeviceProperties properties = cuda::device_properties_of(device);
+    status.unusable_because = why_unusable(properties);
+    if (status.unusable_because.empty()) status.info = cuda::describe(properties);
+  } catch (const Error& error) {
+    status.unusable_because = error.what();
   }
-  return devices;
+  return status;
 }
 
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const CudaModule* impasto_cuda_module() {
-  static constexpr CudaModule module{IMPASTO_SEAM, open, list};
+  static constexpr CudaModule module{IMPASTO_SEAM, open, num_devices, describe};
   return &module;
 }

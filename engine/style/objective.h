@@ -50,7 +50,8 @@ class StyleObjective final : public Objective {
   /// (Backend::repeat).
   void evaluate(ConstTensorView x, TensorView gradient) override;
   [[nodiscard]] double value() override { return values().total; }
-  /// Of the last evaluate; waits for it.
+  /// Of the last call of evaluate; waits for it. A step that the device replays calls nothing:
+  /// queue_values().
   [[nodiscard]] const LossValues& values();
 
   /// The same without stopping the device: queue_values() after an evaluation (a replayed one, too),

@@ -65,12 +65,15 @@ const ConvPlan& ConvChoices::choose(const ConvKey& key) {
     if (const ConvPlan* const plan = planner_->find(key, cached->second)) return *plan;
   }
   const std::string fastest = time(key);
+  if (fastest.empty()) return planner_->plan(key);
+  ++num_timed_;
   cached_[name] = fastest;
   save_cache();
   return *planner_->find(key, fastest);
 }
 
-/// The engine that is fastest among the first candidates on zeros; the first one where they are equal.
+/// The engine that is fastest among the first candidates on zeros, the first one where they are equal; empty
+/// where the GPU has no memory to try it.
 std::string ConvChoices::time(const ConvKey& key) {
   const bool wide = context_.storage == Storage::kFloat32;
   const std::size_t element = wide ? 4 : 2;
@@ -78,18 +81,24 @@ std::string ConvChoices::time(const ConvKey& key) {
   const std::int64_t out_h = key.h + key.padding.top + key.padding.bottom - 2;
   const std::int64_t out_w = key.w + key.padding.left + key.padding.right - 2;
   const std::vector<ConvPlan> plans = planner_->candidates(key, kMostTimed);
-  if (plans.size() < 2) return planner_->plan(key).engine;
+  if (plans.empty()) return {};
   std::size_t workspace_bytes = 0;
   for (const ConvPlan& plan : plans) workspace_bytes = std::max(workspace_bytes, plan.workspace_bytes);
+  const std::size_t x_bytes = bytes(key.h * key.w * key.in_channels);
+  const std::size_t y_bytes = bytes(out_h * out_w * key.out_channels);
+  const std::size_t filter_bytes = bytes(9 * key.in_channels * key.out_channels);
   context_.enter();
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  if (x_bytes + y_bytes + filter_bytes + workspace_bytes > free / 20 * 19) return {};
   const auto zeros = [&](std::size_t size) {
     DeviceMemory memory = make_device_memory(size);
     check(cudaMemsetAsync(memory.get(), 0, size, context_.stream()), "cudaMemset");
     return memory;
   };
-  const DeviceMemory x = zeros(bytes(key.h * key.w * key.in_channels));
-  const DeviceMemory y = zeros(bytes(out_h * out_w * key.out_channels));
-  const DeviceMemory filter = zeros(bytes(9 * key.in_channels * key.out_channels));
+  const DeviceMemory x = zeros(x_bytes);
+  const DeviceMemory y = zeros(y_bytes);
+  const DeviceMemory filter = zeros(filter_bytes);
   const DeviceMemory bias = zeros(bytes(key.out_channels));
   const DeviceMemory workspace = make_device_memory(std::max<std::size_t>(workspace_bytes, 1));
   const Event start = make_event(), end = make_event();
@@ -133,6 +142,10 @@ void ConvChoices::set(const std::string& text) {
   }
   given_ = parse_choices(lines);
   chosen_.clear();
+}
+
+std::string ConvChoices::activity() const {
+  return autotune_ ? "timed " + std::to_string(num_timed_) + " convolutions" : std::string();
 }
 
 fs::path ConvChoices::cache_file() const {

@@ -25,6 +25,8 @@ class ConvChoices {
   [[nodiscard]] std::string text() const;
   /// Error(kBadInput) if the first line is another's. Before the first plan().
   void set(const std::string& text);
+  /// "timed 24 convolutions"; empty without autotune.
+  [[nodiscard]] std::string activity() const;
 
  private:
   [[nodiscard]] std::string header() const;
@@ -36,6 +38,7 @@ class ConvChoices {
   Context& context_;
   std::shared_ptr<ConvPlanner> planner_;
   bool autotune_;
+  int num_timed_ = 0;
   std::map<ConvKey, const ConvPlan*> chosen_;
   std::map<std::string, std::string> given_, cached_;  // text of the key -> engine
 };

@@ -144,7 +144,9 @@ class CudaBackend final : public Backend {
   }
 
   [[nodiscard]] std::string activity() const override {
-    return statistics_.captured + statistics_.plain > 0 ? cuda::to_string(statistics_) : std::string();
+    const std::string tuned = choices_.activity();
+    if (statistics_.captured + statistics_.plain == 0) return tuned;
+    return cuda::to_string(statistics_) + (tuned.empty() ? "" : "; " + tuned);
   }
   [[nodiscard]] std::string tuning() const override { return choices_.text(); }
   void set_tuning(const std::string& text) override {

@@ -205,10 +205,6 @@ std::string fast_device() {
   return other.empty() ? "cpu" : other;
 }
 
-std::unique_ptr<Backend> open(const std::string& device) {
-  return make_backend(device == test::other_device().device ? test::other_device() : BackendOptions{device});
-}
-
 /// Every n-th of the golden file's cases.
 std::vector<json> every(const char* kind, std::size_t n) {
   std::vector<json> cases;
@@ -217,7 +213,7 @@ std::vector<json> every(const char* kind, std::size_t n) {
 }
 
 void check_activations(const std::string& device, const Bounds& bounds) {
-  const auto backend = open(device);
+  const auto backend = make_backend(test::on_device(device));
   const Picture content = make_picture("content");
   check_error("picture", summary_error(content.values, golden()["pictures"]["content"]), 1e-13);
   for (const std::string network : {"vgg16", "vgg19"}) {
@@ -259,7 +255,7 @@ void check_activations(const std::string& device, const Bounds& bounds) {
 }
 
 void check_objectives(const std::string& device, const Bounds& bounds) {
-  const auto backend = open(device);
+  const auto backend = make_backend(test::on_device(device));
   for (const json& c : every("objectives", test::other_device().precision > Precision::kFp32 ? 4 : 1)) {
     INFO(device << " " << name_of(c));
     Bench bench(*backend, c);
@@ -289,7 +285,7 @@ void check_objectives(const std::string& device, const Bounds& bounds) {
 }
 
 void check_traces(const std::string& device, const Bounds& bounds) {
-  const auto backend = open(device);
+  const auto backend = make_backend(test::on_device(device));
   // On a GPU one of each optimiser, each with another scaling.
   for (const json& c : every("traces", device == test::other_device().device ? 7 : 1)) {
     INFO(device << " " << name_of(c));

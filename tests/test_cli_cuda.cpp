@@ -137,3 +137,21 @@ TEST_CASE("an interrupted render goes on to the same bytes, on the engines of it
   CHECK(parts.read("x.png") == whole.read("x.png"));
   CHECK_FALSE(std::filesystem::exists(parts / "cache"));
 }
+
+TEST_CASE("a module that is none, or a GPU that is not there, gives exit code 4 and the reason") {
+  const CliFolder folder;
+  const auto refused = [&](const std::string& module, const std::string& device) {
+    ProcessOptions options = folder.options();
+    options.environment.emplace_back("IMPASTO_CUDA_MODULE", module);
+    const ProcessResult result = run_process(CliFolder::command(render({"--device", device})), options);
+    CHECK(result.exit_code == 4);
+    CHECK(lines_of(result.err).size() == 1);
+    return result.err;
+  };
+  CHECK_THAT(refused("content.png", "cuda"),
+             ContainsSubstring("the CUDA module cannot be opened (content.png"));
+  CHECK_THAT(refused("./gone.so", "cuda"), ContainsSubstring("the CUDA module cannot be opened (./gone.so"));
+  CHECK_THAT(refused("libm.so.6", "cuda"),
+             ContainsSubstring("the CUDA module libm.so.6 is of another build"));
+  CHECK_THAT(refused("", "cuda:99"), ContainsSubstring("device 'cuda:99': expected a usable GPU, but only "));
+}

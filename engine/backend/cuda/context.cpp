@@ -52,10 +52,9 @@ DeviceProperties device_properties_of(int device) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || device >= count) {
-    const std::string found =
-        status != cudaSuccess ? cudaGetErrorName(status) : std::to_string(count) + " of them";
     throw Error(ErrorCode::kResources,
-                "device 'cuda:" + std::to_string(device) + "': expected such a GPU, found " + found);
+                status != cudaSuccess ? std::string("the CUDA runtime reports ") + cudaGetErrorName(status)
+                                      : "only " + std::to_string(count) + " found");
   }
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");

@@ -58,7 +58,12 @@ DeviceProperties device_properties_of(int device) {
   }
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
-  return {device, properties.major, properties.minor, properties.multiProcessorCount, properties.name};
+  return {device,
+          properties.major,
+          properties.minor,
+          properties.multiProcessorCount,
+          properties.totalGlobalMem,
+          properties.name};
 }
 
 std::size_t Context::cublas_bytes(const DeviceProperties& properties) {

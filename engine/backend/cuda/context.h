@@ -26,6 +26,7 @@ struct LaunchCounts {
 
 struct DeviceProperties {
   int index = 0, major = 0, minor = 0, num_sms = 0;
+  std::size_t memory_bytes = 0;  ///< all of it, used or free
   std::string name;
   [[nodiscard]] bool has_bf16() const { return major >= 8; }
 };

@@ -30,12 +30,14 @@ std::map<std::string, std::string> parse_choices(std::istream& lines) {
 
 }  // namespace
 
-std::shared_ptr<ConvPlanner> shared_planner(int device) {
+std::shared_ptr<ConvPlanner> shared_planner(const DeviceProperties& device) {
   static std::mutex mutex;
   static std::map<int, std::weak_ptr<ConvPlanner>> planners;
   const std::lock_guard lock(mutex);
-  std::shared_ptr<ConvPlanner> planner = planners[device].lock();
-  if (!planner) planners[device] = planner = std::make_shared<ConvPlanner>(device);
+  std::shared_ptr<ConvPlanner> planner = planners[device.index].lock();
+  if (!planner) {
+    planners[device.index] = planner = std::make_shared<ConvPlanner>(device.index, device.memory_bytes);
+  }
   return planner;
 }
 

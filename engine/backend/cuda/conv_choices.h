@@ -11,7 +11,7 @@
 namespace impasto::cuda {
 
 /// One planner for each GPU of the process: plans are shared by all backends on it.
-[[nodiscard]] std::shared_ptr<ConvPlanner> shared_planner(int device);
+[[nodiscard]] std::shared_ptr<ConvPlanner> shared_planner(const DeviceProperties& device);
 
 class ConvChoices {
  public:

@@ -108,7 +108,7 @@ class CudaBackend final : public Backend {
   CudaBackend(const DeviceProperties& properties, Precision precision, const BackendOptions& options)
       : Backend(describe(properties), BackendTraits{}),
         context_(properties, precision),
-        choices_(context_, shared_planner(properties.index), options.autotune),
+        choices_(context_, shared_planner(properties), options.autotune),
         records_(options.record && kMayRecord),
         pinned_(make_pinned_memory(kPinnedBytes)) {
     info_.description += std::string(", ") + impasto::to_string(precision);

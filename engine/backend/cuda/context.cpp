@@ -75,20 +75,22 @@ Context::Context(const DeviceProperties& device, Precision chosen)
   enter();
   launch_.num_sms = properties.num_sms;
   check(cudaStreamCreateWithFlags(&launch_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
-  check(cublasCreate(&cublas_), "cublasCreate");
-  check(cublasSetStream(cublas_, launch_.stream), "cublasSetStream");
+  stream_.reset(launch_.stream);
+  cublasHandle_t cublas = nullptr;
+  check(cublasCreate(&cublas), "cublasCreate");
+  cublas_.reset(cublas);
+  check(cublasSetStream(cublas, launch_.stream), "cublasSetStream");
   // fp32 means fp32; tensor cores by the compute type of each call.
-  check(cublasSetMathMode(cublas_, CUBLAS_DEFAULT_MATH), "cublasSetMathMode");
-  check_cudnn(cudnnCreate(&cudnn_), "cudnnCreate");
-  check_cudnn(cudnnSetStream(cudnn_, launch_.stream), "cudnnSetStream");
+  check(cublasSetMathMode(cublas, CUBLAS_DEFAULT_MATH), "cublasSetMathMode");
+  cudnnHandle_t cudnn = nullptr;
+  check_cudnn(cudnnCreate(&cudnn), "cudnnCreate");
+  cudnn_.reset(cudnn);
+  check_cudnn(cudnnSetStream(cudnn, launch_.stream), "cudnnSetStream");
 }
 
 Context::~Context() {
   (void)cudaSetDevice(properties.index);
-  if (launch_.stream != nullptr) (void)cudaStreamSynchronize(launch_.stream);
-  if (cudnn_ != nullptr) (void)cudnnDestroy(cudnn_);
-  if (cublas_ != nullptr) (void)cublasDestroy(cublas_);
-  if (launch_.stream != nullptr) (void)cudaStreamDestroy(launch_.stream);
+  (void)cudaStreamSynchronize(launch_.stream);
 }
 
 void Context::give_memory(void* memory) {
@@ -96,7 +98,7 @@ void Context::give_memory(void* memory) {
   auto* next = static_cast<std::byte*>(memory);
   // With a workspace of its own cuBLAS neither allocates nor shares one, so that products can be captured and
   // repeat.
-  check(cublasSetWorkspace(cublas_, next, cublas_bytes(properties)), "cublasSetWorkspace");
+  check(cublasSetWorkspace(cublas(), next, cublas_bytes(properties)), "cublasSetWorkspace");
   next += cublas_bytes(properties);
   launch_.partials = reinterpret_cast<double*>(next);
   next += static_cast<std::size_t>(kNumPartials) * sizeof(double);

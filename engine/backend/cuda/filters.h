@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "engine/backend/cuda/context.h"
 #include "engine/backend/cuda/owners.h"
 
 namespace impasto::cuda {

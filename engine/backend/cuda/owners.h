@@ -1,11 +1,14 @@
 #pragma once
-// Owners of what the CUDA runtime gives out.
+// Owners of what CUDA's libraries give out.
+#include <cuda_runtime_api.h>
+
 #include <memory>
 #include <type_traits>
 
-#include "engine/backend/cuda/context.h"
-
 namespace impasto::cuda {
+
+/// Error(kInternal) unless it succeeded; memory that is not there is Error(kResources).
+void check(cudaError_t status, const char* what);
 
 template <auto kRelease>
 struct Releases {
@@ -14,9 +17,14 @@ struct Releases {
     (void)kRelease(held);
   }
 };
-using DeviceMemory = std::unique_ptr<void, Releases<cudaFree>>;
-using PinnedMemory = std::unique_ptr<void, Releases<cudaFreeHost>>;
-using Event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, Releases<cudaEventDestroy>>;
+template <class Handle, auto kRelease>
+using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, Releases<kRelease>>;
+
+using DeviceMemory = Owned<void*, cudaFree>;
+using PinnedMemory = Owned<void*, cudaFreeHost>;
+using Event = Owned<cudaEvent_t, cudaEventDestroy>;
+using Stream = Owned<cudaStream_t, cudaStreamDestroy>;
+using Graph = Owned<cudaGraphExec_t, cudaGraphExecDestroy>;
 
 inline DeviceMemory make_device_memory(std::size_t bytes) {
   void* data = nullptr;

@@ -1,6 +1,8 @@
 // The program's errors: an exit code and one line each, and nothing left behind.
 #include <unistd.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/support/catch.h"
 #include "tests/support/cli.h"
 
@@ -288,4 +290,39 @@ TEST_CASE("devices lists the CPU as usable and says why CUDA is not") {
   CHECK_THAT(result.out, ContainsSubstring("\ncpu "));
   CHECK_THAT(result.out, ContainsSubstring("\nreference "));
   CHECK_THAT(result.out, ContainsSubstring("cuda"));
+}
+
+TEST_CASE("why there is no GPU is said by devices and by --device cuda, and auto takes the CPU") {
+  const CliFolder folder;
+  std::filesystem::copy_file(IMPASTO_PROGRAM, folder / "impasto");  // without a module beside it
+  for (const std::string& program : {std::string(IMPASTO_PROGRAM), (folder / "impasto").string()}) {
+    ProcessOptions options = folder.options();
+    options.environment.emplace_back("CUDA_VISIBLE_DEVICES", "-1");
+    const auto run = [&](std::vector<std::string> words) {
+      words.insert(words.begin(), program);
+      return run_process(words, options);
+    };
+    const auto devices = nlohmann::json::parse(run({"devices", "--json"}).out);
+    const auto& cuda = devices.at(1);
+    CHECK(cuda.at("name") == "cuda");
+    CHECK(cuda.at("usable") == false);
+    const std::string reason = cuda.at("unusable_because");
+    INFO(reason);
+    bool known = false;
+    const std::vector<std::string> reasons =
+        program == IMPASTO_PROGRAM
+            ? std::vector<std::string>{"no NVIDIA driver", "no NVIDIA GPU was found",
+                                       "the CUDA runtime is missing", "this build has no CUDA module"}
+            : std::vector<std::string>{"libimpasto_cuda.so is not installed",
+                                       "this build has no CUDA module"};
+    for (const std::string& text : reasons) known = known || reason.find(text) != std::string::npos;
+    CHECK(known);
+    const ProcessResult refused = run(CliFolder::render({"-o", "x.png", "--overwrite", "--device", "cuda"}));
+    CHECK(refused.exit_code == 4);
+    CHECK(refused.err == "impasto: error: device 'cuda': expected a CUDA device, but " + reason + "\n");
+    const ProcessResult rendered =
+        run(CliFolder::render({"-o", "x.png", "--device", "auto", "--iterations", "1", "--overwrite"}));
+    CHECK(rendered.exit_code == 0);
+    CHECK_THAT(rendered.err, ContainsSubstring(" on cpu: "));
+  }
 }

@@ -29,6 +29,16 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 
 const GpuDescription& h100() { return kGpus[3]; }
 
+ConvPlanner planner_for(const GpuDescription& gpu) {
+  return ConvPlanner(0, static_cast<std::size_t>(gpu.memory_bytes), cudnn_json(gpu));
+}
+
+/// 5/4 of input and output of a 32-bit layer, between 256 MiB and a sixteenth of the GPU's memory.
+std::size_t most_workspace(const GpuDescription& gpu, const ConvKey& key) {
+  const auto copies = static_cast<std::size_t>(4 * key.h * key.w * (key.in_channels + key.out_channels));
+  return std::max(256 * kMiB, std::min(copies / 4 * 5, static_cast<std::size_t>(gpu.memory_bytes) / 16));
+}
+
 std::vector<Precision> precisions_of(const GpuDescription& gpu) {
   if (!gpu.has_bf16_and_tf32()) return {Precision::kFp32, Precision::kFp16};
   return {Precision::kFp32, Precision::kTf32, Precision::kBf16, Precision::kFp16};
@@ -67,13 +77,11 @@ std::string message_of(ErrorCode code, const Call& call) {
 
 TEST_CASE("every convolution of VGG has a plan with little workspace on every GPU in every precision") {
   for (const GpuDescription& gpu : kGpus) {
-    ConvPlanner planner(0, cudnn_json(gpu));
+    ConvPlanner planner = planner_for(gpu);
     const std::vector<std::int64_t> sizes = &gpu == &h100()
                                                 ? std::vector<std::int64_t>{256, 512, 1024, 2048, 4096}
                                                 : std::vector<std::int64_t>{512, 2048};
     for (const Precision precision : precisions_of(gpu)) {
-      // The 32-bit engines of GPUs before Hopper copy a whole tensor into the workspace.
-      const std::size_t most = is_16_bit(precision) ? 32 * kMiB : 256 * kMiB;
       for (const std::int64_t size : sizes) {
         for (const std::int64_t height : {size, size * 3 / 4}) {
           for (const ConvKey& key : vgg_keys(precision, height, size)) {
@@ -81,7 +89,7 @@ TEST_CASE("every convolution of VGG has a plan with little workspace on every GP
             const ConvPlan& plan = planner.plan(key);
             CAPTURE(plan.engine, plan.workspace_bytes);
             REQUIRE(plan.plan != nullptr);
-            REQUIRE(plan.workspace_bytes <= most);
+            REQUIRE(plan.workspace_bytes <= (is_16_bit(precision) ? 32 * kMiB : most_workspace(gpu, key)));
             if (precision == Precision::kFp32) REQUIRE_FALSE(plan.tensor_cores);
             if (is_16_bit(precision) && key.in_channels >= 64) REQUIRE(plan.tensor_cores);
           }
@@ -91,9 +99,26 @@ TEST_CASE("every convolution of VGG has a plan with little workspace on every GP
   }
 }
 
+TEST_CASE(
+    "32-bit engines may copy input and output where the GPU has room for it, and do without elsewhere") {
+  for (const GpuDescription* gpu : {&kGpus[1], &h100(), &kGpus[4]}) {
+    ConvPlanner large = planner_for(*gpu), small(0, 1024 * kMiB, cudnn_json(*gpu));
+    for (const std::int64_t size : {1024, 2048}) {
+      for (const ConvOp op : kOps) {
+        const ConvKey key{op, Precision::kFp32, size, size, 64, 64, {}};
+        INFO(gpu->name << ", " << to_string(key));
+        const ConvPlan &fast = large.plan(key), &lean = small.plan(key);
+        CHECK(fast.workspace_bytes >= static_cast<std::size_t>(2 * 4 * size * size * 64));
+        CHECK(lean.workspace_bytes <= 256 * kMiB);
+        CHECK(fast.engine != lean.engine);
+      }
+    }
+  }
+}
+
 TEST_CASE("every padding and odd channel counts have plans on the oldest and the newest GPUs") {
   for (const GpuDescription* gpu : {&kGpus[0], &h100(), &kGpus[4]}) {
-    ConvPlanner planner(0, cudnn_json(*gpu));
+    ConvPlanner planner = planner_for(*gpu);
     for (const Precision precision : precisions_of(*gpu)) {
       std::vector<ConvKey> keys;
       for (int bits = 0; bits < 16; ++bits) {
@@ -121,7 +146,7 @@ TEST_CASE("candidates are distinct, within bounds, in the same order every time,
     for (const ConvOp op : kOps) {
       const ConvKey key{op, precision, 192, 256, 128, 128, {}};
       INFO(to_string(key));
-      ConvPlanner planner(0, cudnn_json(h100())), other(0, cudnn_json(h100()));
+      ConvPlanner planner = planner_for(h100()), other = planner_for(h100());
       const std::vector<ConvPlan> plans = planner.candidates(key, 100), again = other.candidates(key, 100);
       REQUIRE(plans.size() >= 2);
       REQUIRE(plans.size() == again.size());
@@ -132,7 +157,7 @@ TEST_CASE("candidates are distinct, within bounds, in the same order every time,
       for (std::size_t i = 0; i < plans.size(); ++i) {
         CHECK(plans[i].engine == again[i].engine);
         CHECK(engines.insert(plans[i].engine).second);
-        CHECK(plans[i].workspace_bytes <= (is_16_bit(precision) ? 64 : 256) * kMiB);
+        CHECK(plans[i].workspace_bytes <= (is_16_bit(precision) ? 64 * kMiB : most_workspace(h100(), key)));
         CHECK_FALSE((precision == Precision::kFp32 && plans[i].tensor_cores));
       }
     }
@@ -140,7 +165,7 @@ TEST_CASE("candidates are distinct, within bounds, in the same order every time,
 }
 
 TEST_CASE("a plan is built once, and keys of other padding, direction or size have other plans") {
-  ConvPlanner planner(0, cudnn_json(h100()));
+  ConvPlanner planner = planner_for(h100());
   const ConvKey key{ConvOp::kForward, Precision::kBf16, 48, 64, 64, 128, {}};
   std::vector<ConvKey> others(9, key);
   others[0].padding.top = 0;
@@ -165,34 +190,36 @@ TEST_CASE("a plan is built once, and keys of other padding, direction or size ha
   CHECK(entries.count(&planner.plan(key)) == 1);
 }
 
-TEST_CASE("choosing a candidate changes the plan of its key and no other") {
-  ConvPlanner planner(0, cudnn_json(h100()));
+TEST_CASE("any candidate is found by its engine, which changes the plan of no key") {
+  ConvPlanner planner = planner_for(h100());
   const ConvKey key{ConvOp::kBackwardDataAdd, Precision::kFp16, 96, 128, 256, 256, {}};
   ConvKey other = key;
   other.padding.left = 0;
   const ConvPlan& first = planner.plan(key);
-  const std::string first_engine = first.engine, other_engine = planner.plan(other).engine;
+  const std::string first_engine = first.engine;
   const std::vector<ConvPlan> plans = planner.candidates(key, 100);
   REQUIRE(plans.size() > 3);
   for (const std::size_t i : {std::size_t{3}, plans.size() - 1, std::size_t{0}, std::size_t{3}}) {
-    REQUIRE(planner.choose(key, plans[i].engine));
-    CHECK(planner.plan(key).engine == plans[i].engine);
-    CHECK(planner.plan(key).workspace_bytes == plans[i].workspace_bytes);
+    const ConvPlan* const found = planner.find(key, plans[i].engine);
+    REQUIRE(found != nullptr);
+    CHECK(found->engine == plans[i].engine);
+    CHECK(found->workspace_bytes == plans[i].workspace_bytes);
+    CHECK(planner.find(key, plans[i].engine) == found);
   }
-  CHECK_FALSE(planner.choose(key, "eng9999 k1=2"));
-  CHECK_FALSE(planner.choose(key, ""));
-  CHECK(planner.plan(key).engine == plans[3].engine);
-  CHECK(planner.plan(other).engine == other_engine);
-  CHECK(first.engine == first_engine);  // a reference given out earlier still is what it was
+  CHECK(planner.find(key, "eng9999 k1=2") == nullptr);
+  CHECK(planner.find(key, "") == nullptr);
+  CHECK(&planner.plan(key) == &first);
+  CHECK(first.engine == first_engine);
+  CHECK(planner.find(other, first_engine) != &first);
 }
 
-TEST_CASE("choosing works before the first plan") {
+TEST_CASE("an engine is found before the first plan") {
   const ConvKey key{ConvOp::kForwardRelu, Precision::kTf32, 96, 128, 256, 256, {}};
-  ConvPlanner planner(0, cudnn_json(h100()));
+  ConvPlanner planner = planner_for(h100());
   const std::vector<ConvPlan> plans = planner.candidates(key, 2);
   REQUIRE(plans.size() == 2);
-  REQUIRE(planner.choose(key, plans[1].engine));
-  CHECK(planner.plan(key).engine == plans[1].engine);
+  REQUIRE(planner.find(key, plans[1].engine) != nullptr);
+  CHECK(planner.plan(key).engine == plans[0].engine);
 }
 
 TEST_CASE("a key says what it is, and a tensor's alignment follows from its channels") {
@@ -208,7 +235,7 @@ TEST_CASE("a key says what it is, and a tensor's alignment follows from its chan
 }
 
 TEST_CASE("a tensor of 2^31 elements is refused with the numbers") {
-  ConvPlanner planner(0, cudnn_json(h100()));
+  ConvPlanner planner = planner_for(h100());
   // Just below 2^31 elements, and just 2^31.
   CHECK_NOTHROW(planner.plan({ConvOp::kForward, Precision::kBf16, 4681, 7168, 64, 64, {}}));
   const auto of = [&](std::int64_t h, std::int64_t w, std::int64_t in, std::int64_t out) {
@@ -225,10 +252,10 @@ TEST_CASE("a tensor of 2^31 elements is refused with the numbers") {
 }
 
 TEST_CASE("where no engine fits the error names the key, and impossible requests say what was expected") {
-  ConvPlanner t4(0, cudnn_json(kGpus[0]));
+  ConvPlanner t4 = planner_for(kGpus[0]);
   const ConvKey bf16{ConvOp::kForwardRelu, Precision::kBf16, 96, 128, 64, 64, {}};
   CHECK(t4.candidates(bf16, 10).empty());
-  CHECK_FALSE(t4.choose(bf16, "eng41"));
+  CHECK(t4.find(bf16, "eng41") == nullptr);
   CHECK_THAT(message_of(ErrorCode::kResources, [&] { (void)t4.plan(bf16); }),
              ContainsSubstring("expected an engine for forward_relu bf16 96x128 64-64 pad 1111"));
 
@@ -242,6 +269,6 @@ TEST_CASE("where no engine fits the error names the key, and impossible requests
 
 TEST_CASE("a device description that cuDNN cannot read is an error that names its status") {
   const std::string message =
-      message_of(ErrorCode::kInternal, [] { const ConvPlanner planner(0, "{\"deviceVer\":900}"); });
+      message_of(ErrorCode::kInternal, [] { const ConvPlanner planner(0, 0, "{\"deviceVer\":900}"); });
   CHECK_THAT(message, ContainsSubstring("CUDNN_STATUS_BAD_PARAM"));
 }

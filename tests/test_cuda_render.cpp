@@ -166,6 +166,22 @@ TEST_CASE("replayed work gives the bytes of plain work") {
   CHECK(replayed.losses.size() == 10);
 }
 
+TEST_CASE("a start whose gradient is zero everywhere leaves the gradients' scale alone") {
+  StyleOptions options = on_gpu(options_of(OptimizerKind::kAdam, Scaling::kRelative));
+  options.objective.style_layers.clear();
+  options.objective.tv_weight = 0;
+  options.init = Init::kContent;
+  options.iterations = 2;
+  Stylizer stylizer(options, weights());
+  (void)stylizer.run(content(), styles());
+  const auto device = stylizer.checkpoint().device;
+  if (precision() == Precision::kFp16) {
+    CHECK(device.at("gradient_scale") == "1");
+  } else {
+    CHECK(device.count("gradient_scale") == 0);
+  }
+}
+
 TEST_CASE("an iteration of VGG-19 with five style layers and L-BFGS is at most 66 launches") {
   StyleOptions options = on_gpu(options_of(OptimizerKind::kLbfgs, Scaling::kRelative));
   options.objective.content_layers = {{"relu4_2", 1}};

@@ -10,6 +10,7 @@
 #include "engine/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/host_objective.h"
+#include "tests/support/test_device.h"
 
 using namespace impasto;
 using namespace impasto::test;
@@ -318,8 +319,10 @@ void check_resumes_with_same_bits(Backend& backend, const OptimizerOptions& opti
 }  // namespace
 
 TEST_CASE("state saved after any step continues with the same bits") {
-  const std::string device = GENERATE("reference", "cpu");
-  const auto backend = make_backend({.device = device});
+  const std::string device = GENERATE(from_range(test::op_devices()));
+  BackendOptions opened = test::on_device(device);
+  opened.record = false;  // the objective is on the host
+  const auto backend = make_backend(opened);
   for (OptimizerOptions options : {descent(1e-4, 0.9), adam(0.1), lbfgs(3), wolfe(3)}) {
     for (const bool clamp : {false, true}) {
       options.clamp = clamp;

@@ -71,7 +71,10 @@ const CudaModule* open_module(std::string& reason) {
   if (!reason.empty()) return nullptr;
   void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    reason = "a library that the CUDA module needs is missing (" + last_dl_error() + ")";
+    const std::string error = last_dl_error();
+    reason = (error.starts_with(path.string()) ? "the CUDA module cannot be opened ("
+                                               : "a library that the CUDA module needs is missing (") +
+             error + ")";
     return nullptr;
   }
   const auto entry = reinterpret_cast<const CudaModule* (*)()>(dlsym(library, "impasto_cuda_module"));

@@ -26,9 +26,11 @@ std::unique_ptr<Backend> open(const BackendOptions& options) {
   std::string reason;
   if (device == "auto") {
     const CudaModule* const module = find_cuda_module(&reason);
-    const std::vector<DeviceStatus> found = module != nullptr ? module->list() : std::vector<DeviceStatus>();
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      if (found[i].unusable_because.empty()) return module->open(static_cast<int>(i), options);
+    for (int i = 0; module != nullptr && i < module->num_devices(); ++i) {
+      try {
+        return module->open(i, options);
+      } catch (const Error&) {  // the next one, then the CPU
+      }
     }
   }
   if (device == "cpu" || device == "auto") {
@@ -75,7 +77,7 @@ std::vector<DeviceStatus> list_devices() {
   add("cpu");
   std::string reason;
   if (const CudaModule* const module = find_cuda_module(&reason)) {
-    for (DeviceStatus& status : module->list()) devices.push_back(std::move(status));
+    for (int i = 0; i < module->num_devices(); ++i) devices.push_back(module->describe(i));
   } else {
     devices.push_back({{.name = "cuda"}, reason});
   }

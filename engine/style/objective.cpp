@@ -195,16 +195,19 @@ void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
   constexpr double kLargest = 1024;
   constexpr int kMostTries = 8;
   fresh_ = false;
+  const double before = gradient_scale_;
+  double peak = 0;
   for (int i = 0; i < kMostTries; ++i) {
     (void)backend_.take_gradient_peak();
     run(x, gradient);
-    const double peak = backend_.take_gradient_peak();
+    peak = backend_.take_gradient_peak();
     // Too small to be seen, or too large: a wide step; else the right one.
     const int exponent = peak < 1 ? 20 : !(peak < 32768) ? -12 : std::ilogb(kLargest / peak);
     gradient_scale_ = std::ldexp(gradient_scale_, std::clamp(exponent, -20, 20));
     if (exponent == std::ilogb(kLargest / peak) || gradient_scale_ > 0x1p100 || gradient_scale_ < 0x1p-100)
       break;
   }
+  if (peak == 0) gradient_scale_ = before;  // zero everywhere, which says nothing of the iterations to come
 }
 
 void StyleObjective::write_tap_gradient(int tap, TensorView d, ConstTensorView features) {

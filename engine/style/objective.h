@@ -50,14 +50,14 @@ class StyleObjective final : public Objective {
   /// (Backend::repeat).
   void evaluate(ConstTensorView x, TensorView gradient) override;
   [[nodiscard]] double value() override { return values().total; }
-  /// Of the last evaluate; waits for it.
+  /// Of the last call of evaluate; waits for it. A step that the device replays calls nothing:
+  /// queue_values().
   [[nodiscard]] const LossValues& values();
 
   /// The same without stopping the device: queue_values() after an evaluation (a replayed one, too),
   /// take_values() for the oldest queued ones. At most kMostQueued at a time.
   static constexpr std::size_t kMostQueued = 2;
   void queue_values();
-  [[nodiscard]] std::size_t num_queued() const { return queued_.size(); }
   [[nodiscard]] const LossValues& take_values();
 
   /// Where the device has few exponents for gradients (traits().scaled_gradients): the power of two that they

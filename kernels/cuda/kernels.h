@@ -33,6 +33,9 @@ struct Launch {
 };
 constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 
+/// cudaErrorNoKernelImageForDevice if the kernels were not compiled for the current device.
+[[nodiscard]] cudaError_t find_code();
+
 // --- transfers and pixels (pixels.cu)
 
 /// dst[i] = dst_type(src[i]) for n elements; any pair of types. Not in place.

@@ -80,6 +80,11 @@ cudaError_t fill(const Launch& launch, void* dst, Storage type, double value, st
   });
 }
 
+cudaError_t find_code() {
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, input_to_picture_kernel<float>);
+}
+
 cudaError_t picture_to_input(const Launch& launch, void* input, Storage type, std::int64_t channels,
                              const float* picture, std::int64_t n) {
   if (n == 0) return cudaSuccess;

@@ -31,13 +31,18 @@ inline std::vector<std::string> op_devices() {
   return other.empty() ? std::vector<std::string>{"reference", "cpu"} : std::vector<std::string>{other};
 }
 
+/// One of op_devices(), in the precision that IMPASTO_TEST_DEVICE names.
+inline BackendOptions on_device(const std::string& device) {
+  return device == other_device().device ? other_device() : BackendOptions{.device = device};
+}
+
 class TestDevice {
  public:
-  explicit TestDevice(const std::string& device, int threads = 0)
-      : backend_(make_backend(
-            {.device = device,
-             .precision = device == other_device().device ? other_device().precision : Precision::kAuto,
-             .threads = threads})) {}
+  explicit TestDevice(const std::string& device, int threads = 0) {
+    BackendOptions options = on_device(device);
+    options.threads = threads;
+    backend_ = make_backend(options);
+  }
 
   Backend* operator->() { return backend_.get(); }
   Backend& operator*() { return *backend_; }

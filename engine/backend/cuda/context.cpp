@@ -52,14 +52,18 @@ DeviceProperties device_properties_of(int device) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || device >= count) {
-    const std::string found =
-        status != cudaSuccess ? cudaGetErrorName(status) : std::to_string(count) + " of them";
     throw Error(ErrorCode::kResources,
-                "device 'cuda:" + std::to_string(device) + "': expected such a GPU, found " + found);
+                status != cudaSuccess ? std::string("the CUDA runtime reports ") + cudaGetErrorName(status)
+                                      : "only " + std::to_string(count) + " found");
   }
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
-  return {device, properties.major, properties.minor, properties.multiProcessorCount, properties.name};
+  return {device,
+          properties.major,
+          properties.minor,
+          properties.multiProcessorCount,
+          properties.totalGlobalMem,
+          properties.name};
 }
 
 std::size_t Context::cublas_bytes(const DeviceProperties& properties) {
@@ -71,20 +75,22 @@ Context::Context(const DeviceProperties& device, Precision chosen)
   enter();
   launch_.num_sms = properties.num_sms;
   check(cudaStreamCreateWithFlags(&launch_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
-  check(cublasCreate(&cublas_), "cublasCreate");
-  check(cublasSetStream(cublas_, launch_.stream), "cublasSetStream");
+  stream_.reset(launch_.stream);
+  cublasHandle_t cublas = nullptr;
+  check(cublasCreate(&cublas), "cublasCreate");
+  cublas_.reset(cublas);
+  check(cublasSetStream(cublas, launch_.stream), "cublasSetStream");
   // fp32 means fp32; tensor cores by the compute type of each call.
-  check(cublasSetMathMode(cublas_, CUBLAS_DEFAULT_MATH), "cublasSetMathMode");
-  check_cudnn(cudnnCreate(&cudnn_), "cudnnCreate");
-  check_cudnn(cudnnSetStream(cudnn_, launch_.stream), "cudnnSetStream");
+  check(cublasSetMathMode(cublas, CUBLAS_DEFAULT_MATH), "cublasSetMathMode");
+  cudnnHandle_t cudnn = nullptr;
+  check_cudnn(cudnnCreate(&cudnn), "cudnnCreate");
+  cudnn_.reset(cudnn);
+  check_cudnn(cudnnSetStream(cudnn, launch_.stream), "cudnnSetStream");
 }
 
 Context::~Context() {
   (void)cudaSetDevice(properties.index);
-  if (launch_.stream != nullptr) (void)cudaStreamSynchronize(launch_.stream);
-  if (cudnn_ != nullptr) (void)cudnnDestroy(cudnn_);
-  if (cublas_ != nullptr) (void)cublasDestroy(cublas_);
-  if (launch_.stream != nullptr) (void)cudaStreamDestroy(launch_.stream);
+  (void)cudaStreamSynchronize(launch_.stream);
 }
 
 void Context::give_memory(void* memory) {
@@ -92,7 +98,7 @@ void Context::give_memory(void* memory) {
   auto* next = static_cast<std::byte*>(memory);
   // With a workspace of its own cuBLAS neither allocates nor shares one, so that products can be captured and
   // repeat.
-  check(cublasSetWorkspace(cublas_, next, cublas_bytes(properties)), "cublasSetWorkspace");
+  check(cublasSetWorkspace(cublas(), next, cublas_bytes(properties)), "cublasSetWorkspace");
   next += cublas_bytes(properties);
   launch_.partials = reinterpret_cast<double*>(next);
   next += static_cast<std::size_t>(kNumPartials) * sizeof(double);

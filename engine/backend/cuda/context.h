@@ -8,12 +8,12 @@
 #include <string>
 
 #include "engine/backend/backend.h"
+#include "engine/backend/cuda/owners.h"
 #include "kernels/cuda/kernels.h"
 
 namespace impasto::cuda {
 
 /// Error(kInternal) unless it succeeded; memory that is not there is Error(kResources).
-void check(cudaError_t status, const char* what);
 void check(cublasStatus_t status, const char* what);
 
 [[nodiscard]] Storage storage_of(DType dtype);
@@ -26,6 +26,7 @@ struct LaunchCounts {
 
 struct DeviceProperties {
   int index = 0, major = 0, minor = 0, num_sms = 0;
+  std::size_t memory_bytes = 0;  ///< all of it, used or free
   std::string name;
   [[nodiscard]] bool has_bf16() const { return major >= 8; }
 };
@@ -56,8 +57,8 @@ class Context {
   void enter() const { check(cudaSetDevice(properties.index), "cudaSetDevice"); }
   void synchronise() const;
   [[nodiscard]] cudaStream_t stream() const { return launch_.stream; }
-  [[nodiscard]] cublasHandle_t cublas() const { return cublas_; }
-  [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_; }
+  [[nodiscard]] cublasHandle_t cublas() const { return cublas_.get(); }
+  [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }
   /// fp16 only: largest |gradient| offered since the last call; 0 otherwise.
   [[nodiscard]] double take_peak();
 
@@ -68,8 +69,9 @@ class Context {
 
  private:
   Launch launch_;
-  cublasHandle_t cublas_ = nullptr;
-  cudnnHandle_t cudnn_ = nullptr;
+  Stream stream_;
+  Owned<cublasHandle_t, cublasDestroy> cublas_;
+  Owned<cudnnHandle_t, cudnnDestroy> cudnn_;
 };
 
 }  // namespace impasto::cuda

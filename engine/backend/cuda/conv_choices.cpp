@@ -9,6 +9,7 @@
 #include <mutex>
 #include <sstream>
 
+#include "engine/backend/cuda/owners.h"
 #include "engine/core/error.h"
 
 namespace impasto::cuda {
@@ -16,35 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostTimed = 10, kMostListed = 100, kTimedRuns = 5;
-
-/// Device memory for a measurement.
-class Scratch {
- public:
-  explicit Scratch(std::size_t bytes) {
-    check(cudaMalloc(&data_, std::max<std::size_t>(bytes, 1)), "memory for a measurement");
-    check(cudaMemset(data_, 0, bytes), "cudaMemset");
-  }
-  ~Scratch() { (void)cudaFree(data_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  [[nodiscard]] void* data() const { return data_; }
-
- private:
-  void* data_ = nullptr;
-};
-
-class Event {
- public:
-  Event() { check(cudaEventCreate(&event_), "cudaEventCreate"); }
-  ~Event() { (void)cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  [[nodiscard]] cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
+constexpr int kMostTimed = 10, kTimedRuns = 5;
 
 std::map<std::string, std::string> parse_choices(std::istream& lines) {
   std::map<std::string, std::string> choices;
@@ -57,12 +30,14 @@ std::map<std::string, std::string> parse_choices(std::istream& lines) {
 
 }  // namespace
 
-std::shared_ptr<ConvPlanner> shared_planner(int device) {
+std::shared_ptr<ConvPlanner> shared_planner(const DeviceProperties& device) {
   static std::mutex mutex;
   static std::map<int, std::weak_ptr<ConvPlanner>> planners;
   const std::lock_guard lock(mutex);
-  std::shared_ptr<ConvPlanner> planner = planners[device].lock();
-  if (!planner) planners[device] = planner = std::make_shared<ConvPlanner>(device);
+  std::shared_ptr<ConvPlanner> planner = planners[device.index].lock();
+  if (!planner) {
+    planners[device.index] = planner = std::make_shared<ConvPlanner>(device.index, device.memory_bytes);
+  }
   return planner;
 }
 
@@ -75,52 +50,66 @@ ConvChoices::ConvChoices(Context& context, std::shared_ptr<ConvPlanner> planner,
 }
 
 const ConvPlan& ConvChoices::plan(const ConvKey& key) {
-  const auto found = chosen_.find(key);
-  if (found != chosen_.end()) return found->second;
+  const auto known = chosen_.find(key);
+  if (known != chosen_.end()) return *known->second;
+  return *(chosen_[key] = &choose(key));
+}
+
+const ConvPlan& ConvChoices::choose(const ConvKey& key) {
   const std::string name = to_string(key);
-  const auto with_engine = [&](const std::string& engine) -> const ConvPlan* {
-    for (ConvPlan& plan : planner_->candidates(key, kMostListed)) {
-      if (plan.engine == engine) return &(chosen_[key] = std::move(plan));
-    }
-    return nullptr;
-  };
   if (const auto given = given_.find(name); given != given_.end()) {
-    if (const ConvPlan* const plan = with_engine(given->second)) return *plan;
+    if (const ConvPlan* const plan = planner_->find(key, given->second)) return *plan;
     throw Error(ErrorCode::kBadInput, "checkpoint: " + name + ": expected the engine " + given->second +
                                           " that it was made with, found none such in this cuDNN");
   }
-  if (!autotune_) return chosen_[key] = planner_->plan(key);
+  if (!autotune_) return planner_->plan(key);
   if (const auto cached = cached_.find(name); cached != cached_.end()) {
-    if (const ConvPlan* const plan = with_engine(cached->second)) return *plan;
+    if (const ConvPlan* const plan = planner_->find(key, cached->second)) return *plan;
   }
-  ConvPlan& plan = chosen_[key] = time(key);
-  cached_[name] = plan.engine;
+  const std::string fastest = time(key);
+  if (fastest.empty()) return planner_->plan(key);
+  ++num_timed_;
+  cached_[name] = fastest;
   save_cache();
-  return plan;
+  return *planner_->find(key, fastest);
 }
 
-/// The fastest of the first candidates on zeros; the first one where they are equal.
-ConvPlan ConvChoices::time(const ConvKey& key) {
+/// The engine that is fastest among the first candidates on zeros, the first one where they are equal; empty
+/// where the GPU has no memory to try it.
+std::string ConvChoices::time(const ConvKey& key) {
   const bool wide = context_.storage == Storage::kFloat32;
   const std::size_t element = wide ? 4 : 2;
   const auto bytes = [&](std::int64_t elements) { return static_cast<std::size_t>(elements) * element; };
   const std::int64_t out_h = key.h + key.padding.top + key.padding.bottom - 2;
   const std::int64_t out_w = key.w + key.padding.left + key.padding.right - 2;
-  std::vector<ConvPlan> plans = planner_->candidates(key, kMostTimed);
+  const std::vector<ConvPlan> plans = planner_->candidates(key, kMostTimed);
+  if (plans.empty()) return {};
   std::size_t workspace_bytes = 0;
   for (const ConvPlan& plan : plans) workspace_bytes = std::max(workspace_bytes, plan.workspace_bytes);
+  const std::size_t x_bytes = bytes(key.h * key.w * key.in_channels);
+  const std::size_t y_bytes = bytes(out_h * out_w * key.out_channels);
+  const std::size_t filter_bytes = bytes(9 * key.in_channels * key.out_channels);
   context_.enter();
-  const Scratch x(bytes(key.h * key.w * key.in_channels)), y(bytes(out_h * out_w * key.out_channels));
-  const Scratch filter(bytes(9 * key.in_channels * key.out_channels)), bias(bytes(key.out_channels));
-  const Scratch workspace(workspace_bytes);
-  check(cudaDeviceSynchronize(), "the GPU's work");
-  const Event start, end;
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  if (x_bytes + y_bytes + filter_bytes + workspace_bytes > free / 20 * 19) return {};
+  const auto zeros = [&](std::size_t size) {
+    DeviceMemory memory = make_device_memory(size);
+    check(cudaMemsetAsync(memory.get(), 0, size, context_.stream()), "cudaMemset");
+    return memory;
+  };
+  const DeviceMemory x = zeros(x_bytes);
+  const DeviceMemory y = zeros(y_bytes);
+  const DeviceMemory filter = zeros(filter_bytes);
+  const DeviceMemory bias = zeros(bytes(key.out_channels));
+  const DeviceMemory workspace = make_device_memory(std::max<std::size_t>(workspace_bytes, 1));
+  const Event start = make_event(), end = make_event();
   std::size_t best = 0;
   float best_ms = std::numeric_limits<float>::infinity();
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const auto run = [&] {
-      run_conv(context_.cudnn(), plans[i], key.op, x.data(), filter.data(), y.data(), bias.data(),
-               workspace.data());
+      run_conv(context_.cudnn(), plans[i], key.op, x.get(), filter.get(), y.get(), bias.get(),
+               workspace.get());
     };
     run();  // once for what is loaded late
     check(cudaEventRecord(start.get(), context_.stream()), "cudaEventRecord");
@@ -131,7 +120,7 @@ ConvPlan ConvChoices::time(const ConvKey& key) {
     check(cudaEventElapsedTime(&ms, start.get(), end.get()), "cudaEventElapsedTime");
     if (ms < best_ms) best = i, best_ms = ms;
   }
-  return std::move(plans.at(best));
+  return plans.at(best).engine;
 }
 
 std::string ConvChoices::header() const {
@@ -142,7 +131,7 @@ std::string ConvChoices::header() const {
 
 std::string ConvChoices::text() const {
   std::string text = header() + "\n";
-  for (const auto& [key, plan] : chosen_) text += to_string(key) + " = " + plan.engine + "\n";
+  for (const auto& [key, plan] : chosen_) text += to_string(key) + " = " + plan->engine + "\n";
   return text;
 }
 
@@ -155,6 +144,10 @@ void ConvChoices::set(const std::string& text) {
   }
   given_ = parse_choices(lines);
   chosen_.clear();
+}
+
+std::string ConvChoices::activity() const {
+  return autotune_ ? "timed " + std::to_string(num_timed_) + " convolutions" : std::string();
 }
 
 fs::path ConvChoices::cache_file() const {

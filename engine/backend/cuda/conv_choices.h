@@ -11,7 +11,7 @@
 namespace impasto::cuda {
 
 /// One planner for each GPU of the process: plans are shared by all backends on it.
-[[nodiscard]] std::shared_ptr<ConvPlanner> shared_planner(int device);
+[[nodiscard]] std::shared_ptr<ConvPlanner> shared_planner(const DeviceProperties& device);
 
 class ConvChoices {
  public:
@@ -25,17 +25,21 @@ class ConvChoices {
   [[nodiscard]] std::string text() const;
   /// Error(kBadInput) if the first line is another's. Before the first plan().
   void set(const std::string& text);
+  /// "timed 24 convolutions"; empty without autotune.
+  [[nodiscard]] std::string activity() const;
 
  private:
   [[nodiscard]] std::string header() const;
   [[nodiscard]] std::filesystem::path cache_file() const;
-  [[nodiscard]] ConvPlan time(const ConvKey& key);
+  [[nodiscard]] const ConvPlan& choose(const ConvKey& key);
+  [[nodiscard]] std::string time(const ConvKey& key);
   void save_cache() const;
 
   Context& context_;
   std::shared_ptr<ConvPlanner> planner_;
   bool autotune_;
-  std::map<ConvKey, ConvPlan> chosen_;
+  int num_timed_ = 0;
+  std::map<ConvKey, const ConvPlan*> chosen_;
   std::map<std::string, std::string> given_, cached_;  // text of the key -> engine
 };
 

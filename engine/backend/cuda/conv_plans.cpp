@@ -33,12 +33,6 @@ cudnnDataType_t io_type(Precision precision) {
       std::string("cudnn: expected precision fp32, tf32, bf16 or fp16, found ") + to_string(precision));
 }
 
-/// Far above what the fastest engines want (kilobytes to a few megabytes), far below the gigabytes that some
-/// ask for.
-std::size_t workspace_cap(Precision precision) {
-  return std::size_t{1} << (element_bytes(precision) == 2 ? 26 : 28);
-}
-
 ConvGeometry geometry_of(const ConvKey& key) {
   ConvGeometry g{.h = key.h,
                  .w = key.w,
@@ -77,6 +71,17 @@ Descriptor graph_of(const ConvKey& key) {
   return backward_data_graph(geometry, Accumulate::kAdd);
 }
 
+/// 16-bit engines: far above what the fastest ones want (kilobytes to a few megabytes), far below the
+/// gigabytes that some ask for. The fastest 32-bit engines of most GPUs copy input and output to another
+/// layout: room for that and some more, within a share of the GPU's memory.
+std::size_t workspace_cap(const ConvKey& key, std::size_t memory_bytes) {
+  if (element_bytes(key.precision) == 2) return std::size_t{1} << 26;
+  const ConvGeometry g = geometry_of(key);
+  const std::int64_t copies = 4 * (g.h * g.w * g.in_channels + g.out_h() * g.out_w() * g.out_channels);
+  return std::max(std::size_t{1} << 28,
+                  std::min(static_cast<std::size_t>(copies / 4 * 5), memory_bytes / 16));
+}
+
 /// Why an engine may not be used; nullptr if it may.
 const char* refusal(const EngineNotes& notes, Precision precision) {
   // Compiling needs NVRTC and seconds a plan, and the same engines exist compiled.
@@ -109,13 +114,14 @@ std::int64_t alignment_of(std::int64_t channels, Precision precision) {
 }
 
 struct ConvPlanner::Impl {
-  explicit Impl(Descriptor properties) : device(std::move(properties)) {}
+  Impl(Descriptor properties, std::size_t memory) : device(std::move(properties)), memory_bytes(memory) {}
 
   /// Builds candidates in order and hands them to `take` until it returns false. Returns what was refused,
   /// for a message.
   template <class Take>
   std::string enumerate(const ConvKey& key, const Take& take) const {
     const Descriptor graph = graph_of(key);
+    const std::size_t cap = workspace_cap(key, memory_bytes);
     std::set<std::string> seen;  // the fallback repeats engines of mode A
     std::map<std::string, int> refused;
     const auto told = [&] {
@@ -141,7 +147,7 @@ struct ConvPlanner::Impl {
         }
         const auto workspace =
             static_cast<std::size_t>(plan.get_int64(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
-        if (workspace > workspace_cap(key.precision)) {
+        if (workspace > cap) {
           ++refused["above the workspace cap"];
           continue;
         }
@@ -158,22 +164,21 @@ struct ConvPlanner::Impl {
     return told();
   }
 
-  const ConvPlan& use(const ConvKey& key, ConvPlan plan) {
+  const ConvPlan& keep(const ConvKey& key, ConvPlan plan) {
     std::string engine = plan.engine;
-    const auto [position, added] = built.try_emplace({key, std::move(engine)}, std::move(plan));
-    chosen[key] = &position->second;
-    return position->second;
+    return built.try_emplace({key, std::move(engine)}, std::move(plan)).first->second;
   }
 
   const Descriptor device;
+  const std::size_t memory_bytes;
   std::mutex mutex;
   std::map<std::pair<ConvKey, std::string>, ConvPlan> built;  // only grows: references are given out
-  std::map<ConvKey, const ConvPlan*> chosen;
+  std::map<ConvKey, const ConvPlan*> first;
 };
 
-ConvPlanner::ConvPlanner(int device, std::string device_json)
-    : impl_(std::make_unique<Impl>(device_json.empty() ? device_properties(device)
-                                                       : device_properties(device_json))) {}
+ConvPlanner::ConvPlanner(int device, std::size_t memory_bytes, const std::string& device_json)
+    : impl_(std::make_unique<Impl>(
+          device_json.empty() ? device_properties(device) : device_properties(device_json), memory_bytes)) {}
 ConvPlanner::~ConvPlanner() = default;
 
 std::vector<ConvPlan> ConvPlanner::candidates(const ConvKey& key, int most) {
@@ -189,30 +194,27 @@ std::vector<ConvPlan> ConvPlanner::candidates(const ConvKey& key, int most) {
 
 const ConvPlan& ConvPlanner::plan(const ConvKey& key) {
   const std::lock_guard lock(impl_->mutex);
-  if (const auto known = impl_->chosen.find(key); known != impl_->chosen.end()) return *known->second;
+  if (const auto known = impl_->first.find(key); known != impl_->first.end()) return *known->second;
   const ConvPlan* first = nullptr;
   const std::string refused = impl_->enumerate(key, [&](ConvPlan plan) {
-    first = &impl_->use(key, std::move(plan));
+    first = &impl_->keep(key, std::move(plan));
     return false;
   });
   if (first == nullptr) {
     throw Error(ErrorCode::kResources,
                 "cudnn: expected an engine for " + to_string(key) + " on this GPU, found " + refused);
   }
+  impl_->first[key] = first;
   return *first;
 }
 
-bool ConvPlanner::choose(const ConvKey& key, const std::string& engine) {
+const ConvPlan* ConvPlanner::find(const ConvKey& key, const std::string& engine) {
   const std::lock_guard lock(impl_->mutex);
-  if (const auto known = impl_->built.find({key, engine}); known != impl_->built.end()) {
-    impl_->chosen[key] = &known->second;
-    return true;
-  }
-  bool found = false;
+  if (const auto known = impl_->built.find({key, engine}); known != impl_->built.end()) return &known->second;
+  const ConvPlan* found = nullptr;
   impl_->enumerate(key, [&](ConvPlan plan) {
-    found = plan.engine == engine;
-    if (found) impl_->use(key, std::move(plan));
-    return !found;
+    if (plan.engine == engine) found = &impl_->keep(key, std::move(plan));
+    return found == nullptr;
   });
   return found;
 }

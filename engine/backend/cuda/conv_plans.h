@@ -56,20 +56,21 @@ struct ConvPlan {
 /// where no engine fits, and Error(kInternal) for a failing cuDNN call.
 class ConvPlanner {
  public:
-  /// `device_json`: cuDNN's device description as text; empty: that of `device` (a CUDA device index), from
-  /// cuDNN.
-  explicit ConvPlanner(int device, std::string device_json = {});
+  /// `memory_bytes`: all that the GPU has. `device_json`: cuDNN's device description as text; empty: that of
+  /// `device` (a CUDA device index), from cuDNN.
+  ConvPlanner(int device, std::size_t memory_bytes, const std::string& device_json = {});
   ~ConvPlanner();
 
   /// Candidates in cuDNN's order, at most `most`: heuristic mode A, then the fallback; without engines that
   /// are compiled at run time, are not deterministic, round their inputs or their sums, or want more
-  /// workspace than the cap (64 MiB for 16-bit types, 256 MiB for 32-bit ones); for fp32 also without tensor
-  /// cores, FFT and the largest Winograd tile. Empty where there is none.
+  /// workspace than the cap (64 MiB for 16-bit types; for 32-bit ones 5/4 of the layer's input and output, at
+  /// most 1/16 of the memory, at least 256 MiB); for fp32 also without tensor cores, FFT and the largest
+  /// Winograd tile. Empty where there is none.
   [[nodiscard]] std::vector<ConvPlan> candidates(const ConvKey& key, int most);
-  /// The chosen plan: what choose() said, else the first candidate. Cached. The reference stays valid.
+  /// The first candidate. Cached, as what find() gives. The reference stays valid.
   [[nodiscard]] const ConvPlan& plan(const ConvKey& key);
-  /// Uses the candidate with this engine text for the key from now on. False if there is none such.
-  bool choose(const ConvKey& key, const std::string& engine);
+  /// The candidate with this engine text; nullptr if there is none such.
+  [[nodiscard]] const ConvPlan* find(const ConvKey& key, const std::string& engine);
 
  private:
   struct Impl;

@@ -6,6 +6,7 @@
 #include "engine/backend/cuda/conv_choices.h"
 #include "engine/backend/cuda/filters.h"
 #include "engine/backend/cuda/gram.h"
+#include "engine/backend/cuda/owners.h"
 #include "engine/backend/cuda/recording.h"
 #include "engine/core/error.h"
 
@@ -17,46 +18,33 @@ constexpr std::int64_t kInputChannels =
 constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kPinnedBytes = 4096;
 
-/// Page-locked host memory, which copies reach without stopping.
-class Pinned {
- public:
-  explicit Pinned(std::size_t bytes) { check(cudaMallocHost(&data_, bytes), "page-locked memory"); }
-  ~Pinned() { (void)cudaFreeHost(data_); }
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
-  [[nodiscard]] void* data() const { return data_; }
-
- private:
-  void* data_ = nullptr;
-};
-
 class CudaReadback final : public Readback {
  public:
   CudaReadback(Context& context, std::int64_t count)
-      : context_(context), count_(static_cast<std::size_t>(count)), memory_(count_ * sizeof(double)) {
-    check(cudaEventCreateWithFlags(&done_, cudaEventDisableTiming), "cudaEventCreate");
-  }
+      : context_(context),
+        count_(static_cast<std::size_t>(count)),
+        memory_(make_pinned_memory(count_ * sizeof(double))),
+        done_(make_event(cudaEventDisableTiming)) {}
   ~CudaReadback() override {
     (void)cudaStreamSynchronize(context_.stream());  // the copy may be on its way
-    (void)cudaEventDestroy(done_);
   }
   void start(ConstTensorView source) override {
     context_.enter();
-    check(cudaMemcpyAsync(memory_.data(), source.data, std::min(source.bytes(), count_ * sizeof(double)),
+    check(cudaMemcpyAsync(memory_.get(), source.data, std::min(source.bytes(), count_ * sizeof(double)),
                           cudaMemcpyDeviceToHost, context_.stream()),
           "cudaMemcpy");
-    check(cudaEventRecord(done_, context_.stream()), "cudaEventRecord");
+    check(cudaEventRecord(done_.get(), context_.stream()), "cudaEventRecord");
   }
   [[nodiscard]] std::span<const double> wait() override {
-    check(cudaEventSynchronize(done_), "the GPU's work");
-    return {static_cast<const double*>(memory_.data()), count_};
+    check(cudaEventSynchronize(done_.get()), "the GPU's work");
+    return {static_cast<const double*>(memory_.get()), count_};
   }
 
  private:
   Context& context_;
   std::size_t count_;
-  Pinned memory_;
-  cudaEvent_t done_ = nullptr;
+  PinnedMemory memory_;
+  Event done_;
 };
 
 class CudaConv2d final : public Conv2d {
@@ -103,24 +91,6 @@ class CudaConv2d final : public Conv2d {
   Buffer counted_;
 };
 
-DeviceInfo describe(const DeviceProperties& p) {
-  DeviceInfo info;
-  info.name = "cuda:" + std::to_string(p.index);
-  int runtime = 0;
-  check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
-  const std::size_t cudnn = cudnnGetVersion();
-  info.description = p.name + ", compute capability " + std::to_string(p.major) + "." +
-                     std::to_string(p.minor) + ", CUDA " + std::to_string(runtime / 1000) + "." +
-                     std::to_string(runtime % 1000 / 10) + ", cuDNN " + std::to_string(cudnn / 10000) + "." +
-                     std::to_string(cudnn % 10000 / 100) + "." + std::to_string(cudnn % 100);
-  std::size_t free = 0, total = 0;
-  check(cudaSetDevice(p.index), "cudaSetDevice");
-  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-  info.free_memory_bytes = static_cast<std::int64_t>(free);
-  info.precisions = precisions_of(p);
-  return info;
-}
-
 DType activation_of(Precision precision) {
   return precision == Precision::kBf16   ? DType::kBFloat16
          : precision == Precision::kFp16 ? DType::kFloat16
@@ -138,9 +108,9 @@ class CudaBackend final : public Backend {
   CudaBackend(const DeviceProperties& properties, Precision precision, const BackendOptions& options)
       : Backend(describe(properties), BackendTraits{}),
         context_(properties, precision),
-        choices_(context_, shared_planner(properties.index), options.autotune),
+        choices_(context_, shared_planner(properties), options.autotune),
         records_(options.record && kMayRecord),
-        pinned_(kPinnedBytes) {
+        pinned_(make_pinned_memory(kPinnedBytes)) {
     info_.description += std::string(", ") + impasto::to_string(precision);
     traits_.precision = precision;
     traits_.activation = activation_of(precision);
@@ -174,7 +144,9 @@ class CudaBackend final : public Backend {
   }
 
   [[nodiscard]] std::string activity() const override {
-    return statistics_.captured + statistics_.plain > 0 ? cuda::to_string(statistics_) : std::string();
+    const std::string tuned = choices_.activity();
+    if (statistics_.captured + statistics_.plain == 0) return tuned;
+    return cuda::to_string(statistics_) + (tuned.empty() ? "" : "; " + tuned);
   }
   [[nodiscard]] std::string tuning() const override { return choices_.text(); }
   void set_tuning(const std::string& text) override {
@@ -217,7 +189,7 @@ class CudaBackend final : public Backend {
     if (src.bytes() == 0) return;
     const bool small = src.bytes() <= kPinnedBytes, same = src.dtype == dst_dtype;
     std::vector<std::byte> held(small || same ? 0 : src.bytes());
-    void* const target = small ? pinned_.data() : same ? dst : held.data();
+    void* const target = small ? pinned_.get() : same ? dst : held.data();
     context_.enter();
     check(cudaMemcpyAsync(target, src.data, src.bytes(), cudaMemcpyDeviceToHost, context_.stream()),
           "cudaMemcpy");
@@ -399,7 +371,7 @@ class CudaBackend final : public Backend {
   Context context_;
   ConvChoices choices_;
   bool records_, repeating_ = false;
-  Pinned pinned_;
+  PinnedMemory pinned_;
   Buffer scratch_;
   RecordingStatistics statistics_;
 };
@@ -409,6 +381,24 @@ class CudaBackend final : public Backend {
 std::vector<Precision> precisions_of(const DeviceProperties& properties) {
   if (!properties.has_bf16()) return {Precision::kFp16, Precision::kFp32};
   return {Precision::kBf16, Precision::kFp16, Precision::kTf32, Precision::kFp32};
+}
+
+DeviceInfo describe(const DeviceProperties& p) {
+  DeviceInfo info;
+  info.name = "cuda:" + std::to_string(p.index);
+  int runtime = 0;
+  check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
+  const std::size_t cudnn = cudnnGetVersion();
+  info.description = p.name + ", compute capability " + std::to_string(p.major) + "." +
+                     std::to_string(p.minor) + ", CUDA " + std::to_string(runtime / 1000) + "." +
+                     std::to_string(runtime % 1000 / 10) + ", cuDNN " + std::to_string(cudnn / 10000) + "." +
+                     std::to_string(cudnn % 10000 / 100) + "." + std::to_string(cudnn % 100);
+  std::size_t free = 0, total = 0;
+  check(cudaSetDevice(p.index), "cudaSetDevice");
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  info.free_memory_bytes = static_cast<std::int64_t>(free);
+  info.precisions = precisions_of(p);
+  return info;
 }
 
 std::unique_ptr<Backend> make_cuda_backend(int device, const BackendOptions& options) {

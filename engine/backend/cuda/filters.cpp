@@ -86,13 +86,11 @@ DeviceFilters::DeviceFilters(Context& context, const Conv2dDesc& desc) {
   convert_on_host(host.data(), dtype, transposed.data(), DType::kFloat32, 9 * in * out);
   convert_on_host(host.data() + bias_offset_, dtype, desc.bias.data(), DType::kFloat32, out);
   context.enter();
-  check(cudaMalloc(&data_, host.size()), "memory for filters");
-  check(cudaMemcpyAsync(data_, host.data(), host.size(), cudaMemcpyHostToDevice, context.stream()),
+  data_ = make_device_memory(host.size());
+  check(cudaMemcpyAsync(data_.get(), host.data(), host.size(), cudaMemcpyHostToDevice, context.stream()),
         "cudaMemcpy");
   context.synchronise();  // other streams may read it from here on
 }
-
-DeviceFilters::~DeviceFilters() { (void)cudaFree(data_); }
 
 std::shared_ptr<const DeviceFilters> shared_filters(Context& context, const Conv2dDesc& desc) {
   const auto hash = [](std::span<const float> values) {

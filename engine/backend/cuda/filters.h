@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "engine/backend/cuda/context.h"
+#include "engine/backend/cuda/owners.h"
 
 namespace impasto::cuda {
 
@@ -14,14 +15,11 @@ namespace impasto::cuda {
 class DeviceFilters {
  public:
   DeviceFilters(Context& context, const Conv2dDesc& desc);
-  ~DeviceFilters();
-  DeviceFilters(const DeviceFilters&) = delete;
-  DeviceFilters& operator=(const DeviceFilters&) = delete;
-  [[nodiscard]] void* filter() const { return data_; }
-  [[nodiscard]] void* bias() const { return static_cast<std::byte*>(data_) + bias_offset_; }
+  [[nodiscard]] void* filter() const { return data_.get(); }
+  [[nodiscard]] void* bias() const { return static_cast<std::byte*>(data_.get()) + bias_offset_; }
 
  private:
-  void* data_ = nullptr;
+  DeviceMemory data_;
   std::size_t bias_offset_ = 0;
 };
 

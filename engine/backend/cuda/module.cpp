@@ -7,46 +7,57 @@ namespace {
 
 using namespace impasto;
 
-constexpr int kLeastCapability = 75;  // what the kernels are compiled for
+constexpr int kLeastCapability = 75;  // what the kernels are made for
 
 /// Empty if the GPU can be used.
 std::string why_unusable(const cuda::DeviceProperties& p) {
   const int capability = 10 * p.major + p.minor;
-  if (capability >= kLeastCapability) return {};
-  return p.name + " has compute capability " + std::to_string(p.major) + "." + std::to_string(p.minor) +
-         ", and 7.5 is the least";
+  const std::string has =
+      p.name + " has compute capability " + std::to_string(p.major) + "." + std::to_string(p.minor);
+  if (capability < kLeastCapability) return has + ", and 7.5 is the least";
+  cuda::check(cudaSetDevice(p.index), "cudaSetDevice");
+  const cudaError_t code = cuda::find_code();
+  if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction) {
+    (void)cudaGetLastError();
+    return has + ", for which the CUDA module was not compiled";
+  }
+  cuda::check(code, "the look for kernels");
+  return {};
 }
 
 std::unique_ptr<Backend> open(int device, const BackendOptions& options) {
-  const std::string reason = why_unusable(cuda::device_properties_of(device));
-  if (!reason.empty()) {
-    throw Error(ErrorCode::kResources,
-                "device 'cuda:" + std::to_string(device) + "': expected a usable GPU, but " + reason);
+  std::string reason;
+  try {
+    reason = why_unusable(cuda::device_properties_of(device));
+    if (reason.empty()) return cuda::make_cuda_backend(device, options);
+  } catch (const Error& error) {
+    reason = error.what();
   }
-  return cuda::make_cuda_backend(device, options);
+  throw Error(ErrorCode::kResources,
+              "device 'cuda:" + std::to_string(device) + "': expected a usable GPU, but " + reason);
 }
 
-std::vector<DeviceStatus> list() {
-  std::vector<DeviceStatus> devices;
+int num_devices() {
   int count = 0;
-  (void)cudaGetDeviceCount(&count);
-  for (int i = 0; i < count; ++i) {
-    DeviceStatus status;
-    status.info.name = "cuda:" + std::to_string(i);
-    try {
-      status.unusable_because = why_unusable(cuda::device_properties_of(i));
-      if (status.unusable_because.empty()) status.info = cuda::make_cuda_backend(i, {})->info();
-    } catch (const Error& error) {
-      status.unusable_because = error.what();
-    }
-    devices.push_back(status);
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+DeviceStatus describe(int device) {
+  DeviceStatus status;
+  status.info.name = "cuda:" + std::to_string(device);
+  try {
+    const cuda::DeviceProperties properties = cuda::device_properties_of(device);
+    status.unusable_because = why_unusable(properties);
+    if (status.unusable_because.empty()) status.info = cuda::describe(properties);
+  } catch (const Error& error) {
+    status.unusable_because = error.what();
   }
-  return devices;
+  return status;
 }
 
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const CudaModule* impasto_cuda_module() {
-  static constexpr CudaModule module{IMPASTO_SEAM, open, list};
+  static constexpr CudaModule module{IMPASTO_SEAM, open, num_devices, describe};
   return &module;
 }

@@ -2,7 +2,6 @@
 // What libimpasto_cuda.so offers to the program that opens it at run time. The program itself needs no CUDA
 // library; the module needs cudart, cuDNN and cuBLAS, and finds the driver through cudart.
 #include <memory>
-#include <vector>
 
 #include "engine/backend/backend.h"
 
@@ -13,8 +12,9 @@ struct CudaModule {
   const char* seam;
   /// Error(kResources) with the reason if the device cannot be used.
   std::unique_ptr<Backend> (*open)(int device, const BackendOptions& options);
-  /// One status a device ("cuda:0", ...), or a single "cuda" with the reason why there is none.
-  std::vector<DeviceStatus> (*list)();
+  int (*num_devices)();
+  /// What a device is, or why it cannot be used; opens nothing on it.
+  DeviceStatus (*describe)(int device);
 };
 
 /// The module, opened at the first call and kept; null with the reason if it cannot be. Thread safe.

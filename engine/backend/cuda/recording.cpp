@@ -5,7 +5,6 @@ namespace impasto::cuda {
 GraphRecording::~GraphRecording() {
   if (graph_ == nullptr) return;
   (void)cudaStreamSynchronize(context_.stream());  // it may be running
-  (void)cudaGraphExecDestroy(graph_);
 }
 
 void GraphRecording::run(const std::function<void()>& work, RecordingStatistics& statistics) {
@@ -20,7 +19,7 @@ void GraphRecording::run(const std::function<void()>& work, RecordingStatistics&
   } else {
     ++statistics.replayed;
   }
-  check(cudaGraphLaunch(graph_, context_.stream()), "cudaGraphLaunch");
+  check(cudaGraphLaunch(graph_.get(), context_.stream()), "cudaGraphLaunch");
 }
 
 void GraphRecording::capture(const std::function<void()>& work, RecordingStatistics& statistics) {
@@ -39,7 +38,9 @@ void GraphRecording::capture(const std::function<void()>& work, RecordingStatist
     throw;
   }
   check(cudaStreamEndCapture(context_.stream(), &captured), "cudaStreamEndCapture");
-  const cudaError_t status = cudaGraphInstantiate(&graph_, captured, 0);
+  cudaGraphExec_t graph = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&graph, captured, 0);
+  graph_.reset(graph);
   (void)cudaGraphDestroy(captured);
   check(status, "cudaGraphInstantiate");
   ++statistics.captured;

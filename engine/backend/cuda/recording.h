@@ -26,7 +26,7 @@ class GraphRecording final : public Recording {
  private:
   void capture(const std::function<void()>& work, RecordingStatistics& statistics);
   Context& context_;
-  cudaGraphExec_t graph_ = nullptr;
+  Graph graph_;
   bool prepared_ = false;
 };
 

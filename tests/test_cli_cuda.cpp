@@ -1,0 +1,157 @@
+// The program on a GPU: what it lists, plans, renders, refuses, resumes and tunes. Runs on the device that
+// IMPASTO_TEST_DEVICE names.
+#include <nlohmann/json.hpp>
+
+#include "engine/style/checkpoint.h"
+#include "tests/support/catch.h"
+#include "tests/support/cli.h"
+#include "tests/support/test_device.h"
+
+using namespace impasto;
+using namespace impasto::testing;
+using Json = nlohmann::json;
+
+namespace {
+
+std::vector<std::string> with(std::vector<std::string> words, const std::vector<std::string>& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+/// A small job on the GPU, which stops at relu2_1.
+std::vector<std::string> on_gpu(const std::string& command, const std::vector<std::string>& more) {
+  const BackendOptions device = test::other_device();
+  return with({command, "content.png", "style.png", "--weights", "random:1", "--size", "32", "--device",
+               device.device, "--precision", to_string(device.precision), "--content-layers", "relu2_1",
+               "--style-layers", "relu1_1,relu2_1", "--optimizer", "adam"},
+              more);
+}
+std::vector<std::string> render(const std::vector<std::string>& more) {
+  return with(on_gpu("render", {"-o", "x.png", "--overwrite"}), more);
+}
+
+ProcessResult run(const CliFolder& folder, const std::vector<std::string>& words) {
+  ProcessOptions options = folder.options();
+  options.environment.emplace_back("XDG_CACHE_HOME", (folder / "cache").string());
+  return run_process(CliFolder::command(words), options);
+}
+
+/// Runs a render that must succeed; returns what it wrote to standard error.
+std::string require_render(const CliFolder& folder, const std::vector<std::string>& more) {
+  const ProcessResult result = run(folder, render(more));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return result.err;
+}
+
+/// A render stopped after its first iteration, with its checkpoint in c.
+void interrupt(const CliFolder& folder, const std::vector<std::string>& more) {
+  ProcessOptions options = folder.options();
+  options.environment.emplace_back("XDG_CACHE_HOME", (folder / "cache").string());
+  Process process(CliFolder::command(render(with(more, {"--checkpoint", "c", "--progress", "json"}))),
+                  options);
+  REQUIRE(process.wait_for_error_text("\"iteration\":1,"));
+  process.send(SIGTERM);
+  const ProcessResult result = process.wait();
+  INFO(result.err);
+  REQUIRE(result.exit_code == 75);
+}
+
+}  // namespace
+
+TEST_CASE("the GPU is listed, planned for and rendered on, within what was planned") {
+  const CliFolder folder;
+  const Json devices = Json::parse(run(folder, {"devices", "--json"}).out);
+  CHECK(devices.at(1).at("name") == "cuda:0");
+  CHECK(devices.at(1).at("usable") == true);
+  CHECK(devices.at(1).at("free_memory_bytes") > 0);
+
+  const ProcessResult planned = run(folder, on_gpu("plan", {"--json"}));
+  INFO(planned.err);
+  REQUIRE(planned.exit_code == 0);
+  const Json figures = Json::parse(planned.out);
+  CHECK(figures.at("precision") == to_string(test::other_device().precision));
+
+  const auto lines = lines_of(require_render(folder, {"--iterations", "3", "--progress", "json"}));
+  CHECK(Json::parse(lines.back()).at("counted_bytes") == figures.at("device_bytes"));
+  CHECK(read_image(folder / "x.png").width == 32);
+}
+
+TEST_CASE("auto takes the first GPU") {
+  const CliFolder folder;
+  CHECK_THAT(require_render(folder, {"--iterations", "1", "--device", "auto"}),
+             ContainsSubstring(" on cuda:0: "));
+}
+
+TEST_CASE("a render beyond the budget gives exit code 4 and leaves nothing") {
+  const CliFolder folder;
+  const ProcessResult result = run(folder, render({"--memory", "40M", "--size", "512"}));
+  CHECK(result.exit_code == 4);
+  CHECK(lines_of(result.err).size() == 1);
+  CHECK_THAT(result.err, ContainsSubstring("expected a render within 40 MiB, found that 512x384 needs "));
+  CHECK_THAT(result.err, ContainsSubstring(" would fit"));
+  CHECK(folder.made().empty());
+}
+
+TEST_CASE("engines are timed once, kept in the user's cache folder, and used again without timing") {
+  const CliFolder folder;
+  const std::vector<std::string> job{"--iterations", "3", "--autotune", "-v"};
+  CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 24 convolutions\n"));
+  const std::string picture = folder.read("x.png");
+  const auto entry = std::filesystem::directory_iterator(folder / "cache" / "impasto");
+  const std::string file = "cache/impasto/" + entry->path().filename().string();
+  const std::string kept = folder.read(file);
+  CHECK(lines_of(kept).size() == 25);
+  CHECK_THAT(kept, ContainsSubstring("\nforward_relu "));
+  CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 0 convolutions\n"));
+  CHECK(folder.read("x.png") == picture);
+  CHECK(folder.read(file) == kept);
+
+  // One engine that is none, then files that are no cache at all.
+  const std::size_t engine = kept.find(" = ") + 3;
+  std::ofstream(folder / file) << kept.substr(0, engine) + "eng9999\n" +
+                                      kept.substr(kept.find('\n', engine) + 1);
+  CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 1 convolutions\n"));
+  CHECK(lines_of(folder.read(file)).size() == 25);
+  for (const std::string& damaged : {std::string(), std::string(5000, '\xff'), kept.substr(0, 20),
+                                     "another GPU\n" + kept.substr(kept.find('\n') + 1)}) {
+    std::ofstream(folder / file) << damaged;
+    CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 24 convolutions\n"));
+    CHECK(lines_of(folder.read(file)).size() == 25);
+  }
+}
+
+TEST_CASE("an interrupted render goes on to the same bytes, on the engines of its checkpoint") {
+  const CliFolder whole, parts;
+  const std::vector<std::string> job{"--iterations", "200", "--autotune"};
+  require_render(whole, job);
+  std::filesystem::copy(whole / "cache", parts / "cache", std::filesystem::copy_options::recursive);
+  interrupt(parts, job);
+  const std::string engines = load_checkpoint(parts / "c").device.at("tuning");
+  CHECK(lines_of(engines).size() == 25);
+  CHECK_THAT(engines, ContainsSubstring("\nforward_relu "));
+  CHECK_THAT(engines, ContainsSubstring(" = eng"));
+
+  std::filesystem::remove_all(parts / "cache");
+  require_render(parts, with({"--iterations", "200"}, {"--resume", "c", "--checkpoint", "d"}));
+  CHECK(parts.read("x.png") == whole.read("x.png"));
+  CHECK_FALSE(std::filesystem::exists(parts / "cache"));
+}
+
+TEST_CASE("a module that is none, or a GPU that is not there, gives exit code 4 and the reason") {
+  const CliFolder folder;
+  const auto refused = [&](const std::string& module, const std::string& device) {
+    ProcessOptions options = folder.options();
+    options.environment.emplace_back("IMPASTO_CUDA_MODULE", module);
+    const ProcessResult result = run_process(CliFolder::command(render({"--device", device})), options);
+    CHECK(result.exit_code == 4);
+    CHECK(lines_of(result.err).size() == 1);
+    return result.err;
+  };
+  CHECK_THAT(refused("content.png", "cuda"),
+             ContainsSubstring("the CUDA module cannot be opened (content.png"));
+  CHECK_THAT(refused("./gone.so", "cuda"), ContainsSubstring("the CUDA module cannot be opened (./gone.so"));
+  CHECK_THAT(refused("libm.so.6", "cuda"),
+             ContainsSubstring("the CUDA module libm.so.6 is of another build"));
+  CHECK_THAT(refused("", "cuda:99"), ContainsSubstring("device 'cuda:99': expected a usable GPU, but only "));
+}

@@ -12,6 +12,7 @@
 #include "apps/render_arguments.h"
 #include "apps/text.h"
 #include "engine/network/vgg.h"
+#include "engine/style/schedule.h"
 
 namespace impasto::apps {
 namespace {
@@ -24,10 +25,10 @@ struct BenchArguments {
 
 /// One line of the table. Operations that are bound by memory have no arithmetic to speak of: flops is 0.
 struct Timing {
-  std::int64_t size = 0;  ///< side of the picture in pixels
+  PixelSize size{};  ///< of the picture
   std::string operation;
   Shape input;
-  double flops = 0;  ///< of one direction
+  double flops = 0;  ///< of one direction, of direct sums: other algorithms need fewer
   double forward_seconds = 0;
   std::optional<double> backward_seconds;
 };
@@ -38,7 +39,7 @@ class Bench {
 
   Timing conv(const std::string& name, Shape input, std::int64_t out_channels) {
     SampleConv sample(backend_, input, out_channels);
-    Timing timing{0, name, input, sample.flops(), 0, {}};
+    Timing timing{{}, name, input, sample.flops(), 0, {}};
     timing.forward_seconds = seconds_of(backend_, repeats_, [&] { sample.forward(); });
     timing.backward_seconds = seconds_of(backend_, repeats_, [&] { sample.backward(); });
     return timing;
@@ -50,7 +51,7 @@ class Bench {
                  dx = make(input, type);
     const TensorView xv = x.view(0, input, type), dxv = dx.view(0, input, type);
     const TensorView yv = y.view(0, {input.h / 2, input.w / 2, input.c}, type);
-    Timing timing{0, name, input, 0, 0, {}};
+    Timing timing{{}, name, input, 0, 0, {}};
     timing.forward_seconds =
         seconds_of(backend_, repeats_, [&] { backend_.pool_forward(yv, xv, Pooling::kMax); });
     timing.backward_seconds = seconds_of(backend_, repeats_, [&] {
@@ -71,7 +72,7 @@ class Bench {
                      dfv = df.view(0, features, traits.activation);
     const TensorView gv = g.view(0, square, traits.real);
     const auto c = static_cast<double>(features.c);
-    Timing timing{0, name, features, 2.0 * static_cast<double>(features.positions()) * c * c, 0, {}};
+    Timing timing{{}, name, features, 2.0 * static_cast<double>(features.positions()) * c * c, 0, {}};
     const double scale = 1.0 / static_cast<double>(features.positions());
     timing.forward_seconds = seconds_of(
         backend_, repeats_, [&] { backend_.gram(gv, fv, scale, Accumulate::kOverwrite, workspace); });
@@ -92,19 +93,19 @@ class Bench {
   int repeats_;
 };
 
-/// Every node of the network up to the deepest style layer, for a square picture.
-std::vector<Timing> time_layers(Backend& backend, const Weights& weights, std::int64_t size, int repeats) {
+/// Every node of the network up to the deepest style layer.
+std::vector<Timing> time_layers(Backend& backend, const Weights& weights, PixelSize size, int repeats) {
   Bench bench(backend, repeats);
   std::vector<std::string> taps;
   for (const LayerWeight& layer : ObjectiveOptions().style_layers) taps.push_back(layer.layer);
   const NodeGraph graph = build_graph(weights, taps);
-  if (size < graph.min_side()) {
+  if (const std::int64_t side = std::min(size.first, size.second); side < graph.min_side()) {
     throw Error(ErrorCode::kUsage, "option --sizes: expected at least " + std::to_string(graph.min_side()) +
-                                       " pixels, found " + std::to_string(size));
+                                       " pixels, found " + std::to_string(side));
   }
-  const std::vector<Shape> shapes = graph.shapes({size, size, 3});
+  const std::vector<Shape> shapes = graph.shapes({size.second, size.first, 3});
   std::vector<Timing> timings;
-  Shape input{size, size, backend.traits().input_channels};
+  Shape input{size.second, size.first, backend.traits().input_channels};
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     if (node.kind == NodeKind::kPool) timings.push_back(bench.pool(node.name, input));
@@ -119,25 +120,25 @@ std::vector<Timing> time_layers(Backend& backend, const Weights& weights, std::i
 }
 
 /// A whole iteration with the default objective and optimiser, between two reports.
-Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> weights, std::int64_t size,
+Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> weights, PixelSize size,
                       int repeats) {
   StyleOptions options = make_preset("impasto");
   for (const auto& [name, value] : a.style_options) set_option(options, name, value);
-  options.size = size;
+  options.size = std::max(size.first, size.second);
   options.min_size = 0;
   options.num_scales = 1;
   options.iterations = repeats + 1;
-  Image picture{size, size, std::vector<float>(static_cast<std::size_t>(size * size * 3)), {}};
+  Image picture{size.first, size.second,
+                std::vector<float>(static_cast<std::size_t>(size.first * size.second * 3)), {}};
   for (std::size_t i = 0; i < picture.rgb.size(); ++i)
     picture.rgb[i] = static_cast<float>(i * 7919 % 1009) / 1009;
   Image style = picture;
   std::reverse(style.rgb.begin(), style.rgb.end());
   Stylizer stylizer(options, std::move(weights));
-  const std::pair<std::int64_t, std::int64_t> side{size, size};
   Timing timing{size,
                 "iteration",
-                {size, size, 3},
-                stylizer.plan(side, {&side, 1}).scales.back().flops,
+                {size.second, size.first, 3},
+                stylizer.plan(size, {&size, 1}).scales.back().flops,
                 std::numeric_limits<double>::infinity(),
                 {}};
   double before = -1;
@@ -153,18 +154,41 @@ Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> we
 
 std::string milliseconds(double seconds) { return format_fixed(1000 * seconds, seconds < 0.01 ? 3 : 1); }
 
-std::string table(const std::vector<Timing>& timings) {
+std::string name_of(PixelSize size) {
+  return std::to_string(size.first) + "x" + std::to_string(size.second);
+}
+
+/// What this device reaches: multiply-adds on registers, and copies between tensors far larger than caches.
+struct Peaks {
+  double flops = 0, bytes = 0;  ///< a second; 0: not known
+  explicit Peaks(Backend& backend) : flops(backend.measure_peak_flops()) {
+    constexpr std::int64_t kElements = 32 << 20;
+    const Shape shape{1, 1, kElements};
+    const std::size_t one = static_cast<std::size_t>(kElements) * size_of(backend.traits().real);
+    const Buffer memory = backend.allocate(2 * one);
+    const TensorView from = memory.view(0, shape, backend.traits().real),
+                     to = memory.view(one, shape, backend.traits().real);
+    backend.fill(from, 0);
+    bytes = 2 * static_cast<double>(one) / seconds_of(backend, 5, [&] { backend.copy(to, from); });
+  }
+};
+
+std::string table(const std::vector<Timing>& timings, const Peaks& peaks) {
   Table out(2);
-  out.add({"size", "operation", "input", "forward ms", "GFLOP/s", "backward ms", "GFLOP/s"});
+  out.add({"size", "operation", "input", "forward ms", "GFLOP/s", "of peak", "backward ms", "GFLOP/s", "of peak"});
   for (const Timing& t : timings) {
     const auto rate = [&](double seconds) {
       return t.flops > 0 ? format_fixed(t.flops / seconds / 1e9, 1) : "-";
     };
-    out.add({std::to_string(t.size), t.operation,
+    const auto share = [&](double seconds) {
+      return t.flops > 0 && peaks.flops > 0 ? format_fixed(t.flops / seconds / peaks.flops, 2) : "-";
+    };
+    out.add({name_of(t.size), t.operation,
              std::to_string(t.input.h) + "x" + std::to_string(t.input.w) + "x" + std::to_string(t.input.c),
-             milliseconds(t.forward_seconds), rate(t.forward_seconds),
+             milliseconds(t.forward_seconds), rate(t.forward_seconds), share(t.forward_seconds),
              t.backward_seconds ? milliseconds(*t.backward_seconds) : "-",
-             t.backward_seconds ? rate(*t.backward_seconds) : "-"});
+             t.backward_seconds ? rate(*t.backward_seconds) : "-",
+             t.backward_seconds ? share(*t.backward_seconds) : "-"});
   }
   return out.text();
 }
@@ -172,7 +196,7 @@ std::string table(const std::vector<Timing>& timings) {
 nlohmann::ordered_json to_json(const std::vector<Timing>& timings) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Timing& t : timings) {
-    nlohmann::ordered_json row{{"size", t.size},
+    nlohmann::ordered_json row{{"size", name_of(t.size)},
                                {"operation", t.operation},
                                {"height", t.input.h},
                                {"width", t.input.w},
@@ -185,8 +209,25 @@ nlohmann::ordered_json to_json(const std::vector<Timing>& timings) {
   return list;
 }
 
+/// "512" or "512x384", between commas.
+std::vector<PixelSize> parse_sizes(const std::string& text) {
+  std::vector<PixelSize> sizes;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string size = text.substr(begin, end - begin);
+    const std::size_t cross = size.find('x');
+    const auto side = [&](const std::string& digits) {
+      return parse_integer("option --sizes", digits, 16, 32768);
+    };
+    const std::int64_t width = side(size.substr(0, cross));
+    sizes.emplace_back(width, cross == std::string::npos ? width : side(size.substr(cross + 1)));
+    begin = end + 1;
+  }
+  return sizes;
+}
+
 void run_bench(const BenchArguments& a) {
-  const auto sizes = parse_integers("option --sizes", a.sizes, 16, 32768);
+  const std::vector<PixelSize> sizes = parse_sizes(a.sizes);
   const int repeats = static_cast<int>(parse_integer("option --repeats", a.repeats, 1, 10000));
   if (a.network != "vgg19" && a.network != "vgg16") {
     throw Error(ErrorCode::kUsage, "option --network: expected vgg19 or vgg16, found '" + a.network + "'");
@@ -196,16 +237,24 @@ void run_bench(const BenchArguments& a) {
   const auto weights = std::make_shared<const Weights>(random_weights(a.network, 0));
   const auto backend =
       make_backend({options.device, parse_precision(options.precision), options.threads, options.autotune});
-  if (!a.json) std::printf("%s: %s\n", backend->info().name.c_str(), backend->info().description.c_str());
   std::vector<Timing> all;
-  for (const std::int64_t size : sizes) {
+  for (const PixelSize& size : sizes) {
     for (Timing& timing : time_layers(*backend, *weights, size, repeats)) {
       timing.size = size;
       all.push_back(std::move(timing));
     }
     all.push_back(time_iteration(a, weights, size, repeats));
   }
-  std::fputs((a.json ? to_json(all).dump(2) + "\n" : table(all)).c_str(), stdout);
+  if (a.json) {
+    std::fputs((to_json(all).dump(2) + "\n").c_str(), stdout);
+    return;
+  }
+  const Peaks peaks(*backend);
+  std::printf("%s: %s\n", backend->info().name.c_str(), backend->info().description.c_str());
+  if (peaks.flops > 0)
+    std::printf("multiply-adds on registers: %s GFLOP/s\n", format_fixed(peaks.flops / 1e9, 1).c_str());
+  std::printf("copies in memory: %s GB/s read and written\n\n%s", format_fixed(peaks.bytes / 1e9, 1).c_str(),
+              table(all, peaks).c_str());
 }
 
 }  // namespace
@@ -214,8 +263,7 @@ void add_bench(CLI::App& root, int& /*exit_code*/) {
   CLI::App* const app =
       root.add_subcommand("bench", "Time each operation and whole iterations on random weights");
   const auto a = std::make_shared<BenchArguments>();
-  app->add_option("--sizes", a->sizes, "sides of square pictures in pixels (256,512)")
-      ->option_text("PX,PX,...");
+  app->add_option("--sizes", a->sizes, "pictures, 512 or 512x384 pixels (256,512)")->option_text("SIZE,SIZE,...");
   app->add_option("--repeats", a->repeats, "calls of each; the least time counts (5)")->option_text("N");
   app->add_option("--network", a->network, "vgg19 or vgg16 (vgg19)")->option_text("NAME");
   app->add_flag("--json", a->json, "print JSON instead of a table; times in seconds (off)");

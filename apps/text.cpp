@@ -81,17 +81,6 @@ std::int64_t parse_integer(const std::string& option, const std::string& text, s
   return value;
 }
 
-std::vector<std::int64_t> parse_integers(const std::string& option, const std::string& text,
-                                         std::int64_t lower, std::int64_t upper) {
-  std::vector<std::int64_t> values;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    values.push_back(parse_integer(option, text.substr(begin, end - begin), lower, upper));
-    begin = end + 1;
-  }
-  return values;
-}
-
 std::string Table::text() const {
   std::vector<std::size_t> widths;
   for (const auto& row : rows_) {

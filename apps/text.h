@@ -22,9 +22,6 @@ namespace impasto::apps {
 /// The whole text as a decimal integer from `lower` to `upper`; else Error(kUsage) naming `option`.
 [[nodiscard]] std::int64_t parse_integer(const std::string& option, const std::string& text,
                                          std::int64_t lower, std::int64_t upper);
-/// The same for a list with commas, of at least one.
-[[nodiscard]] std::vector<std::int64_t> parse_integers(const std::string& option, const std::string& text,
-                                                       std::int64_t lower, std::int64_t upper);
 
 /// Rows of cells in columns as wide as their widest cell; the first `left` columns are flush left, the
 /// others flush right.

@@ -70,7 +70,7 @@ target_include_directories(impasto_cuda_objects SYSTEM PUBLIC ${CUDAToolkit_INCL
 target_include_directories(impasto_cuda_objects PUBLIC ${PROJECT_SOURCE_DIR})
 target_link_libraries(impasto_cuda_objects PRIVATE impasto_core impasto_flags)
 
-add_library(impasto_cuda MODULE engine/backend/cuda/module.cpp engine/backend/backend.cpp
+add_library(impasto_cuda MODULE engine/backend/cuda/module.cpp engine/backend/backend.cpp engine/backend/choice_cache.cpp
   $<TARGET_OBJECTS:impasto_cuda_objects> $<TARGET_OBJECTS:impasto_kernels_cuda>)
 target_compile_definitions(impasto_cuda PRIVATE "IMPASTO_SEAM=\"${seam}\"")
 set(IMPASTO_CUDA_LIBRARIES CUDA::cudart CUDA::cublas ${CUDNN_LIBRARY})

@@ -173,6 +173,10 @@ class Backend {
   /// One line for people on how work was given to the device; empty where there is nothing to say.
   [[nodiscard]] virtual std::string activity() const { return {}; }
 
+  /// Floating-point operations a second of multiply-adds on registers alone, measured now (some hundredths of
+  /// a second); 0 where the device cannot say.
+  [[nodiscard]] virtual double measure_peak_flops() { return 0; }
+
   /// Which of several equal ways the device chose (one a line), and the choice of an earlier run, to get the
   /// same bits again: Error(kBadInput) if this device does not know it. Empty where there is no choice.
   [[nodiscard]] virtual std::string tuning() const { return {}; }

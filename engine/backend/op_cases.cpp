@@ -515,7 +515,7 @@ void add_lbfgs(Cases& cases) {
       const std::int64_t spare = slots / 2;
       const std::string text = "slots " + std::to_string(slots) + " length " + std::to_string(n);
       const Shape all{2 * slots, 1, n}, one{1, n / 3, 3};
-      const std::vector<double> state = lbfgs_state(slots, 1, spare, 3);
+      const std::vector<double> state = lbfgs_state(slots, slots - 1, spare, 3);  // all slots in use
       const Shape state_shape{1, 1, LbfgsState::size(slots)};
       cases.push_back(
           {"lbfgs_push", text, [=](OpBench& bench) -> Call {

@@ -53,6 +53,10 @@ struct Kernels {
   std::int64_t vector_floats;  // floats in a vector
   std::int64_t panel;          // output channels computed together; packed matrices are padded to it
 
+  /// For measuring the processor: n times multiply_add_flops operations on registers alone.
+  std::int64_t multiply_add_flops;
+  float (*multiply_add)(std::int64_t n);
+
   // --- convolution and matrix products
   void (*conv_item)(const ConvProblem&, const ConvTiling&, std::int64_t item, float* scratch);
   /// Winograd, step by step: `count` tiles from `first` on; u and m start at output channel first_k, a

@@ -19,9 +19,7 @@ inline BackendOptions other_device() {
   std::istringstream words(given != nullptr ? given : "");
   std::string precision;
   words >> options.device >> precision;
-  for (const Precision p : {Precision::kFp32, Precision::kTf32, Precision::kBf16, Precision::kFp16}) {
-    if (precision == to_string(p)) options.precision = p;
-  }
+  options.precision = find_precision(precision).value_or(Precision::kAuto);
   return options;
 }
 

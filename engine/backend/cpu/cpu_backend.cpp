@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -107,6 +108,22 @@ class CpuBackend final : public Backend {
     partials_ = static_cast<double*>(partials_buffer_.data());
   }
 
+  [[nodiscard]] double measure_peak_flops() override {
+    constexpr std::int64_t kTurns = 1 << 18, kItems = 8;
+    double best = 0;
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      const auto before = std::chrono::steady_clock::now();
+      pool_.parallel_for(kItems * pool_.num_threads(), [&](std::int64_t item, int) {
+        partials_[item] = static_cast<double>(kernels_.multiply_add(kTurns));
+      });
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - before;
+      best = std::max(best, static_cast<double>(kItems * pool_.num_threads() * kTurns *
+                                                kernels_.multiply_add_flops) /
+                                seconds.count());
+    }
+    return best;
+  }
+  [[nodiscard]] std::string activity() const override { return choices_.activity(); }
   [[nodiscard]] std::string tuning() const override { return choices_.text(); }
   void set_tuning(const std::string& text) override { choices_.set(text); }
 
@@ -369,8 +386,11 @@ class CpuBackend final : public Backend {
     auto* const out = dots.as<double>();
     const std::int64_t run = std::max(kGrain, divide_up(n, kMaxChunks)), num_runs = divide_up(n, run);
     constexpr std::int64_t kRowsAtOnce = kPartials / kMaxChunks / 3;
-    for (std::int64_t row = 0; row < num_rows; row += kRowsAtOnce) {
-      const std::int64_t count = std::min(kRowsAtOnce, num_rows - row);
+    std::fill_n(out, 3 * num_rows, 0.0);
+    // Until the ring has filled, slots after the spare one have never been written.
+    const auto count_in_use = static_cast<std::int64_t>(state.as<double>()[LbfgsState::kCount]);
+    const std::int64_t used = count_in_use == spare ? spare + 1 : slots;
+    const auto dot_rows = [&](std::int64_t row, std::int64_t count) {
       pool_.parallel_for(num_runs, [&](std::int64_t item, int) {
         const std::int64_t first = item * run;
         kernels_.dots3(partials_ + item * 3 * count, rows + row * n + first, count, n,
@@ -384,6 +404,10 @@ class CpuBackend final : public Backend {
           out[i * num_rows + row + r] = total;
         }
       }
+    };
+    for (std::int64_t row = 0; row < used; row += kRowsAtOnce) {
+      dot_rows(row, std::min(kRowsAtOnce, used - row));
+      dot_rows(slots + row, std::min(kRowsAtOnce, used - row));
     }
     out[3 * num_rows] = sum_runs(n, [&](std::int64_t first, std::int64_t count) {
       return kernels_.sum_abs(g.as<float>() + first, count);

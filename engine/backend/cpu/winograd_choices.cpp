@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "engine/core/error.h"
@@ -78,6 +79,7 @@ WinogradChoice WinogradChoices::choose(const WinogradKey& key) {
       if (const WinogradChoice choice = parse(*measured); choice.m != 0) return choice;
     }
     const WinogradChoice choice = fastest(key);
+    ++num_timed_;
     cache_.keep(name, to_string(choice));
     return choice;
   }
@@ -133,6 +135,10 @@ std::string WinogradChoices::text() const {
 void WinogradChoices::set(const std::string& text) {
   cache_.set_given(text);
   chosen_.clear();
+}
+
+std::string WinogradChoices::activity() const {
+  return cache_.measuring() ? "timed " + std::to_string(num_timed_) + " convolutions" : std::string();
 }
 
 }  // namespace impasto

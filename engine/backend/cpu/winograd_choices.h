@@ -27,6 +27,8 @@ class WinogradChoices {
   /// The choices of all plans used so far, a line each.
   [[nodiscard]] std::string text() const;
   void set(const std::string& text);
+  /// "timed 24 convolutions"; empty without autotune.
+  [[nodiscard]] std::string activity() const;
 
  private:
   [[nodiscard]] cpu::WinogradChoice choose(const WinogradKey& key);
@@ -35,7 +37,7 @@ class WinogradChoices {
   const cpu::Kernels& kernels_;
   cpu::ThreadPool& pool_;
   ChoiceCache cache_;
-  int tile_;
+  int tile_, num_timed_ = 0;
   std::map<WinogradKey, std::pair<cpu::WinogradChoice, cpu::WinogradPlan>> chosen_;
 };
 

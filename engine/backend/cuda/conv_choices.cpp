@@ -1,13 +1,8 @@
 #include "engine/backend/cuda/conv_choices.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
 #include <limits>
 #include <mutex>
-#include <sstream>
 
 #include "engine/backend/cuda/owners.h"
 #include "engine/core/error.h"
@@ -15,17 +10,12 @@
 namespace impasto::cuda {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr int kMostTimed = 10, kTimedRuns = 5;
 
-std::map<std::string, std::string> parse_choices(std::istream& lines) {
-  std::map<std::string, std::string> choices;
-  for (std::string line; std::getline(lines, line);) {
-    const std::size_t at = line.find(" = ");
-    if (at != std::string::npos) choices[line.substr(0, at)] = line.substr(at + 3);
-  }
-  return choices;
+std::string title(const Context& context) {
+  const DeviceProperties& p = context.properties;
+  return p.name + ", sm_" + std::to_string(10 * p.major + p.minor) + ", cuDNN " +
+         std::to_string(cudnnGetVersion()) + ", " + impasto::to_string(context.precision);
 }
 
 }  // namespace
@@ -42,12 +32,7 @@ std::shared_ptr<ConvPlanner> shared_planner(const DeviceProperties& device) {
 }
 
 ConvChoices::ConvChoices(Context& context, std::shared_ptr<ConvPlanner> planner, bool autotune)
-    : context_(context), planner_(std::move(planner)), autotune_(autotune) {
-  if (!autotune_) return;
-  std::ifstream file(cache_file());
-  std::string first;
-  if (std::getline(file, first) && first == header()) cached_ = parse_choices(file);
-}
+    : context_(context), planner_(std::move(planner)), cache_(title(context), autotune) {}
 
 const ConvPlan& ConvChoices::plan(const ConvKey& key) {
   const auto known = chosen_.find(key);
@@ -57,20 +42,19 @@ const ConvPlan& ConvChoices::plan(const ConvKey& key) {
 
 const ConvPlan& ConvChoices::choose(const ConvKey& key) {
   const std::string name = to_string(key);
-  if (const auto given = given_.find(name); given != given_.end()) {
-    if (const ConvPlan* const plan = planner_->find(key, given->second)) return *plan;
-    throw Error(ErrorCode::kBadInput, "checkpoint: " + name + ": expected the engine " + given->second +
+  if (const auto given = cache_.given(name)) {
+    if (const ConvPlan* const plan = planner_->find(key, *given)) return *plan;
+    throw Error(ErrorCode::kBadInput, "checkpoint: " + name + ": expected the engine " + *given +
                                           " that it was made with, found none such in this cuDNN");
   }
-  if (!autotune_) return planner_->plan(key);
-  if (const auto cached = cached_.find(name); cached != cached_.end()) {
-    if (const ConvPlan* const plan = planner_->find(key, cached->second)) return *plan;
+  if (!cache_.measuring()) return planner_->plan(key);
+  if (const auto measured = cache_.measured(name)) {
+    if (const ConvPlan* const plan = planner_->find(key, *measured)) return *plan;
   }
   const std::string fastest = time(key);
   if (fastest.empty()) return planner_->plan(key);
   ++num_timed_;
-  cached_[name] = fastest;
-  save_cache();
+  cache_.keep(name, fastest);
   return *planner_->find(key, fastest);
 }
 
@@ -123,64 +107,24 @@ std::string ConvChoices::time(const ConvKey& key) {
   return plans.at(best).engine;
 }
 
-std::string ConvChoices::header() const {
-  const DeviceProperties& p = context_.properties;
-  return p.name + ", sm_" + std::to_string(10 * p.major + p.minor) + ", cuDNN " +
-         std::to_string(cudnnGetVersion()) + ", " + impasto::to_string(context_.precision);
-}
-
 std::string ConvChoices::text() const {
-  std::string text = header() + "\n";
+  std::string text = cache_.title() + "\n";
   for (const auto& [key, plan] : chosen_) text += to_string(key) + " = " + plan->engine + "\n";
   return text;
 }
 
 void ConvChoices::set(const std::string& text) {
-  std::istringstream lines(text);
-  std::string first;
-  std::getline(lines, first);
-  if (first != header()) {
-    throw Error(ErrorCode::kBadInput, "checkpoint: expected to go on with " + first + ", found " + header());
+  const std::string first = text.substr(0, text.find('\n'));
+  if (first != cache_.title()) {
+    throw Error(ErrorCode::kBadInput,
+                "checkpoint: expected to go on with " + first + ", found " + cache_.title());
   }
-  given_ = parse_choices(lines);
+  cache_.set_given(text);
   chosen_.clear();
 }
 
 std::string ConvChoices::activity() const {
-  return autotune_ ? "timed " + std::to_string(num_timed_) + " convolutions" : std::string();
-}
-
-fs::path ConvChoices::cache_file() const {
-  const char* const cache = std::getenv("XDG_CACHE_HOME");
-  const char* const home = std::getenv("HOME");
-  fs::path folder = cache != nullptr && *cache != '\0' ? fs::path(cache)
-                    : home != nullptr && *home != '\0' ? fs::path(home) / ".cache"
-                                                       : fs::path();
-  if (folder.empty()) return {};
-  std::string name = header();
-  std::replace_if(
-      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
-  return folder / "impasto" / ("convolutions-" + name + ".txt");
-}
-
-/// A cache: where it cannot be written the next run measures again.
-void ConvChoices::save_cache() const {
-  const fs::path file = cache_file();
-  if (file.empty()) return;
-  std::error_code error;
-  fs::create_directories(file.parent_path(), error);
-  const fs::path temporary = file.string() + "." + std::to_string(getpid());
-  {
-    std::ofstream out(temporary);
-    out << header() << '\n';
-    for (const auto& [key, engine] : cached_) out << key << " = " << engine << '\n';
-    if (!out.flush()) {
-      fs::remove(temporary, error);
-      return;
-    }
-  }
-  fs::rename(temporary, file, error);
-  if (error) fs::remove(temporary, error);
+  return cache_.measuring() ? "timed " + std::to_string(num_timed_) + " convolutions" : std::string();
 }
 
 }  // namespace impasto::cuda

@@ -1,10 +1,10 @@
 #pragma once
 // Which plan each convolution runs: what a resumed render says, else what was timed before or is timed now
 // (autotune), else the planner's first.
-#include <filesystem>
 #include <map>
 #include <string>
 
+#include "engine/backend/choice_cache.h"
 #include "engine/backend/cuda/context.h"
 #include "engine/backend/cuda/conv_plans.h"
 
@@ -29,18 +29,14 @@ class ConvChoices {
   [[nodiscard]] std::string activity() const;
 
  private:
-  [[nodiscard]] std::string header() const;
-  [[nodiscard]] std::filesystem::path cache_file() const;
   [[nodiscard]] const ConvPlan& choose(const ConvKey& key);
   [[nodiscard]] std::string time(const ConvKey& key);
-  void save_cache() const;
 
   Context& context_;
   std::shared_ptr<ConvPlanner> planner_;
-  bool autotune_;
+  ChoiceCache cache_;  // its title names GPU, library and precision
   int num_timed_ = 0;
   std::map<ConvKey, const ConvPlan*> chosen_;
-  std::map<std::string, std::string> given_, cached_;  // text of the key -> engine
 };
 
 }  // namespace impasto::cuda

@@ -132,3 +132,24 @@ static void multiply_rows(float* out, const float* f, std::int64_t n, std::int64
     micro_pixels<0>(args, n, c - k);
   }
 }
+
+/// 2 * kRows * kVectors * kLanes floating-point operations `n` times over, on registers alone.
+static float multiply_add(std::int64_t n) {
+  Vector sums[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int j = 0; j < kVectors; ++j) sums[r][j] = broadcast(static_cast<float>(r + j));
+  }
+  const Vector factor = broadcast(0.5F), term = broadcast(0.25F);
+  for (std::int64_t i = 0; i < n; ++i) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sums[r][j] = sums[r][j] * factor + term;
+    }
+  }
+  Vector total{};
+  for (int r = 0; r < kRows; ++r) {
+    for (int j = 0; j < kVectors; ++j) total += sums[r][j];
+  }
+  return sum_in_float(total);
+}

@@ -1,7 +1,10 @@
-// The kernels' own launchers with few multiprocessors: there a block takes several turns, as with large
-// pictures, which the cases that every device shares are too small for.
+// The kernels' own launchers, for what the cases that every device shares do not reach: few multiprocessors,
+// where a block takes several turns, as with large pictures; and gradients that half cannot hold.
+#include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/cuda/kernels.h"
@@ -64,8 +67,9 @@ void require_same(Run run) {
     });
     CHECK(ticket.read() == std::vector<unsigned>{0});
   }
-  CHECK(outputs[0] == outputs[1]);
-  CHECK(outputs[0] == outputs[2]);
+  const bool repeats = outputs[0] == outputs[1], same = outputs[0] == outputs[2];  // too long to print
+  CHECK(repeats);
+  CHECK(same);
 }
 
 }  // namespace
@@ -133,4 +137,40 @@ TEST_CASE("inner products of an L-BFGS history") {
       add(dots);
     });
   }
+}
+
+TEST_CASE("gradients that half cannot hold saturate, and their peak is told") {
+  const auto halves = [](const std::vector<float>& values) {
+    return Vector<__half>(std::vector<__half>(values.begin(), values.end()));
+  };
+  const auto require_halves = [](const Vector<__half>& found, const std::vector<float>& expected) {
+    const std::vector<__half> values = found.read();
+    const std::vector<float> floats(values.begin(), values.end());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      INFO(i << ": " << floats[i] << ", expected " << expected[i]);
+      CHECK((std::isnan(expected[i]) ? std::isnan(floats[i]) : floats[i] == expected[i]));
+    }
+  };
+  const Vector<float> peak({0});
+  Launch launch;
+  launch.peak = peak;
+  constexpr float kInf = std::numeric_limits<float>::infinity(),
+                  kNan = std::numeric_limits<float>::quiet_NaN();
+
+  const auto dy = halves({40000, -40000, 5, 40000}), dx = halves({40000, -51200, 6, kNan}),
+             y = halves({1, 1, 1, 1});
+  check(relu_backward(launch, dx, dy, y, Storage::kFloat16, 4, Accumulate::kAdd));
+  require_halves(dx, {65504, -65504, 11, kNan});
+  CHECK(peak.read() == std::vector<float>{91200});
+
+  const auto pooled = halves({-60000}), below = halves({-60000, 1, 2, 3}), x = halves({9, 1, 1, 1});
+  check(pool_backward(launch, below, pooled, x, Storage::kFloat16, 2, 2, 1, Pooling::kMax, Accumulate::kAdd,
+                      Relu::kNo));
+  require_halves(below, {-65504, 1, 2, 3});
+  CHECK(peak.read() == std::vector<float>{120000});
+
+  const auto stored = halves({kInf, -kInf, 1, kNan});  // by cuBLAS or cuDNN
+  check(mask_gradient(launch, stored, nullptr, Storage::kFloat16, 4));
+  require_halves(stored, {65504, -65504, 1, kNan});
+  CHECK(peak.read() == std::vector<float>{kInf});
 }

@@ -170,6 +170,7 @@ TEST_CASE("fifty iterations end where the CPU's do") {
     options.iterations = 50;
     options.threads = 2;
     options.device = "cpu";
+    options.precision = "exact";
     options.optimizer.kind = kind;
     options.optimizer.learning_rate = kind == OptimizerKind::kAdam ? 1 : 1e3;
     const Numbers cpu = losses(options);

@@ -245,10 +245,11 @@ void add_pool(Cases& cases) {
 // --- losses
 // -----------------------------------------------------------------------------------------------------
 
+// 4099 is prime: positions that no device can split into equal parts.
 void add_gram(Cases& cases) {
   for (const Shape shape :
        {Shape{1, 1, 3}, Shape{5, 7, 1}, Shape{9, 11, 5}, Shape{1, 40, 8}, Shape{16, 16, 64},
-        Shape{13, 17, 67}, Shape{96, 128, 64}, Shape{7, 9, 512}, Shape{500, 1000, 8}}) {
+        Shape{13, 17, 67}, Shape{1, 4099, 8}, Shape{96, 128, 64}, Shape{7, 9, 512}, Shape{500, 1000, 8}}) {
     const double scale = 1.0 / static_cast<double>(shape.positions());
     for (const Accumulate mode : kModes) {
       cases.push_back({"gram", to_string(shape) + name(mode), [=](OpBench& bench) -> Call {
@@ -277,7 +278,7 @@ void add_gram(Cases& cases) {
 
 void add_style_loss(Cases& cases) {
   for (const Shape shape : {Shape{1, 1, 3}, Shape{9, 11, 5}, Shape{16, 16, 64}, Shape{13, 17, 67},
-                            Shape{96, 128, 64}, Shape{7, 9, 512}}) {
+                            Shape{1, 4099, 8}, Shape{96, 128, 64}, Shape{7, 9, 512}}) {
     cases.push_back(
         {"style_loss", to_string(shape), [=](OpBench& bench) -> Call {
            Backend& device = bench.backend();

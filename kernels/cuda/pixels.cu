@@ -20,18 +20,29 @@ __global__ void __launch_bounds__(kThreads) fill_kernel(T* dst, T value, std::in
   });
 }
 
-/// A pack never reaches over a pixel's end: channels is a multiple of N.
+/// A block takes kThreads pixels: read in order into shared memory, from where each pack picks its channels
+/// (three words a pixel: no two lanes meet in a bank). A pack never reaches over a pixel's end: channels is a
+/// multiple of N.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
     picture_to_input_kernel(T* __restrict__ input, std::int64_t channels, const float* __restrict__ picture,
                             std::int64_t n) {
-  for_each_pack<N>(n * channels, [=](std::int64_t i, auto width) {
-    const std::int64_t pixel = i / channels, first = i - pixel * channels;
-    Pack<float, width> values;
+  __shared__ float staged[3 * kThreads];
+  const unsigned packs = static_cast<unsigned>(channels) / N;  // of a pixel
+  for (std::int64_t begin = std::int64_t{blockIdx.x} * kThreads; begin < n;
+       begin += std::int64_t{gridDim.x} * kThreads) {
+    const unsigned count = n - begin < kThreads ? static_cast<unsigned>(n - begin) : kThreads;
+    for (unsigned i = threadIdx.x; i < 3 * count; i += kThreads) staged[i] = picture[3 * begin + i];
+    __syncthreads();
+    for (unsigned i = threadIdx.x; i < count * packs; i += kThreads) {
+      const unsigned pixel = i / packs, first = (i - pixel * packs) * N;
+      Pack<float, N> values;
 #pragma unroll
-    for (int j = 0; j < width; ++j) values.at[j] = first + j < 3 ? picture[pixel * 3 + first + j] : 0.0f;
-    store(input + i, values);
-  });
+      for (unsigned j = 0; j < N; ++j) values.at[j] = first + j < 3 ? staged[3 * pixel + first + j] : 0.0f;
+      store(input + (begin * packs + i) * N, values);
+    }
+    __syncthreads();
+  }
 }
 
 /// One element a thread: the picture's rows of threes are written in order, and a warp's reads of the input
@@ -92,7 +103,7 @@ cudaError_t picture_to_input(const Launch& launch, void* input, Storage type, st
     return for_width<T>(
         channels % static_cast<std::int64_t>(16 / sizeof(T)) == 0,
         [&](auto width) {
-          return run(launch, picture_to_input_kernel<T, width>, blocks_for(launch, n * channels / width), 0,
+          return run(launch, picture_to_input_kernel<T, width>, blocks_for(launch, n), 0,
                      static_cast<T*>(input), channels, picture, n);
         },
         input);

@@ -1,0 +1,176 @@
+// The kernels' own launchers, for what the cases that every device shares do not reach: few multiprocessors,
+// where a block takes several turns, as with large pictures; and gradients that half cannot hold.
+#include <cuda_fp16.h>
+#include <cuda_runtime_api.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/cuda/kernels.h"
+#include "tests/support/catch.h"
+
+using namespace impasto;
+using namespace impasto::cuda;
+
+namespace {
+
+void check(cudaError_t status) {
+  if (status != cudaSuccess) FAIL(cudaGetErrorString(status));
+}
+
+/// Device memory with values.
+template <class T>
+class Vector {
+ public:
+  explicit Vector(std::vector<T> values) : size_(values.size()) {
+    check(cudaMalloc(reinterpret_cast<void**>(&data_), size_ * sizeof(T)));
+    check(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice));
+  }
+  /// Small whole numbers: sums of their products are exact in any order.
+  static Vector whole(std::size_t size, std::uint32_t seed) {
+    std::vector<T> values(size);
+    for (T& value : values) value = static_cast<T>((seed = seed * 1664525 + 1013904223) >> 28) - 7;
+    return Vector(std::move(values));
+  }
+  static Vector zeros(std::size_t size) { return Vector(std::vector<T>(size)); }
+  ~Vector() { (void)cudaFree(data_); }
+  Vector(const Vector&) = delete;
+  Vector& operator=(const Vector&) = delete;
+  operator T*() const { return data_; }
+  [[nodiscard]] std::vector<T> read() const {
+    std::vector<T> values(size_);
+    check(cudaMemcpy(values.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost));
+    return values;
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t size_;
+};
+
+/// run(launch, add), where add notes an output, for 1 and for 132 multiprocessors: the same numbers, each
+/// time.
+template <class Run>
+void require_same(Run run) {
+  std::vector<std::vector<double>> outputs[3];
+  const auto partials = Vector<double>::zeros(kNumPartials);
+  const Vector<unsigned> ticket({0});
+  for (int i = 0; i < 3; ++i) {
+    Launch launch;
+    launch.num_sms = i == 2 ? 132 : 1;
+    launch.partials = partials;
+    launch.ticket = ticket;
+    run(launch, [&](const auto& output) {
+      const auto values = output.read();
+      outputs[i].emplace_back(values.begin(), values.end());
+    });
+    CHECK(ticket.read() == std::vector<unsigned>{0});
+  }
+  const bool repeats = outputs[0] == outputs[1], same = outputs[0] == outputs[2];  // too long to print
+  CHECK(repeats);
+  CHECK(same);
+}
+
+}  // namespace
+
+TEST_CASE("pictures to the network's input and back") {
+  for (const std::int64_t channels : {3, 8}) {
+    require_same([channels](const Launch& launch, auto add) {
+      constexpr std::int64_t kPixels = 9001;
+      const auto x = Vector<float>::whole(3 * kPixels, 9), dx = Vector<float>::whole(3 * kPixels, 10);
+      const auto input = Vector<float>::zeros(static_cast<std::size_t>(channels * kPixels));
+      check(picture_to_input(launch, input, Storage::kFloat32, channels, x, kPixels));
+      check(input_to_picture(launch, dx, input, Storage::kFloat32, channels, kPixels, 1, Accumulate::kAdd));
+      add(input), add(dx);
+    });
+  }
+}
+
+TEST_CASE("sums over vectors") {
+  require_same([](const Launch& launch, auto add) {
+    constexpr std::int64_t kLength = 20003;
+    const auto x = Vector<float>::whole(kLength, 1), target = Vector<float>::whole(kLength, 2);
+    const auto d = Vector<float>::whole(kLength, 8);
+    const Vector<double> loss({-1}), product({-1});
+    check(squared_error(launch, loss, d, x, target, Storage::kFloat32, kLength, 0.5, 2, Accumulate::kAdd));
+    check(dot(launch, product, x, target, kLength));
+    add(loss), add(d), add(product);
+  });
+}
+
+TEST_CASE("sums of a picture's differences") {
+  require_same([](const Launch& launch, auto add) {
+    constexpr std::int64_t kHeight = 41, kWidth = 171;
+    const auto x = Vector<float>::whole(kHeight * kWidth * 3, 3);
+    const auto d = Vector<float>::zeros(kHeight * kWidth * 3);
+    const Vector<double> loss({-1});
+    check(total_variation(launch, loss, d, x, kHeight, kWidth, TotalVariation::kL1, 2));
+    add(loss), add(d);
+  });
+}
+
+TEST_CASE("Gram matrices of many tiles") {
+  require_same([](const Launch& launch, auto add) {
+    constexpr std::int64_t kChannels = 150, kParts = 3;
+    constexpr std::size_t kSize = kChannels * kChannels;
+    const auto parts = Vector<float>::whole(kParts * kSize, 4), target = Vector<float>::whole(kSize, 5);
+    const auto g = Vector<float>::zeros(kSize), d = Vector<float>::zeros(kSize);
+    const Vector<double> loss({-1});
+    check(gram_sum(launch, g, parts, kParts, kChannels, 0.5, Accumulate::kOverwrite));
+    check(style_loss(launch, loss, d, Storage::kFloat32, parts, kParts, target, kChannels, 0.5, 0.25, 2));
+    add(g), add(loss), add(d);
+  });
+}
+
+TEST_CASE("inner products of an L-BFGS history") {
+  for (const std::int64_t length : {20000, 20003}) {  // by fours and one by one
+    require_same([length](const Launch& launch, auto add) {
+      constexpr std::int64_t kSlots = 3;
+      const auto history = Vector<float>::whole(static_cast<std::size_t>(2 * kSlots * length), 6),
+                 g = Vector<float>::whole(static_cast<std::size_t>(length), 7);
+      std::vector<double> state(static_cast<std::size_t>(LbfgsState::size(kSlots)));
+      state[LbfgsState::kSpare] = 1;
+      const Vector<double> on_device(state);
+      const auto dots = Vector<double>::zeros(static_cast<std::size_t>(LbfgsState::num_dots(kSlots)));
+      check(lbfgs_dots(launch, dots, history, on_device, g, kSlots, length));
+      add(dots);
+    });
+  }
+}
+
+TEST_CASE("gradients that half cannot hold saturate, and their peak is told") {
+  const auto halves = [](const std::vector<float>& values) {
+    return Vector<__half>(std::vector<__half>(values.begin(), values.end()));
+  };
+  const auto require_halves = [](const Vector<__half>& found, const std::vector<float>& expected) {
+    const std::vector<__half> values = found.read();
+    const std::vector<float> floats(values.begin(), values.end());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      INFO(i << ": " << floats[i] << ", expected " << expected[i]);
+      CHECK((std::isnan(expected[i]) ? std::isnan(floats[i]) : floats[i] == expected[i]));
+    }
+  };
+  const Vector<float> peak({0});
+  Launch launch;
+  launch.peak = peak;
+  constexpr float kInf = std::numeric_limits<float>::infinity(),
+                  kNan = std::numeric_limits<float>::quiet_NaN();
+
+  const auto dy = halves({40000, -40000, 5, 40000}), dx = halves({40000, -51200, 6, kNan}),
+             y = halves({1, 1, 1, 1});
+  check(relu_backward(launch, dx, dy, y, Storage::kFloat16, 4, Accumulate::kAdd));
+  require_halves(dx, {65504, -65504, 11, kNan});
+  CHECK(peak.read() == std::vector<float>{91200});
+
+  const auto pooled = halves({-60000}), below = halves({-60000, 1, 2, 3}), x = halves({9, 1, 1, 1});
+  check(pool_backward(launch, below, pooled, x, Storage::kFloat16, 2, 2, 1, Pooling::kMax, Accumulate::kAdd,
+                      Relu::kNo));
+  require_halves(below, {-65504, 1, 2, 3});
+  CHECK(peak.read() == std::vector<float>{120000});
+
+  const auto stored = halves({kInf, -kInf, 1, kNan});  // by cuBLAS or cuDNN
+  check(mask_gradient(launch, stored, nullptr, Storage::kFloat16, 4));
+  require_halves(stored, {65504, -65504, 1, kNan});
+  CHECK(peak.read() == std::vector<float>{kInf});
+}

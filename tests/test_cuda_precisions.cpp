@@ -1,0 +1,186 @@
+// What each precision costs: feature maps, the gradient and whole renders of a GPU against double precision
+// and the CPU's float. `bin/test_cuda_precisions -s` prints every number of the table in docs/gpu.md; weights
+// are those that IMPASTO_TEST_WEIGHTS names, else random ones.
+#include <cmath>
+#include <cstdlib>
+#include <random>
+
+#include "engine/style/objective.h"
+#include "engine/style/picture.h"
+#include "engine/style/stylizer.h"
+#include "tests/support/catch.h"
+#include "tests/support/test_device.h"
+
+using namespace impasto;
+using Numbers = std::vector<double>;
+
+namespace {
+
+/// Noise at three sizes, the coarser the stronger: rough, as photographs are.
+Image picture(std::int64_t width, std::int64_t height, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  Image sum{width, height, std::vector<float>(static_cast<std::size_t>(3 * width * height), 0.5F), {}};
+  for (const std::int64_t cell : {8, 4, 1}) {
+    Image noise{width / cell, height / cell, {}, {}};
+    noise.rgb.resize(static_cast<std::size_t>(3 * noise.pixels()));
+    for (float& v : noise.rgb) v = static_cast<float>(random() % 256) / 255 - 0.5F;
+    noise = resize(noise, width, height);
+    for (std::size_t i = 0; i < sum.rgb.size(); ++i) {
+      sum.rgb[i] += 0.1F * static_cast<float>(cell == 1 ? 1 : cell / 2) * noise.rgb[i];
+    }
+  }
+  for (float& v : sum.rgb) v = std::min(std::max(v, 0.0F), 1.0F);
+  return sum;
+}
+
+std::shared_ptr<const Weights> weights() {
+  static const auto read = [] {
+    const char* const name = std::getenv("IMPASTO_TEST_WEIGHTS");
+    return std::make_shared<const Weights>(find_weights(name != nullptr ? name : "random-vgg16:1"));
+  }();
+  return read;
+}
+
+Precision precision() { return test::other_device().precision; }
+
+/// Largest errors allowed: of each layer's features, of the gradient's direction and size, and of the
+/// fiftieth loss. Two to five times what was measured with either weights; fp32 has more room, for other
+/// orders of summation.
+struct Bounds {
+  double features, cosine, size, adam, descent;
+};
+Bounds bounds() {
+  switch (precision()) {
+    case Precision::kTf32:
+    case Precision::kFp16: return {2e-3, 5e-5, 1e-3, 2e-3, 1e-3};
+    case Precision::kBf16: return {1.5e-2, 1e-3, 1e-2, 5e-3, 1e-2};
+    default: return {2e-6, 1e-9, 1e-6, 1e-3, 1e-6};
+  }
+}
+
+void check_error(const std::string& what, double error, double bound) {
+  INFO(to_string(precision()) << ", " << weights()->name << ", " << what << ": " << error << ", bound "
+                              << bound);
+  CHECK(error < bound);
+}
+
+struct Evaluation {
+  std::vector<std::pair<std::string, Numbers>> features;
+  Numbers gradient;
+};
+
+/// The default preset's objective at a start that is neither the content nor the style.
+Evaluation evaluate(const BackendOptions& device) {
+  constexpr std::int64_t kWidth = 48, kHeight = 32;
+  const ObjectiveOptions options = make_preset("impasto").objective;
+  const auto backend = make_backend(device);
+  FeatureExtractor extractor(*backend, *weights(), build_graph(*weights(), objective_taps(options)),
+                             options.pooling);
+  const Shape shape{kHeight, kWidth, 3};
+  const NetworkPlan forward = plan_network(extractor.graph(), shape, Pass::kForward, backend->traits());
+  const NetworkPlan training =
+      plan_network(extractor.graph(), shape, Pass::kForwardBackward, backend->traits());
+  std::vector<Buffer> buffers;
+  const auto memory = [&](const NetworkPlan& plan) {
+    buffers.push_back(backend->allocate(plan.arena_bytes));
+    buffers.push_back(backend->allocate(std::max<std::size_t>(plan.workspace_bytes, 1)));
+    return NetworkMemory{
+        &plan, buffers[buffers.size() - 2].data(), {buffers.back().data(), plan.workspace_bytes}};
+  };
+  const auto tensor = [&](Shape of, DType dtype) {
+    buffers.push_back(backend->allocate(static_cast<std::size_t>(of.elements()) * size_of(dtype)));
+    return buffers.back().view(0, of, dtype);
+  };
+  const auto download = [&](ConstTensorView view) {
+    Numbers values(static_cast<std::size_t>(view.shape.elements()));
+    backend->download(std::span<double>(values), view);
+    return values;
+  };
+  std::vector<TensorView> tensors;
+  for (const TensorSpec& spec : objective_tensors(options, extractor.graph(), shape, backend->traits())) {
+    tensors.push_back(tensor(spec.shape, spec.dtype));
+  }
+  StyleObjective objective(*backend, extractor, options, tensors, memory(training));
+  const NetworkMemory targets = memory(forward);
+  const auto staged = [&](std::uint32_t seed) {
+    const std::vector<float> x = to_network_space(picture(kWidth, kHeight, seed), weights()->preprocessing);
+    backend->upload(targets.view(forward.staging), std::span<const float>(x));
+    return targets;
+  };
+  objective.set_content(staged(1));
+  objective.add_style(staged(2), 1);
+  objective.finish_targets({});
+
+  Evaluation result;
+  const NetworkMemory start = staged(3);
+  extractor.forward(start, start.view(forward.staging), [&](int tap, ConstTensorView features) {
+    result.features.emplace_back(extractor.graph().taps[static_cast<std::size_t>(tap)], download(features));
+  });
+  const DType real = backend->traits().real;
+  const TensorView x = tensor(shape, real), gradient = tensor(shape, real);
+  backend->upload(
+      x, std::span<const float>(to_network_space(picture(kWidth, kHeight, 3), weights()->preprocessing)));
+  if (backend->traits().scaled_gradients) objective.calibrate(x, gradient);
+  objective.evaluate(x, gradient);
+  result.gradient = download(gradient);
+  return result;
+}
+
+double dot(const Numbers& a, const Numbers& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+Numbers losses(const StyleOptions& options) {
+  Numbers result;
+  RunHooks hooks;
+  hooks.exact_every = 0;
+  hooks.progress = [&](const Progress& p) {
+    result.push_back(p.loss);
+    return Action::kContinue;
+  };
+  const std::vector<Image> styles{picture(32, 32, 2)};
+  (void)Stylizer(options, weights()).run(picture(32, 32, 1), styles, hooks);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("feature maps and the gradient are as close to double precision as the precision promises") {
+  const Evaluation exact = evaluate({.device = "reference"}), found = evaluate(test::other_device());
+  REQUIRE(found.features.size() == exact.features.size());
+  for (std::size_t i = 0; i < exact.features.size(); ++i) {
+    const auto& [layer, expected] = exact.features[i];
+    Numbers difference = found.features[i].second;
+    for (std::size_t k = 0; k < expected.size(); ++k) difference[k] -= expected[k];
+    check_error(layer, std::sqrt(dot(difference, difference) / dot(expected, expected)), bounds().features);
+  }
+  const Numbers &a = exact.gradient, &b = found.gradient;
+  check_error("gradient, 1 - cosine", 1 - dot(a, b) / std::sqrt(dot(a, a) * dot(b, b)), bounds().cosine);
+  check_error("gradient, size", std::abs(std::sqrt(dot(b, b) / dot(a, a)) - 1), bounds().size);
+}
+
+TEST_CASE("fifty iterations end where the CPU's do") {
+  for (const OptimizerKind kind : {OptimizerKind::kAdam, OptimizerKind::kGradientDescent}) {
+    StyleOptions options = make_preset("impasto");
+    options.size = 32;
+    options.min_size = 0;
+    options.num_scales = 1;
+    options.iterations = 50;
+    options.threads = 2;
+    options.device = "cpu";
+    options.precision = "exact";
+    options.optimizer.kind = kind;
+    options.optimizer.learning_rate = kind == OptimizerKind::kAdam ? 1 : 1e3;
+    const Numbers cpu = losses(options);
+    options.device = test::other_device().device;
+    options.precision = to_string(precision());
+    const Numbers gpu = losses(options);
+    REQUIRE(gpu.size() == 50);
+    INFO("J from " << cpu.front() << " to " << cpu.back());
+    CHECK(cpu.back() < 0.7 * cpu.front());
+    check_error(to_string(kind) + ", the last of 50 losses", std::abs(gpu.back() / cpu.back() - 1),
+                kind == OptimizerKind::kAdam ? bounds().adam : bounds().descent);
+  }
+}

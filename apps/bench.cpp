@@ -128,8 +128,10 @@ Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> we
   options.min_size = 0;
   options.num_scales = 1;
   options.iterations = repeats + 1;
-  Image picture{size.first, size.second,
-                std::vector<float>(static_cast<std::size_t>(size.first * size.second * 3)), {}};
+  Image picture{size.first,
+                size.second,
+                std::vector<float>(static_cast<std::size_t>(size.first * size.second * 3)),
+                {}};
   for (std::size_t i = 0; i < picture.rgb.size(); ++i)
     picture.rgb[i] = static_cast<float>(i * 7919 % 1009) / 1009;
   Image style = picture;
@@ -154,9 +156,7 @@ Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> we
 
 std::string milliseconds(double seconds) { return format_fixed(1000 * seconds, seconds < 0.01 ? 3 : 1); }
 
-std::string name_of(PixelSize size) {
-  return std::to_string(size.first) + "x" + std::to_string(size.second);
-}
+std::string name_of(PixelSize size) { return std::to_string(size.first) + "x" + std::to_string(size.second); }
 
 /// What this device reaches: multiply-adds on registers, and copies between tensors far larger than caches.
 struct Peaks {
@@ -175,7 +175,8 @@ struct Peaks {
 
 std::string table(const std::vector<Timing>& timings, const Peaks& peaks) {
   Table out(2);
-  out.add({"size", "operation", "input", "forward ms", "GFLOP/s", "of peak", "backward ms", "GFLOP/s", "of peak"});
+  out.add({"size", "operation", "input", "forward ms", "GFLOP/s", "of peak", "backward ms", "GFLOP/s",
+           "of peak"});
   for (const Timing& t : timings) {
     const auto rate = [&](double seconds) {
       return t.flops > 0 ? format_fixed(t.flops / seconds / 1e9, 1) : "-";
@@ -196,12 +197,9 @@ std::string table(const std::vector<Timing>& timings, const Peaks& peaks) {
 nlohmann::ordered_json to_json(const std::vector<Timing>& timings) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Timing& t : timings) {
-    nlohmann::ordered_json row{{"size", name_of(t.size)},
-                               {"operation", t.operation},
-                               {"height", t.input.h},
-                               {"width", t.input.w},
-                               {"channels", t.input.c},
-                               {"flops", t.flops},
+    nlohmann::ordered_json row{{"size", name_of(t.size)},     {"operation", t.operation},
+                               {"height", t.input.h},         {"width", t.input.w},
+                               {"channels", t.input.c},       {"flops", t.flops},
                                {"seconds", t.forward_seconds}};
     if (t.backward_seconds) row["backward_seconds"] = *t.backward_seconds;
     list.push_back(std::move(row));
@@ -263,7 +261,8 @@ void add_bench(CLI::App& root, int& /*exit_code*/) {
   CLI::App* const app =
       root.add_subcommand("bench", "Time each operation and whole iterations on random weights");
   const auto a = std::make_shared<BenchArguments>();
-  app->add_option("--sizes", a->sizes, "pictures, 512 or 512x384 pixels (256,512)")->option_text("SIZE,SIZE,...");
+  app->add_option("--sizes", a->sizes, "pictures, 512 or 512x384 pixels (256,512)")
+      ->option_text("SIZE,SIZE,...");
   app->add_option("--repeats", a->repeats, "calls of each; the least time counts (5)")->option_text("N");
   app->add_option("--network", a->network, "vgg19 or vgg16 (vgg19)")->option_text("NAME");
   app->add_flag("--json", a->json, "print JSON instead of a table; times in seconds (off)");

@@ -191,9 +191,7 @@ StyleOptions resolve_options(const RenderArguments& a) {
   return options;
 }
 
-Precision parse_precision(const std::string& name) {
-  return find_precision(name).value_or(Precision::kAuto);
-}
+Precision parse_precision(const std::string& name) { return find_precision(name).value_or(Precision::kAuto); }
 
 std::string repeat_command(const RenderArguments& a, const StyleOptions& options, const Weights& weights) {
   const auto base = [](const std::string& path) {

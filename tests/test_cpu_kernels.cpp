@@ -129,7 +129,8 @@ void check_conv(Backend& backend, std::mt19937& random, const ConvCase& c, int t
                dy = random_floats(random, c.output().elements());
   const Floats held = random_floats(random, c.input.elements());
   const auto conv = backend.make_conv2d({c.input.c, c.out_c, filter, bias});
-  const Buffer workspace = backend.allocate(backend.traits().conv_workspace_bytes(c.input, c.out_c, c.padding));
+  const Buffer workspace =
+      backend.allocate(backend.traits().conv_workspace_bytes(c.input, c.out_c, c.padding));
   const Tensor tx(backend, c.input, x), ty(backend, c.output(), Floats(dy.size(), NAN)),
       tdy(backend, c.output(), dy), tdx(backend, c.input, c.flag ? held : Floats(x.size(), NAN));
 
@@ -190,11 +191,13 @@ TEST_CASE("convolutions at the edges of every block agree with plain loops") {
     check_conv(*backend, random, {{w, 3, 17}, 16, {}, flag}, method.tile);
   }
   check_conv(*backend, random, {{17, 30, 260}, 144, {}, flag}, method.tile);  // the threads share each step
-  for (const std::int64_t w : {127, 128, 129, 258}) check_conv(*backend, random, {{3, w, 4}, 8, {}, flag}, method.tile);
+  for (const std::int64_t w : {127, 128, 129, 258})
+    check_conv(*backend, random, {{3, w, 4}, 8, {}, flag}, method.tile);
   check_conv(*backend, random, {{1, 1, 1}, 1, {}, flag}, method.tile);
   check_conv(*backend, random, {{1, 1, 100}, 100, {}, flag}, method.tile);
   check_conv(*backend, random, {{3, 3, 64}, 64, {0, 0, 0, 0}, flag}, method.tile);
-  check_conv(*backend, random, {{70, 65, 64}, 7, {}, flag}, method.tile);  // several tiles down and in channels
+  check_conv(*backend, random, {{70, 65, 64}, 7, {}, flag},
+             method.tile);  // several tiles down and in channels
 }
 
 TEST_CASE("every primitive agrees with the reference in every instruction set") {

@@ -320,10 +320,11 @@ void check_traces(const std::string& device, const Bounds& bounds) {
 
 // Measured in double: 9e-14, 4e-14, 2e-14; traces 1.2e-11 and pictures 8e-12 (L-BFGS; the others 3e-14).
 constexpr Bounds kReference{1e-11, 1e-11, 1e-11, 1e-9, 1e-9, 12, 1e-9};
-// Measured in float with direct convolutions: 3.5e-6, 3.1e-7, 3.3e-6; traces 4.3e-5; pictures 1e-2 (Adam, whose step does not shrink
-// with the gradient; gradient descent 9e-4). The first step of L-BFGS is so short (1/|g|_1) that the first
-// curvature pair is mostly rounding in float: PyTorch in float32 departs from itself in float64 by up to 0.7
-// after 6 steps and 0.06 after 12. So only the steps before that pair are compared, and the end: 0.044.
+// Measured in float with direct convolutions: 3.5e-6, 3.1e-7, 3.3e-6; traces 4.3e-5; pictures 1e-2 (Adam,
+// whose step does not shrink with the gradient; gradient descent 9e-4). The first step of L-BFGS is so short
+// (1/|g|_1) that the first curvature pair is mostly rounding in float: PyTorch in float32 departs from itself
+// in float64 by up to 0.7 after 6 steps and 0.06 after 12. So only the steps before that pair are compared,
+// and the end: 0.044.
 constexpr Bounds kCpu{2e-5, 5e-6, 2e-5, 5e-4, 5e-2, 2, 0.15};
 // By Winograd's algorithm: 9.8e-6, 2.0e-6, 4.1e-3 (one element, where another maximum of a pool won; the
 // others 2e-5).

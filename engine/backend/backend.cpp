@@ -115,9 +115,7 @@ std::int64_t num_slots(const Check& check, const char* name, std::int64_t rows) 
 
 }  // namespace
 
-const char* to_string(Precision precision) {
-  return kPrecisionNames.at(static_cast<std::size_t>(precision));
-}
+const char* to_string(Precision precision) { return kPrecisionNames.at(static_cast<std::size_t>(precision)); }
 
 std::optional<Precision> find_precision(const std::string& name) {
   for (std::size_t i = 0; i < kPrecisionNames.size(); ++i) {
@@ -129,7 +127,10 @@ std::optional<Precision> find_precision(const std::string& name) {
 std::string precision_names() {
   std::string names;
   for (std::size_t i = 0; i < kPrecisionNames.size(); ++i)
-    names += (i == 0 ? "" : i + 1 == kPrecisionNames.size() ? " or " : ", ") + std::string(kPrecisionNames[i]);
+    names += (i == 0                            ? ""
+              : i + 1 == kPrecisionNames.size() ? " or "
+                                                : ", ") +
+             std::string(kPrecisionNames[i]);
   return names;
 }
 

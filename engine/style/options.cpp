@@ -273,8 +273,8 @@ std::vector<Field> make_fields() {
          if (o.min_size > 0) o.num_scales = 1;
        }},
       on_machine(text_field("device", IMPASTO_AT(device), {})),  // names are the registry's to know
-      on_machine(
-          text_field("precision", IMPASTO_AT(precision), {"auto", "exact", "fp32", "tf32", "bf16", "fp16", "fp64"})),
+      on_machine(text_field("precision", IMPASTO_AT(precision),
+                            {"auto", "exact", "fp32", "tf32", "bf16", "fp16", "fp64"})),
       on_machine(number("threads", IMPASTO_AT(threads), {.least = 0, .most = 4096})),
       on_machine(choice("autotune", kBooleans, IMPASTO_AT(autotune))),
       on_machine({"memory", [](const StyleOptions& o) { return format(o.memory_bytes); },

@@ -65,8 +65,8 @@ struct Kernels {
                           std::int64_t first_c, std::int64_t num_c, float* u);
   void (*winograd_input)(const ConvProblem&, const WinogradLayout&, std::int64_t first, std::int64_t count,
                          float* v);
-  /// Brings part `part` of num_parts of what winograd_input() (or winograd_output(), with a mask) will read for
-  /// these tiles into the caches.
+  /// Brings part `part` of num_parts of what winograd_input() (or winograd_output(), with a mask) will read
+  /// for these tiles into the caches.
   void (*winograd_prefetch)(const ConvProblem&, const WinogradLayout&, bool output, std::int64_t first,
                             std::int64_t count, std::int64_t part, std::int64_t num_parts);
   void (*winograd_multiply)(float* m, std::int64_t m_row, const float* v, std::int64_t v_row,

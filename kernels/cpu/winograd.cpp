@@ -5,21 +5,22 @@
 namespace impasto::cpu {
 namespace {
 
-constexpr std::int64_t kLine = 16;         // floats of a cache line
-constexpr std::int64_t kFilterBlock = 64;  // input channels of an item that transforms filters
+constexpr std::int64_t kLine = 16;               // floats of a cache line
+constexpr std::int64_t kFilterBlock = 64;        // input channels of an item that transforms filters
 constexpr std::int64_t kStreamFloats = 4 << 20;  // outputs of 16 MB and more go past the caches
 // Measured on a Zen 4 (1 MB of L2 cache a core), 256 to 512 pixels, each kind of layer of VGG-19:
 constexpr std::int64_t kFilterTiles = 22;            // transforming a filter costs as much as so many tiles
 constexpr std::int64_t kMostOwnWeights = 128 * 256;  // in_c * out_c up to which threads work alone
-constexpr std::int64_t kBlocksAtOnce = 4;  // blocks of an item that takes them through all steps
-constexpr std::int64_t kTileBlock = 4;     // tiles of an item that transforms inputs or outputs
+constexpr std::int64_t kBlocksAtOnce = 4;            // blocks of an item that takes them through all steps
+constexpr std::int64_t kTileBlock = 4;               // tiles of an item that transforms inputs or outputs
 
 /// Rows and planes an odd number of cache lines apart do not fall on each other in a cache.
 std::int64_t odd_lines(std::int64_t floats) { return (divide_up(floats, kLine) | 1) * kLine; }
 
 }  // namespace
 
-WinogradChoice choose_winograd(std::int64_t out_h, std::int64_t out_w, std::int64_t in_c, std::int64_t out_c) {
+WinogradChoice choose_winograd(std::int64_t out_h, std::int64_t out_w, std::int64_t in_c,
+                               std::int64_t out_c) {
   WinogradChoice choice;
   std::int64_t least = 0;
   for (const int m : {6, 4, 2}) {
@@ -78,7 +79,8 @@ void pack_winograd_filter(float* packed, const float* filter, std::int64_t in_c,
       for (std::int64_t tap = 0; tap < 9; ++tap) {
         for (std::int64_t c = c0; c < c0 + kLine; ++c, packed += kLine) {
           std::fill_n(packed, kLine, 0.0F);
-          if (c < in_c) std::copy_n(filter + (tap * in_c + c) * out_c + k0, std::min(kLine, out_c - k0), packed);
+          if (c < in_c)
+            std::copy_n(filter + (tap * in_c + c) * out_c + k0, std::min(kLine, out_c - k0), packed);
         }
       }
     }
@@ -130,7 +132,8 @@ void run_winograd(const Kernels& kernels, ThreadPool& pool, const ConvProblem& p
             if (done == 0 && p.mask != nullptr)
               kernels.winograd_prefetch(p, layout, true, first, count, position, positions);
             if (done + panels == num_panels && block + 1 < last)
-              kernels.winograd_prefetch(p, layout, false, first + count, size(block + 1), position, positions);
+              kernels.winograd_prefetch(p, layout, false, first + count, size(block + 1), position,
+                                        positions);
             multiply(position, done, panels, count, v, m);
           }
           kernels.winograd_output(p, layout, first, count, k, std::min(plan.part, p.out_c - k), m);
@@ -161,9 +164,8 @@ void run_winograd(const Kernels& kernels, ThreadPool& pool, const ConvProblem& p
                                 m + tile * layout.m_row);
       });
       if (part == num_parts) break;
-      pool.parallel_for(positions, [&](std::int64_t position, int) {
-        multiply(position, 0, panels, count, v, m);
-      });
+      pool.parallel_for(positions,
+                        [&](std::int64_t position, int) { multiply(position, 0, panels, count, v, m); });
     }
   }
 }

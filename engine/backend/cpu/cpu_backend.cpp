@@ -117,9 +117,9 @@ class CpuBackend final : public Backend {
         partials_[item] = static_cast<double>(kernels_.multiply_add(kTurns));
       });
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - before;
-      best = std::max(best, static_cast<double>(kItems * pool_.num_threads() * kTurns *
-                                                kernels_.multiply_add_flops) /
-                                seconds.count());
+      best = std::max(
+          best, static_cast<double>(kItems * pool_.num_threads() * kTurns * kernels_.multiply_add_flops) /
+                    seconds.count());
     }
     return best;
   }

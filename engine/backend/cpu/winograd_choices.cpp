@@ -38,7 +38,8 @@ WinogradChoice parse(const std::string& text) {
   char schedule[8] = {};
   long long block = 0, part = 0;
   char rest = 0;
-  const int found = std::sscanf(text.c_str(), "F%d %7s %lld %lld%c", &choice.m, schedule, &block, &part, &rest);
+  const int found =
+      std::sscanf(text.c_str(), "F%d %7s %lld %lld%c", &choice.m, schedule, &block, &part, &rest);
   const bool own = std::string(schedule) == "own";
   const bool known = choice.m == 2 || choice.m == 4 || choice.m == 6;
   if (found != 4 || !known || (!own && std::string(schedule) != "shared") || block < 1 || block > 4096 ||
@@ -71,8 +72,8 @@ WinogradChoice WinogradChoices::choose(const WinogradKey& key) {
   const std::string name = to_string(key);
   if (const auto given = cache_.given(name)) {
     if (const WinogradChoice choice = parse(*given); choice.m != 0) return choice;
-    throw Error(ErrorCode::kBadInput, "checkpoint: convolution " + name + ": expected how it was cut, found '" +
-                                          *given + "'");
+    throw Error(ErrorCode::kBadInput,
+                "checkpoint: convolution " + name + ": expected how it was cut, found '" + *given + "'");
   }
   if (cache_.measuring()) {
     if (const auto measured = cache_.measured(name)) {

@@ -249,8 +249,7 @@ static void winograd_output_of(const ConvProblem& p, const WinogradLayout& layou
         for (int x = 0; x < kM; ++x) {
           for (int l = 0; l < kLineVectors; ++l) store(values[x] + l * kLanes, out[l][x]);
         }
-        for (std::int64_t x = 0; x < num_x; ++x)
-          store_part(p, i + x * p.out_c, values[x], bias, channels);
+        for (std::int64_t x = 0; x < num_x; ++x) store_part(p, i + x * p.out_c, values[x], bias, channels);
       }
     }
   }

@@ -1,6 +1,7 @@
 // Whole renders through the program: pictures, traces, progress, plans.
 #include <nlohmann/json.hpp>
 
+#include "engine/style/checkpoint.h"
 #include "engine/style/options.h"
 #include "tests/support/catch.h"
 #include "tests/support/cli.h"
@@ -265,4 +266,36 @@ TEST_CASE("selftest prints a row for each operation and its verdict is the exit 
   const ProcessResult result = folder.run({"selftest", "--device", "cpu"});
   CHECK_THAT(result.out, ContainsSubstring("conv2d_forward"));
   CHECK(result.exit_code == (result.out.find("FAILED") == std::string::npos ? 0 : 1));
+}
+
+TEST_CASE("ways of convolution are timed once, kept, recorded in a checkpoint, and used again") {
+  const CliFolder folder;
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"-o", "x.png", "--overwrite", "--iterations", "2", "--autotune", "-v"});
+    ProcessOptions options = folder.options();
+    options.environment.emplace_back("XDG_CACHE_HOME", (folder / "cache").string());
+    const ProcessResult result = run_process(CliFolder::command(CliFolder::render(more)), options);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    const std::size_t at = result.err.find("timed ");
+    REQUIRE(at != std::string::npos);
+    return std::stoi(result.err.substr(at + 6));
+  };
+  const int all = run({});
+  CHECK(all > 20);
+  const std::string picture = folder.read("x.png");
+  const auto entry = std::filesystem::directory_iterator(folder / "cache" / "impasto");
+  const std::string file = "cache/impasto/" + entry->path().filename().string(), kept = folder.read(file);
+  CHECK_THAT(kept, ContainsSubstring("\nbackward ") && ContainsSubstring(" = F"));
+  CHECK(run({"--checkpoint", "c", "--save-every", "1"}) == 0);
+  CHECK(folder.read("x.png") == picture);
+  const std::string recorded = load_checkpoint(folder / "c").device.at("tuning");
+  CHECK_THAT(kept, ContainsSubstring(recorded.substr(0, recorded.find('\n'))));
+  // A choice that is none, and a file of another processor.
+  const std::size_t choice = kept.find(" = ") + 3;
+  std::ofstream(folder / file) << kept.substr(0, choice) + "F5 own 1 1" +
+                                      kept.substr(kept.find('\n', choice));
+  CHECK(run({}) == 1);
+  std::ofstream(folder / file) << "another\n" + kept.substr(kept.find('\n') + 1);
+  CHECK(run({}) == all);
 }

@@ -109,37 +109,27 @@ double conv_bound(const Backend& backend, int tile) {
   return tile == 2 ? 1e-5 : tile == 4 ? 4e-5 : 2e-4;
 }
 
-/// How a convolution is computed: direct sums, or tiles of Winograd's algorithm.
-struct Method {
-  Precision precision = Precision::kFp32;
-  int tile = 0;
+/// Every way in which this machine convolves: direct sums and each tile of Winograd's algorithm, in each
+/// instruction set.
+struct ConvBackend {
+  int tile;
+  std::unique_ptr<Backend> backend;
 };
-const std::vector<Method> kMethods = {{Precision::kExact, 0},
-                                      {Precision::kFp32, 2},
-                                      {Precision::kFp32, 4},
-                                      {Precision::kFp32, 6},
-                                      {Precision::kFp32, 0}};
+std::vector<ConvBackend> conv_backends(int threads) {
+  std::vector<ConvBackend> found;
+  for (const std::string& isa : isas()) {
+    found.push_back({0, make_backend_for(isa, threads, Precision::kExact)});
+    for (const int tile : {0, 2, 4, 6})
+      found.push_back({tile, make_backend_for(isa, threads, Precision::kFp32, tile)});
+  }
+  return found;
+}
 
-void check_conv(Backend& backend, std::mt19937& random, const ConvCase& c, int tile) {
-  INFO(backend.info().description << ": " << to_string(c.input) << " to " << to_string(c.output())
-                                  << ", padding " << c.padding.top << c.padding.bottom << c.padding.left
-                                  << c.padding.right << ", flag " << c.flag);
+void check_conv(const std::vector<ConvBackend>& backends, std::mt19937& random, const ConvCase& c) {
   const Floats filter = random_floats(random, 9 * c.input.c * c.out_c), bias = random_floats(random, c.out_c);
   const Floats x = random_floats(random, c.input.elements()),
                dy = random_floats(random, c.output().elements());
   const Floats held = random_floats(random, c.input.elements());
-  const auto conv = backend.make_conv2d({c.input.c, c.out_c, filter, bias});
-  const Buffer workspace =
-      backend.allocate(backend.traits().conv_workspace_bytes(c.input, c.out_c, c.padding));
-  const Tensor tx(backend, c.input, x), ty(backend, c.output(), Floats(dy.size(), NAN)),
-      tdy(backend, c.output(), dy), tdx(backend, c.input, c.flag ? held : Floats(x.size(), NAN));
-
-  conv->forward(ty.view, tx.view, c.padding, c.flag ? Relu::kYes : Relu::kNo,
-                {workspace.data(), workspace.bytes()});
-  conv->backward_data(tdx.view, tdy.view, c.padding, c.flag ? Accumulate::kAdd : Accumulate::kOverwrite,
-                      c.flag ? ConstTensorView(tx.view) : ConstTensorView{},
-                      {workspace.data(), workspace.bytes()});
-
   std::vector<double> y(dy.size()), dx(x.size(), 0.0);
   for (std::size_t i = 0; i < y.size(); ++i) y[i] = static_cast<double>(bias[i % bias.size()]);
   if (c.flag) dx.assign(held.begin(), held.end());
@@ -151,16 +141,30 @@ void check_conv(Backend& backend, std::mt19937& random, const ConvCase& c, int t
     for (double& value : y) value = std::max(value, 0.0);
     for (std::size_t i = 0; i < dx.size(); ++i) dx[i] = x[i] > 0 ? dx[i] : 0;
   }
-  require_close(ty.read(backend), y, conv_bound(backend, tile));
-  require_close(tdx.read(backend), dx, conv_bound(backend, tile));
+  for (const auto& [tile, owner] : backends) {
+    Backend& backend = *owner;
+    INFO(backend.info().description << " " << to_string(backend.traits().precision) << " F" << tile << ": "
+                                    << to_string(c.input) << " to " << to_string(c.output()) << ", padding "
+                                    << c.padding.top << c.padding.bottom << c.padding.left << c.padding.right
+                                    << ", flag " << c.flag);
+    const auto conv = backend.make_conv2d({c.input.c, c.out_c, filter, bias});
+    const Buffer buffer =
+        backend.allocate(backend.traits().conv_workspace_bytes(c.input, c.out_c, c.padding));
+    const Workspace workspace{buffer.data(), buffer.bytes()};
+    const Tensor tx(backend, c.input, x), ty(backend, c.output(), Floats(dy.size(), NAN)),
+        tdy(backend, c.output(), dy), tdx(backend, c.input, c.flag ? held : Floats(x.size(), NAN));
+    conv->forward(ty.view, tx.view, c.padding, c.flag ? Relu::kYes : Relu::kNo, workspace);
+    conv->backward_data(tdx.view, tdy.view, c.padding, c.flag ? Accumulate::kAdd : Accumulate::kOverwrite,
+                        c.flag ? ConstTensorView(tx.view) : ConstTensorView{}, workspace);
+    require_close(ty.read(backend), y, conv_bound(backend, tile));
+    require_close(tdx.read(backend), dx, conv_bound(backend, tile));
+  }
 }
 
 }  // namespace
 
 TEST_CASE("convolutions of random odd shapes agree with plain loops in every instruction set") {
-  const std::string isa = GENERATE(from_range(isas()));
-  const Method method = GENERATE(from_range(kMethods));
-  const auto backend = make_backend_for(isa, 2, method.precision, method.tile);
+  const std::vector<ConvBackend> backends = conv_backends(2);
   std::mt19937 random(20161123);
   const auto any = [&](std::int64_t least, std::int64_t most) {
     return std::uniform_int_distribution<std::int64_t>(least, most)(random);
@@ -172,40 +176,41 @@ TEST_CASE("convolutions of random odd shapes agree with plain loops in every ins
     c.input = {any(3, 20), any(3, 33), any(1, 40)};
     c.out_c = any(1, 70);
     c.flag = i % 2 == 1;
-    check_conv(*backend, random, c, method.tile);
+    check_conv(backends, random, c);
   }
 }
 
 TEST_CASE("convolutions at the edges of every block agree with plain loops") {
-  const std::string isa = GENERATE(from_range(isas()));
-  const Method method = GENERATE(from_range(kMethods));
-  const auto backend = make_backend_for(isa, 3, method.precision, method.tile);
+  const std::vector<ConvBackend> backends = conv_backends(3);
   std::mt19937 random(7);
-  const bool flag = GENERATE(false, true);
-  for (const std::int64_t in_c : {3, 63, 64, 65, 128, 130}) {
-    check_conv(*backend, random, {{5, 13, in_c}, 32, {}, flag}, method.tile);
-    check_conv(*backend, random, {{5, 13, 32}, in_c, {}, flag}, method.tile);
+  for (const bool flag : {false, true}) {
+    for (const std::int64_t in_c : {3, 63, 64, 65, 128, 130}) {
+      check_conv(backends, random, {{5, 13, in_c}, 32, {}, flag});
+      check_conv(backends, random, {{5, 13, 32}, in_c, {}, flag});
+    }
+    for (std::int64_t w = 1; w < 27; ++w) {
+      check_conv(backends, random, {{2, w, 5}, 33, {}, flag});
+      check_conv(backends, random, {{w, 3, 17}, 16, {}, flag});
+    }
+    for (const std::int64_t w : {127, 128, 129, 258}) check_conv(backends, random, {{3, w, 4}, 8, {}, flag});
+    check_conv(backends, random, {{1, 1, 1}, 1, {}, flag});
+    check_conv(backends, random, {{1, 1, 100}, 100, {}, flag});
+    check_conv(backends, random, {{3, 3, 64}, 64, {0, 0, 0, 0}, flag});
+    check_conv(backends, random, {{70, 65, 64}, 7, {}, flag});     // several tiles down and in channels
+    check_conv(backends, random, {{17, 30, 260}, 144, {}, flag});  // the threads share each step
   }
-  for (std::int64_t w = 1; w < 27; ++w) {
-    check_conv(*backend, random, {{2, w, 5}, 33, {}, flag}, method.tile);
-    check_conv(*backend, random, {{w, 3, 17}, 16, {}, flag}, method.tile);
-  }
-  check_conv(*backend, random, {{17, 30, 260}, 144, {}, flag}, method.tile);  // the threads share each step
-  for (const std::int64_t w : {127, 128, 129, 258})
-    check_conv(*backend, random, {{3, w, 4}, 8, {}, flag}, method.tile);
-  check_conv(*backend, random, {{1, 1, 1}, 1, {}, flag}, method.tile);
-  check_conv(*backend, random, {{1, 1, 100}, 100, {}, flag}, method.tile);
-  check_conv(*backend, random, {{3, 3, 64}, 64, {0, 0, 0, 0}, flag}, method.tile);
-  check_conv(*backend, random, {{70, 65, 64}, 7, {}, flag},
-             method.tile);  // several tiles down and in channels
 }
 
 TEST_CASE("every primitive agrees with the reference in every instruction set") {
   const std::string isa = GENERATE(from_range(isas()));
-  const auto backend = make_backend_for(isa, 2, GENERATE(Precision::kFp32, Precision::kExact));
-  for (const SelftestRow& row : run_selftest(*backend)) {
-    INFO(isa << ": " << row.operation << " " << row.name << ": " << row.problem);
-    CHECK(row.ok);
+  const auto backend = make_backend_for(isa, 2), exact = make_backend_for(isa, 2, Precision::kExact);
+  for (const OpCase& op_case : make_op_cases()) {
+    for (Backend* const device : {backend.get(), exact.get()}) {
+      if (device == exact.get() && !op_case.operation.starts_with("conv2d")) continue;  // the same kernels
+      const SelftestRow row = run_selftest_case(op_case, *device);
+      INFO(isa << ": " << row.operation << " " << row.name << ": " << row.problem);
+      CHECK(row.ok);
+    }
   }
 }
 

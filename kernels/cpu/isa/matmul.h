@@ -62,7 +62,7 @@ static MicroFunction micro_function(std::int64_t rows) {
     case 4: return micro<4, kStride>;
     case 5: return micro<5, kStride>;
     case 6: return micro<6, kStride>;
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(__aarch64__)
     case 7: return micro<7, kStride>;
     case 8: return micro<8, kStride>;
     case 9: return micro<9, kStride>;

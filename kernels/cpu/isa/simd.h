@@ -11,6 +11,10 @@ constexpr int kGramRows = 8;  // divides kPanel
 constexpr int kLanes = 8;
 constexpr int kRows = 6;
 constexpr int kGramRows = 4;
+#elif defined(__aarch64__)  // NEON: 32 registers of four floats
+constexpr int kLanes = 4;
+constexpr int kRows = 12;
+constexpr int kGramRows = 8;
 #else
 constexpr int kLanes = 4;
 constexpr int kRows = 6;

@@ -95,7 +95,8 @@ WinogradChoice WinogradChoices::fastest(const WinogradKey& key) {
   const auto floats = [](std::int64_t count) {
     return std::vector<float>(static_cast<std::size_t>(count) + kLine);
   };
-  const auto in = floats(key.out_h * key.out_w * key.in_c), filter = floats(9 * key.in_c * key.out_c);
+  const auto in = floats(key.out_h * key.out_w * key.in_c),
+             filter = floats(cpu::winograd_filter_floats(key.in_c, key.out_c));
   auto out = floats(key.out_h * key.out_w * key.out_c);
   ConvProblem problem;
   problem.in = in.data();

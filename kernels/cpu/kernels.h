@@ -125,6 +125,9 @@ struct Kernels {
 
 inline constexpr std::int64_t kGramBlock = 256;  ///< positions summed in float
 inline constexpr std::int64_t kMaxFewOutputs = 4;
+/// Floats of a cache line: channels that Winograd's transforms take at once, the side of a packed filter's
+/// blocks.
+inline constexpr std::int64_t kLine = 16;
 
 // Always inlined: a copy compiled for one instruction set must not become the program's.
 #define IMPASTO_INLINE inline __attribute__((always_inline))

@@ -5,7 +5,6 @@
 namespace impasto::cpu {
 namespace {
 
-constexpr std::int64_t kLine = 16;               // floats of a cache line
 constexpr std::int64_t kFilterBlock = 64;        // input channels of an item that transforms filters
 constexpr std::int64_t kStreamFloats = 4 << 20;  // outputs of 16 MB and more go past the caches
 // Measured on a Zen 4 (1 MB of L2 cache a core), 256 to 512 pixels, each kind of layer of VGG-19:

@@ -20,7 +20,7 @@ bool is_direct(Precision precision, std::int64_t in_channels, std::int64_t out_c
 
 /// In whole cache lines.
 std::size_t float_bytes(std::int64_t count) {
-  return static_cast<std::size_t>(cpu::round_up(count, 16)) * sizeof(float);
+  return static_cast<std::size_t>(cpu::round_up(count, cpu::kLine)) * sizeof(float);
 }
 
 std::size_t bias_bytes(const Kernels& kernels, std::int64_t out_channels) {

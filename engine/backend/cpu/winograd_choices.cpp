@@ -91,9 +91,8 @@ WinogradChoice WinogradChoices::choose(const WinogradKey& key) {
 
 /// Of all candidates on zeros; the first one where they are equal.
 WinogradChoice WinogradChoices::fastest(const WinogradKey& key) {
-  constexpr std::size_t kLine = 16;
   const auto floats = [](std::int64_t count) {
-    return std::vector<float>(static_cast<std::size_t>(count) + kLine);
+    return std::vector<float>(static_cast<std::size_t>(count + cpu::kLine));
   };
   const auto in = floats(key.out_h * key.out_w * key.in_c),
              filter = floats(cpu::winograd_filter_floats(key.in_c, key.out_c));

@@ -120,7 +120,6 @@ struct Winograd {
   }
 };
 
-constexpr int kLine = 16;  // channels transformed at once: a cache line
 constexpr int kLineVectors = kLine / kLanes;
 
 /// kLine channels of a patch, pixels and rows that many floats apart, to one line of each of V's planes.
@@ -302,7 +301,7 @@ struct FilterTaps {
   alignas(64) float transposed[9][kLine][kLanes];
 };
 
-/// From one 16 x 16 block of winograd_pack_filter(); flipped: the block transposed, its taps in reverse.
+/// From one 16 x 16 block of pack_winograd_filter(); flipped: the block transposed, its taps in reverse.
 static IMPASTO_INLINE void read_taps(FilterTaps& taps, const float* block, std::int64_t k, bool flipped) {
   constexpr std::int64_t kTap = kLine * kLine;
   if (!flipped) {

@@ -51,7 +51,9 @@ static void pool_backward_of(float* __restrict dx, const float* __restrict dy, c
     const std::int64_t i = 2 * j * c;
     const float *x00 = x + i, *x01 = x00 + c, *x10 = x00 + w * c, *x11 = x10 + c;
     float *d00 = dx + i, *d01 = d00 + c, *d10 = d00 + w * c, *d11 = d10 + c;
+#ifndef __clang__
 #pragma GCC ivdep
+#endif
     for (std::int64_t k = 0; k < c; ++k) {
       const float a = x00[k], b = x01[k], d = x10[k], e = x11[k], g = dy[j * c + k];
       float ga, gb, gd, ge;

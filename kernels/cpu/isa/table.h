@@ -1,6 +1,7 @@
 // The whole of one compilation. The including file has defined IMPASTO_ISA, the namespace and name.
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "kernels/cpu/kernels.h"
 

@@ -274,20 +274,21 @@ static void winograd_prefetch(const ConvProblem& p, const WinogradLayout& layout
   }
 }
 
+/// The lanes of a and b in turn, the first (kHalf 0) or the last half of them.
+template <int kHalf, int... kLane>
+static IMPASTO_INLINE Vector interleave(Vector a, Vector b, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(a, b, (kLane / 2 + (kLane % 2) * kLanes + kHalf * (kLanes / 2))...);
+}
+
 /// Rows of a kLanes x kLanes matrix to columns: log2(kLanes) perfect shuffles.
 static IMPASTO_INLINE void transpose(Vector* rows) {
-  typedef std::int32_t Index __attribute__((vector_size(kLanes * 4)));
-  Index low, high;
-  for (int i = 0; i < kLanes; ++i) {
-    low[i] = i / 2 + (i % 2) * kLanes;
-    high[i] = low[i] + kLanes / 2;
-  }
+  constexpr std::make_integer_sequence<int, kLanes> kAll;
   for (int step = 1; step < kLanes; step *= 2) {
     Vector shuffled[kLanes];
 #pragma GCC unroll 8
     for (int i = 0; i < kLanes / 2; ++i) {
-      shuffled[2 * i] = __builtin_shuffle(rows[i], rows[i + kLanes / 2], low);
-      shuffled[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + kLanes / 2], high);
+      shuffled[2 * i] = interleave<0>(rows[i], rows[i + kLanes / 2], kAll);
+      shuffled[2 * i + 1] = interleave<1>(rows[i], rows[i + kLanes / 2], kAll);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) rows[i] = shuffled[i];

@@ -10,7 +10,7 @@ constexpr std::int64_t kStreamFloats = 4 << 20;  // outputs of 16 MB and more go
 // Measured on a Zen 4 (1 MB of L2 cache a core), 256 to 512 pixels, each kind of layer of VGG-19:
 constexpr std::int64_t kFilterTiles = 22;            // transforming a filter costs as much as so many tiles
 constexpr std::int64_t kMostOwnWeights = 128 * 256;  // in_c * out_c up to which threads work alone
-constexpr std::int64_t kBlocksAtOnce = 4;            // blocks of an item that takes them through all steps
+constexpr std::int64_t kMostBlocksAtOnce = 4;        // blocks of an item that takes them through all steps
 constexpr std::int64_t kTileBlock = 4;               // tiles of an item that transforms inputs or outputs
 
 /// Rows and planes an odd number of cache lines apart do not fall on each other in a cache.
@@ -117,11 +117,13 @@ void run_winograd(const Kernels& kernels, ThreadPool& pool, const ConvProblem& p
     const auto size = [&](std::int64_t block) {
       return std::min(plan.block, plan.num_tiles - block * plan.block);
     };
-    pool.parallel_for(divide_up(num_blocks, kBlocksAtOnce), [&](std::int64_t item, int thread) {
+    const std::int64_t items = round_up(divide_up(num_blocks, kMostBlocksAtOnce), pool.num_threads());
+    const std::int64_t at_once = divide_up(num_blocks, items);
+    pool.parallel_for(divide_up(num_blocks, at_once), [&](std::int64_t item, int thread) {
       float* const v = scratch + plan.u_floats + thread * (plan.v_floats + plan.m_floats);
       float* const m = v + plan.v_floats;
-      const std::int64_t last = std::min(num_blocks, (item + 1) * kBlocksAtOnce);
-      for (std::int64_t block = item * kBlocksAtOnce; block < last; ++block) {
+      const std::int64_t last = std::min(num_blocks, (item + 1) * at_once);
+      for (std::int64_t block = item * at_once; block < last; ++block) {
         const std::int64_t first = block * plan.block, count = size(block);
         kernels.winograd_input(p, layout, first, count, v);
         for (std::int64_t done = 0; done < num_panels; done += part_panels) {

@@ -4,11 +4,14 @@
     python3 -m venv peer && peer/bin/pip install neural-style==0.5.7 h5py numpy
     peer/bin/python profiling/against_neural_style.py build/bin/impasto VGG16.h5 CONTENT STYLE             losses
     peer/bin/python profiling/against_neural_style.py build/bin/impasto VGG16.h5 CONTENT STYLE --time      speed, memory
+    peer/bin/python profiling/against_neural_style.py build/bin/impasto VGG16.h5 CONTENT STYLE --quality   time to its loss
 
 Both programs get the same PNG files, resized here to one size, the same weights and mean, on the same number of CPU
 threads; the start is the content picture, or --start for one more comparison of the single terms. Losses: exit
 status 1 if one is off by more than its bound. Speed: pairs of runs, one program after the other; a run's figure is
-the median time between two evaluations. A Markdown table goes to stdout.
+the median time between two evaluations. Time to its loss: neural-style runs 300 iterations of L-BFGS, Impasto two scales
+with the line search, and the clock stops where its loss at full size is no longer above neural-style's last one; for
+Impasto it runs from the start of the process, for neural-style from the first evaluation. Markdown tables go to stdout.
 
 The pictures get a little grain (+-4 of 255) unless --flat is given: in flat areas the inputs of a max-pool window
 differ by less than float32 rounds, and chance decides which pixel gets the gradient. docs/verification.md has more.
@@ -21,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 from PIL import Image
@@ -30,6 +34,8 @@ CONTENT_LAYERS = ["relu4_2"]
 STYLE_LAYERS = [f"relu{b}_1" for b in range(1, 6)]
 CONTENT_WEIGHT, STYLE_WEIGHT, TV_WEIGHT = 5.0, 100.0, 1e-3  # both programs' defaults, asserted by the comparison
 MEANS = {"hed": "104.00699,116.66877,122.67892", "": "103.939,116.779,123.68"}
+QUALITY = ["--scales", 2, "--min-size", 0, "--line-search", "wolfe", "--history", 30]
+QUALITY_ITERATIONS = 300, 120  # neural-style's, and Impasto's at each scale
 TERM_BOUND, TRACE_BOUND, LBFGS_COMPARED = 1e-4, 1e-3, 8
 
 
@@ -74,7 +80,7 @@ class Pair:
         result = json.loads(record.read_text())
         return result["evaluations"], result["peak_bytes"], result["peak_optimising_bytes"]
 
-    def impasto(self, optimizer, iterations, start=None):
+    def impasto(self, optimizer, iterations, start=None, options=()):
         """trace lines, peak bytes."""
         trace = self.folder / "trace.jsonl"
         trace.unlink(missing_ok=True)
@@ -84,7 +90,7 @@ class Pair:
                    "--device", "cpu", "--precision", "fp32", "--threads", self.args.threads, "--size", self.size,
                    "--style-size", self.size, "--optimizer", optimizer, "--iterations", iterations, "--trace", trace,
                    "--progress", "none"]
-        command += ["--learning-rate", 1]
+        command += ["--learning-rate", 1, *options]
         with tempfile.TemporaryFile("w+") as log:
             peak = run(command, log)
         return [json.loads(line) for line in trace.read_text().splitlines()], peak
@@ -175,6 +181,28 @@ def compare_speed(pair):
           f"{min(ratios):.2f} to {max(ratios):.2f}")
 
 
+def compare_quality(pair):
+    print(f"{pair.args.size[0]}x{pair.args.size[1]}, {pair.args.threads} threads, load of the machine before: "
+          f"{os.getloadavg()[0]:.1f}\n")
+    print("| pair | neural-style: loss | s | impasto: loss | evaluations of the last scale | s | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    for k in range(pair.args.pairs):
+        theirs, _, _ = pair.neural_style("lbfgs", QUALITY_ITERATIONS[0])
+        start = time.perf_counter()
+        ours, _ = pair.impasto("lbfgs", QUALITY_ITERATIONS[1], options=QUALITY)
+        whole = time.perf_counter() - start
+        wanted, needed = theirs[-1]["loss"], theirs[-1]["seconds"]
+        last_scale = [line for line in ours if line["scale"] == ours[-1]["scale"]]
+        reached = next((line for line in last_scale if line["loss"] <= wanted), None)
+        if reached is None:
+            print(f"| {k + 1} | {wanted:.6g} | {needed:.1f} | {ours[-1]['loss']:.6g}, above it | {len(last_scale)} "
+                  f"| {whole:.1f} | - |", flush=True)
+            continue
+        took = whole - (ours[-1]["seconds"] - reached["seconds"])  # what follows the last evaluation counts too
+        print(f"| {k + 1} | {wanted:.6g} | {needed:.1f} | {reached['loss']:.6g} | {last_scale.index(reached) + 1} "
+              f"| {took:.1f} | {needed / took:.2f} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("impasto", type=pathlib.Path)
@@ -183,19 +211,22 @@ def main():
     parser.add_argument("style", type=pathlib.Path)
     parser.add_argument("--start", type=pathlib.Path, help="another picture to compare the terms of iteration 1 at")
     parser.add_argument("--mean", help="B,G,R that the weights want (known for Keras' and the hed trunk's file)")
-    parser.add_argument("--size", help="WxH of every picture (192x128; 512x384 with --time)")
+    parser.add_argument("--size", help="WxH of every picture (192x128; 512x384 with --time or --quality)")
     parser.add_argument("--flat", action="store_true", help="leave flat areas as they are, see the text above")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--time", action="store_true")
+    parser.add_argument("--quality", action="store_true")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=25, help="of each timed run")
     args = parser.parse_args()
-    args.size = tuple(int(v) for v in (args.size or ("512x384" if args.time else "192x128")).split("x"))
+    args.size = tuple(int(v) for v in (args.size or ("512x384" if args.time or args.quality else "192x128")).split("x"))
     args.mean = args.mean or MEANS["hed" if "hed" in args.weights.name else ""]
     with tempfile.TemporaryDirectory(prefix="neural-style-") as folder:
         pair = Pair(args, pathlib.Path(folder))
         if args.time:
             compare_speed(pair)
+        elif args.quality:
+            compare_quality(pair)
         elif not compare_losses(pair):
             sys.exit(1)
 

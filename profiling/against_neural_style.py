@@ -35,7 +35,7 @@ STYLE_LAYERS = [f"relu{b}_1" for b in range(1, 6)]
 CONTENT_WEIGHT, STYLE_WEIGHT, TV_WEIGHT = 5.0, 100.0, 1e-3  # both programs' defaults, asserted by the comparison
 MEANS = {"hed": "104.00699,116.66877,122.67892", "": "103.939,116.779,123.68"}
 QUALITY = ["--scales", 2, "--min-size", 0, "--line-search", "wolfe", "--history", 30]
-QUALITY_ITERATIONS = 300, 120  # neural-style's, and Impasto's at each scale
+QUALITY_ITERATIONS = 300, 200  # neural-style's, and Impasto's at each scale
 TERM_BOUND, TRACE_BOUND, LBFGS_COMPARED = 1e-4, 1e-3, 8
 
 

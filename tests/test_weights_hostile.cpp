@@ -288,6 +288,9 @@ TEST_CASE("a child that crashes, hangs or eats memory costs an error and nothing
 #endif
 }
 
+// The C library's allocator takes its locks around a fork. AddressSanitizer's (before GCC 14) does not: a
+// child of it waits for ever on a lock that another thread held at that moment.
+#if !defined(__SANITIZE_ADDRESS__)
 TEST_CASE("the child reads while other threads run") {
   const TempFolder folder;
   const auto layers = tiny_layers("vgg16");
@@ -300,6 +303,7 @@ TEST_CASE("the child reads while other threads run") {
   stop = true;
   busy.join();
 }
+#endif
 
 TEST_CASE("a caller that ignores its children still gets weights and errors") {
   const TempFolder folder;

@@ -137,7 +137,7 @@ static void multiply_rows(float* out, const float* f, std::int64_t n, std::int64
 static float multiply_add(std::int64_t n) {
   Vector sums[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
-    for (int j = 0; j < kVectors; ++j) sums[r][j] = broadcast(static_cast<float>(r + j));
+    for (int j = 0; j < kVectors; ++j) sums[r][j] = broadcast(static_cast<float>(r * kVectors + j));
   }
   const Vector factor = broadcast(0.5F), term = broadcast(0.25F);
   for (std::int64_t i = 0; i < n; ++i) {

@@ -5,39 +5,59 @@
 namespace impasto::cpu {
 namespace {
 
-constexpr std::int64_t kFilterBlock = 64;        // input channels of an item that transforms filters
-constexpr std::int64_t kStreamFloats = 4 << 20;  // outputs of 16 MB and more go past the caches
-// Measured on a Zen 4 (1 MB of L2 cache a core), 256 to 512 pixels, each kind of layer of VGG-19:
-constexpr std::int64_t kFilterTiles = 22;            // transforming a filter costs as much as so many tiles
-constexpr std::int64_t kMostOwnWeights = 128 * 256;  // in_c * out_c up to which threads work alone
-constexpr std::int64_t kMostBlocksAtOnce = 4;        // blocks of an item that takes them through all steps
-constexpr std::int64_t kTileBlock = 4;               // tiles of an item that transforms inputs or outputs
+constexpr std::int64_t kFilterBlock = 64;             // input channels of an item that transforms filters
+constexpr std::int64_t kStreamFloats = 4 << 20;       // outputs of 16 MB and more go past the caches
+constexpr std::int64_t kMostOwnWeights = 128 * 256;   // in_c * out_c up to which threads work alone
+constexpr std::int64_t kMostBlocksAtOnce = 4;         // blocks of an item that takes them through all steps
+constexpr std::int64_t kSharedCacheFloats = 3 << 19;  // 6 MB, of a cache that the threads share
+constexpr std::int64_t kTileBlock = 4;                // tiles of an item that transforms inputs or outputs
 
 /// Rows and planes an odd number of cache lines apart do not fall on each other in a cache.
 std::int64_t odd_lines(std::int64_t floats) { return (divide_up(floats, kLine) | 1) * kLine; }
 
+/// What choose_winograd() reckons with, measured at 256 to 512 pixels on each kind of layer of VGG-19.
+struct Tuning {
+  std::int64_t filter_tiles;  ///< transforming a filter costs as much as so many tiles
+  std::int64_t own_part;      ///< output channels of a part where threads work alone
+};
+Tuning tuning(const Kernels& kernels) {
+  if (kernels.vector_floats == 16) return {22, 128};  // Zen 4: 1 MB of L2 cache a core
+  return {8, 32};                                     // Zen 1, AVX2: 512 KB
+}
+
 }  // namespace
 
-WinogradChoice choose_winograd(std::int64_t out_h, std::int64_t out_w, std::int64_t in_c,
-                               std::int64_t out_c) {
+WinogradChoice choose_winograd(const Kernels& kernels, std::int64_t out_h, std::int64_t out_w,
+                               std::int64_t in_c, std::int64_t out_c) {
+  const Tuning tuned = tuning(kernels);
   WinogradChoice choice;
-  std::int64_t least = 0;
+  std::int64_t least = 0, tiles = 0;
   for (const int m : {6, 4, 2}) {
-    const std::int64_t tiles = divide_up(out_h, m) * divide_up(out_w, m);
-    const std::int64_t cost = (m + 2) * (m + 2) * (tiles + kFilterTiles);
-    if (choice.m == 0 || cost < least) choice.m = m, least = cost;
+    const std::int64_t count = divide_up(out_h, m) * divide_up(out_w, m);
+    const std::int64_t cost = (m + 2) * (m + 2) * (count + tuned.filter_tiles);
+    if (choice.m == 0 || cost < least) choice.m = m, least = cost, tiles = count;
   }
   choice.own_blocks = in_c * out_c <= kMostOwnWeights;
-  choice.block = choice.own_blocks ? 24 : 192;
-  choice.part = choice.own_blocks ? 128 : 64;
+  if (choice.own_blocks) {
+    choice.block = 24;
+    choice.part = tuned.own_part;
+    return choice;
+  }
+  choice.block = 192;
+  // Half a part's filters where that lets them and the inputs stay in the cache from one step to the next.
+  const std::int64_t lines = (choice.m + 2) * (choice.m + 2) * in_c;
+  const auto fits = [&](std::int64_t part) {
+    return lines * (std::min(tiles, choice.block) + part) <= kSharedCacheFloats;
+  };
+  choice.part = !fits(64) && fits(32) ? 32 : 64;
   return choice;
 }
 
-std::vector<WinogradChoice> winograd_candidates(std::int64_t out_h, std::int64_t out_w, std::int64_t in_c,
-                                                std::int64_t out_c) {
-  std::vector<WinogradChoice> candidates = {choose_winograd(out_h, out_w, in_c, out_c)};
+std::vector<WinogradChoice> winograd_candidates(const Kernels& kernels, std::int64_t out_h,
+                                                std::int64_t out_w, std::int64_t in_c, std::int64_t out_c) {
+  std::vector<WinogradChoice> candidates = {choose_winograd(kernels, out_h, out_w, in_c, out_c)};
   for (const int m : {6, 4, 2}) {
-    for (const std::int64_t part : {64, 128}) {
+    for (const std::int64_t part : {32, 64, 128}) {
       for (const std::int64_t block : {12, 24, 48}) candidates.push_back({m, true, block, part});
       for (const std::int64_t block : {96, 192, 384}) candidates.push_back({m, false, block, part});
     }

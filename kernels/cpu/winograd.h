@@ -28,11 +28,12 @@ struct WinogradChoice {
   bool own_blocks = false;
   std::int64_t block = 0, part = 0;
 };
-[[nodiscard]] WinogradChoice choose_winograd(std::int64_t out_h, std::int64_t out_w, std::int64_t in_c,
-                                             std::int64_t out_c);
+[[nodiscard]] WinogradChoice choose_winograd(const Kernels& kernels, std::int64_t out_h, std::int64_t out_w,
+                                             std::int64_t in_c, std::int64_t out_c);
 /// What is worth timing, choose_winograd()'s first.
-[[nodiscard]] std::vector<WinogradChoice> winograd_candidates(std::int64_t out_h, std::int64_t out_w,
-                                                              std::int64_t in_c, std::int64_t out_c);
+[[nodiscard]] std::vector<WinogradChoice> winograd_candidates(const Kernels& kernels, std::int64_t out_h,
+                                                              std::int64_t out_w, std::int64_t in_c,
+                                                              std::int64_t out_c);
 [[nodiscard]] WinogradPlan make_winograd_plan(const Kernels& kernels, std::int64_t out_h, std::int64_t out_w,
                                               std::int64_t in_c, std::int64_t out_c,
                                               const WinogradChoice& choice);

@@ -84,7 +84,7 @@ WinogradChoice WinogradChoices::choose(const WinogradKey& key) {
     cache_.keep(name, to_string(choice));
     return choice;
   }
-  WinogradChoice choice = cpu::choose_winograd(key.out_h, key.out_w, key.in_c, key.out_c);
+  WinogradChoice choice = cpu::choose_winograd(kernels_, key.out_h, key.out_w, key.in_c, key.out_c);
   if (tile_ != 0) choice.m = tile_;
   return choice;
 }
@@ -108,7 +108,8 @@ WinogradChoice WinogradChoices::fastest(const WinogradKey& key) {
   problem.flipped = key.flipped;
   WinogradChoice best;
   double best_seconds = std::numeric_limits<double>::infinity();
-  for (const WinogradChoice& choice : cpu::winograd_candidates(key.out_h, key.out_w, key.in_c, key.out_c)) {
+  for (const WinogradChoice& choice :
+       cpu::winograd_candidates(kernels_, key.out_h, key.out_w, key.in_c, key.out_c)) {
     if (tile_ != 0 && choice.m != tile_) continue;
     const cpu::WinogradPlan plan =
         make_winograd_plan(kernels_, key.out_h, key.out_w, key.in_c, key.out_c, choice);

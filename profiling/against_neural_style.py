@@ -6,6 +6,8 @@
     peer/bin/python profiling/against_neural_style.py build/bin/impasto VGG16.h5 CONTENT STYLE --time      speed, memory
     peer/bin/python profiling/against_neural_style.py build/bin/impasto VGG16.h5 CONTENT STYLE --quality   time to its loss
 
+random:1 in place of VGG16.h5 is VGG-19 with generated weights.
+
 Both programs get the same PNG files, resized here to one size, the same weights and mean, on the same number of CPU
 threads; the start is the content picture, or --start for one more comparison of the single terms. Losses: exit
 status 1 if one is off by more than its bound. Speed: pairs of runs, one program after the other; a run's figure is
@@ -56,7 +58,8 @@ class Pair:
 
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
-        subprocess.run([sys.executable, HERE / "neural_style_weights.py", args.weights, folder / "vgg16.pth"], check=True)
+        self.model = "vgg19.pth" if args.weights.startswith("random:") else "vgg16.pth"
+        subprocess.run([sys.executable, HERE / "neural_style_weights.py", args.weights, folder / self.model], check=True)
         self.size = max(args.size)
         for name in ("content", "style", "start"):
             source = getattr(args, name)
@@ -72,7 +75,7 @@ class Pair:
         """evaluations, peak bytes, peak bytes while optimising."""
         record = self.folder / "record.json"
         command = [sys.executable, HERE / "neural_style_run.py", record, self.args.mean, self.args.threads,
-                   "-gpu", "c", "-model_file", "vgg16.pth", "-disable_check", "-content_image", "content.png",
+                   "-gpu", "c", "-model_file", self.model, "-disable_check", "-content_image", "content.png",
                    "-style_image", "style.png", "-image_size", self.size, "-optimizer", optimizer, "-init", "image",
                    "-num_iterations", iterations, "-print_iter", 0, "-save_iter", 0, "-output_image", "peer.png"]
         with tempfile.TemporaryFile("w+") as log, Folder(self.folder):
@@ -86,7 +89,7 @@ class Pair:
         trace.unlink(missing_ok=True)
         command = [self.args.impasto.resolve(), "render", self.folder / "content.png", self.folder / "style.png", "-o",
                    self.folder / "impasto.png", "--overwrite", "--preset", "neural-style-pt", "--init",
-                   self.folder / start if start else "content", "--weights", self.args.weights.resolve(),
+                   self.folder / start if start else "content", "--weights", self.args.weights,
                    "--device", "cpu", "--precision", "fp32", "--threads", self.args.threads, "--size", self.size,
                    "--style-size", self.size, "--optimizer", optimizer, "--iterations", iterations, "--trace", trace,
                    "--progress", "none"]
@@ -164,8 +167,6 @@ def median_step(lines):
 
 
 def compare_speed(pair):
-    print(f"{pair.args.size[0]}x{pair.args.size[1]}, L-BFGS, {pair.args.threads} threads, "
-          f"{pair.args.iterations} iterations a run, load of the machine before: {os.getloadavg()[0]:.1f}\n")
     print("| pair | neural-style s/iteration | impasto s/iteration | ratio | neural-style peak MB (while optimising) "
           "| impasto peak MB |")
     print("|---|---|---|---|---|---|")
@@ -182,8 +183,6 @@ def compare_speed(pair):
 
 
 def compare_quality(pair):
-    print(f"{pair.args.size[0]}x{pair.args.size[1]}, {pair.args.threads} threads, load of the machine before: "
-          f"{os.getloadavg()[0]:.1f}\n")
     print("| pair | neural-style: loss | s | impasto: loss | evaluations of the last scale | s | ratio |")
     print("|---|---|---|---|---|---|---|")
     for k in range(pair.args.pairs):
@@ -206,7 +205,7 @@ def compare_quality(pair):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("impasto", type=pathlib.Path)
-    parser.add_argument("weights", type=pathlib.Path, help="VGG-16 in HDF5, for both")
+    parser.add_argument("weights", help="for both: VGG-16 in HDF5, or random:SEED (VGG-19)")
     parser.add_argument("content", type=pathlib.Path)
     parser.add_argument("style", type=pathlib.Path)
     parser.add_argument("--start", type=pathlib.Path, help="another picture to compare the terms of iteration 1 at")
@@ -220,9 +219,12 @@ def main():
     parser.add_argument("--iterations", type=int, default=25, help="of each timed run")
     args = parser.parse_args()
     args.size = tuple(int(v) for v in (args.size or ("512x384" if args.time or args.quality else "192x128")).split("x"))
-    args.mean = args.mean or MEANS["hed" if "hed" in args.weights.name else ""]
+    args.mean = args.mean or MEANS["hed" if "hed" in os.path.basename(args.weights) else ""]
     with tempfile.TemporaryDirectory(prefix="neural-style-") as folder:
         pair = Pair(args, pathlib.Path(folder))
+        if args.time or args.quality:
+            print(f"{args.size[0]}x{args.size[1]}, L-BFGS, {args.threads} threads, load of the machine before: "
+                  f"{os.getloadavg()[0]:.1f}\n")
         if args.time:
             compare_speed(pair)
         elif args.quality:

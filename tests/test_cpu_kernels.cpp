@@ -214,6 +214,16 @@ TEST_CASE("every primitive agrees with the reference in every instruction set") 
   }
 }
 
+TEST_CASE("the operations that a processor's peak is counted from are all different ones") {
+  // Each of its sums starts from its own number: equal ones would be computed once and counted often.
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    INFO(kernels->name);
+    const std::int64_t sums = kernels->multiply_add_flops / (2 * kernels->vector_floats);
+    CHECK(sums * 2 * kernels->vector_floats == kernels->multiply_add_flops);
+    CHECK(kernels->multiply_add(0) == static_cast<float>(kernels->vector_floats * sums * (sums - 1) / 2));
+  }
+}
+
 TEST_CASE("1 to 4 threads give the same bits in every instruction set") {
   const std::string isa = GENERATE(from_range(isas()));
   const Precision precision = GENERATE(Precision::kFp32, Precision::kExact);

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Times VGG's convolutions and whole evaluations in PyTorch and in Impasto on the CPU, in turn, and prints a table.
+"""Times VGG's layers, the Gram matrices and whole evaluations in PyTorch and in Impasto on the CPU, in turn, and prints a table.
 
     python3 -m venv peer && peer/bin/pip install torch numpy
     peer/bin/python profiling/against_pytorch.py build/bin/impasto --sizes 512x384 --pairs 3
 
 Both run on the same number of threads, on random weights. A layer of PyTorch counts with the faster of its two memory
-layouts (as nn.Conv2d runs it, bias and ReLU in place; backward: the input's gradient alone). An evaluation is J of the
+layouts (as nn.Conv2d runs it, bias and ReLU in place; backward: the input's gradient alone; a pool's in Impasto holds
+the ReLU's mask). Grams are F F^T and, backward, one product with F. An evaluation is J of the
 default style layers and its gradient: in PyTorch by autograd, with the Gram matrices of neural-style; in Impasto one
 iteration, which holds the optimiser too. The figure of a pair is the least of --repeats calls; the table has the
 medians over the pairs, and the ratios' range. Profile a whole render with against_neural_style.py.
@@ -47,22 +48,47 @@ def torch_times(size, threads, repeats):
             times.append(time.perf_counter() - start)
         return min(times)
 
+    def least_of_layouts(width, height, channels, calls):
+        """The least time of each of calls(x, layout)."""
+        best = None
+        for layout in (torch.contiguous_format, torch.channels_last):
+            x = torch.rand(1, channels, height, width).to(memory_format=layout)
+            with torch.no_grad():
+                times = [least(call) for call in calls(x, layout)]
+            best = times if best is None else list(map(min, best, times))
+        return tuple(best)
+
+    def conv(out):
+        def calls(x, layout):
+            w = (torch.rand(out, x.shape[1], 3, 3) * 0.01).to(memory_format=layout)
+            b, dy = torch.rand(out), torch.rand(1, out, *x.shape[2:]).to(memory_format=layout)
+            return (lambda: F.conv2d(x, w, b, padding=1).relu_(),
+                    lambda: torch.ops.aten.convolution_backward(
+                        dy, x, w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]))
+        return calls
+
+    def pool(x, layout):
+        y, where = F.max_pool2d(x, 2, return_indices=True)
+        return (lambda: F.max_pool2d(x, 2),
+                lambda: torch.ops.aten.max_pool2d_with_indices_backward(y, x, [2, 2], [2, 2], [0, 0], [1, 1], False, where))
+
+    def gram(x, layout):
+        f = x.flatten(2)[0] if layout == torch.contiguous_format else x.permute(0, 2, 3, 1).flatten(1, 2)[0].T
+        g = torch.rand(x.shape[1], x.shape[1])
+        return lambda: f @ f.T, lambda: g @ f
+
     result = {}
     for name, width, height, channels, out in layers(*size):
         if result and (width, height, channels, out) == last:
             result[name] = result[before]
             continue
         last, before = (width, height, channels, out), name
-        best = [float("inf"), float("inf")]
-        for layout in (torch.contiguous_format, torch.channels_last):
-            x = torch.rand(1, channels, height, width).to(memory_format=layout)
-            w = (torch.rand(out, channels, 3, 3) * 0.01).to(memory_format=layout)
-            b, dy = torch.rand(out), torch.rand(1, out, height, width).to(memory_format=layout)
-            with torch.no_grad():
-                best[0] = min(best[0], least(lambda: F.conv2d(x, w, b, padding=1).relu_()))
-                best[1] = min(best[1], least(lambda: torch.ops.aten.convolution_backward(
-                    dy, x, w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, False, False])))
-        result[name] = tuple(best)
+        result[name] = least_of_layouts(width, height, channels, conv(out))
+        block, number = name[4:].split("_")
+        if number == "1":
+            result[f"gram relu{block}_1"] = least_of_layouts(width, height, out, gram)
+            if block != "5":
+                result[f"pool{block}"] = least_of_layouts(width, height, out, pool)
 
     weights = [(torch.rand(out, channels, 3, 3) * (2 / (9 * channels)) ** 0.5, torch.zeros(out))
                for _, _, _, channels, out in layers(*size)]

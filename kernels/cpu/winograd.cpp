@@ -5,8 +5,11 @@
 namespace impasto::cpu {
 namespace {
 
-constexpr std::int64_t kFilterBlock = 64;             // input channels of an item that transforms filters
-constexpr std::int64_t kStreamFloats = 4 << 20;       // outputs of 16 MB and more go past the caches
+constexpr std::int64_t kFilterBlock = 64;        // input channels of an item that transforms filters
+constexpr std::int64_t kStreamFloats = 4 << 20;  // outputs of 16 MB and more go past the caches
+// Measured at 256 to 512 pixels on each kind of layer of VGG-19, on a Zen 4 (1 MB of L2 cache a core) and,
+// the part of own blocks without AVX-512, on a Zen 1 (512 KB):
+constexpr std::int64_t kFilterTiles = 22;             // transforming a filter costs as much as so many tiles
 constexpr std::int64_t kMostOwnWeights = 128 * 256;   // in_c * out_c up to which threads work alone
 constexpr std::int64_t kMostBlocksAtOnce = 4;         // blocks of an item that takes them through all steps
 constexpr std::int64_t kSharedCacheFloats = 3 << 19;  // 6 MB, of a cache that the threads share
@@ -15,32 +18,21 @@ constexpr std::int64_t kTileBlock = 4;                // tiles of an item that t
 /// Rows and planes an odd number of cache lines apart do not fall on each other in a cache.
 std::int64_t odd_lines(std::int64_t floats) { return (divide_up(floats, kLine) | 1) * kLine; }
 
-/// What choose_winograd() reckons with, measured at 256 to 512 pixels on each kind of layer of VGG-19.
-struct Tuning {
-  std::int64_t filter_tiles;  ///< transforming a filter costs as much as so many tiles
-  std::int64_t own_part;      ///< output channels of a part where threads work alone
-};
-Tuning tuning(const Kernels& kernels) {
-  if (kernels.vector_floats == 16) return {22, 128};  // Zen 4: 1 MB of L2 cache a core
-  return {8, 32};                                     // Zen 1, AVX2: 512 KB
-}
-
 }  // namespace
 
 WinogradChoice choose_winograd(const Kernels& kernels, std::int64_t out_h, std::int64_t out_w,
                                std::int64_t in_c, std::int64_t out_c) {
-  const Tuning tuned = tuning(kernels);
   WinogradChoice choice;
   std::int64_t least = 0, tiles = 0;
   for (const int m : {6, 4, 2}) {
     const std::int64_t count = divide_up(out_h, m) * divide_up(out_w, m);
-    const std::int64_t cost = (m + 2) * (m + 2) * (count + tuned.filter_tiles);
+    const std::int64_t cost = (m + 2) * (m + 2) * (count + kFilterTiles);
     if (choice.m == 0 || cost < least) choice.m = m, least = cost, tiles = count;
   }
   choice.own_blocks = in_c * out_c <= kMostOwnWeights;
   if (choice.own_blocks) {
     choice.block = 24;
-    choice.part = tuned.own_part;
+    choice.part = kernels.vector_floats == 16 ? 128 : 32;
     return choice;
   }
   choice.block = 192;

@@ -26,6 +26,7 @@ namespace {
 using cpu::divide_up;
 using cpu::GramPlan;
 using cpu::Kernels;
+using cpu::kLine;
 using cpu::ThreadPool;
 
 constexpr std::size_t kAlignment = 64;
@@ -261,15 +262,21 @@ class CpuBackend final : public Backend {
                          std::min(plan.chunk, positions - first), c, item % plan.num_groups, plan.num_groups,
                          scratch + thread * plan.scratch_floats);
     });
-    pool_.parallel_for(c, [&](std::int64_t a, int) {
-      for (std::int64_t b = a; b < c; ++b) {
-        double total = 0;
-        for (std::int64_t chunk = 0; chunk < plan.num_chunks; ++chunk) {
-          total += sums[chunk * matrix + a * plan.padded_c + b];
+    // In square blocks, so that the mirrored half is written a cache line at a time.
+    pool_.parallel_for(divide_up(c, kLine), [&](std::int64_t block, int) {
+      const std::int64_t first_a = block * kLine, last_a = std::min(c, first_a + kLine);
+      for (std::int64_t first_b = first_a; first_b < c; first_b += kLine) {
+        for (std::int64_t a = first_a; a < last_a; ++a) {
+          for (std::int64_t b = std::max(a, first_b); b < std::min(c, first_b + kLine); ++b) {
+            double total = 0;
+            for (std::int64_t chunk = 0; chunk < plan.num_chunks; ++chunk) {
+              total += sums[chunk * matrix + a * plan.padded_c + b];
+            }
+            float* const out = g.as<float>() + a * c + b;
+            const double held = accumulate == Accumulate::kAdd ? static_cast<double>(*out) : 0.0;
+            *out = g.as<float>()[b * c + a] = static_cast<float>(held + scale * total);
+          }
         }
-        float* const out = g.as<float>() + a * c + b;
-        const double held = accumulate == Accumulate::kAdd ? static_cast<double>(*out) : 0.0;
-        *out = g.as<float>()[b * c + a] = static_cast<float>(held + scale * total);
       }
     });
   }

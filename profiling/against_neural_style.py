@@ -223,7 +223,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="neural-style-") as folder:
         pair = Pair(args, pathlib.Path(folder))
         if args.time or args.quality:
-            print(f"{args.size[0]}x{args.size[1]}, L-BFGS, {args.threads} threads, load of the machine before: "
+            iterations = "" if args.quality else f"{args.iterations} iterations a run, "
+            print(f"{args.size[0]}x{args.size[1]}, L-BFGS, {args.threads} threads, {iterations}load of the machine before: "
                   f"{os.getloadavg()[0]:.1f}\n")
         if args.time:
             compare_speed(pair)

@@ -46,9 +46,8 @@ def random_convolutions(seed):
     """As convolutions(), of VGG-19: what the engine generates, from the golden tests' own account of it."""
     sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests/golden/network"))
     import make_golden
-    make_golden.SEED["vgg19"] = seed
     return {name: (kernel.numpy().transpose(2, 3, 1, 0), bias.numpy())
-            for name, (kernel, bias) in make_golden.random_weights("vgg19").items()}
+            for name, (kernel, bias) in make_golden.random_weights("vgg19", seed).items()}
 
 
 def convert(source, out):

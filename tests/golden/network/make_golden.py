@@ -56,7 +56,7 @@ def layer_names(network):
     return names[:-1]  # pool5 feeds only the classifier
 
 
-def random_weights(network):
+def random_weights(network, seed):
     """name -> (filter OIHW, bias), float32 values held in double."""
     weights, cin, index = {}, 3, 0
     for name in layer_names(network):
@@ -64,7 +64,7 @@ def random_weights(network):
             continue
         cout = CHANNELS[int(name[4]) - 1]
         with np.errstate(over="ignore"):
-            key = splitmix64(np.uint64(SEED[network]) + np.uint64(index + 1) * np.uint64(0xD1B54A32D192ED03))
+            key = splitmix64(np.uint64(seed) + np.uint64(index + 1) * np.uint64(0xD1B54A32D192ED03))
         hwio = (normals(key, 9 * cin * cout) * math.sqrt(2 / (9 * cin))).astype(np.float32).reshape(3, 3, cin, cout)
         bias = (0.1 * normals(splitmix64(key ^ np.uint64(0xB1A5)), cout)).astype(np.float32)
         weights[name] = (torch.from_numpy(hwio.astype(np.float64).transpose(3, 2, 0, 1).copy()),
@@ -276,7 +276,7 @@ def trace_cases(weights):
 
 def main():
     torch.set_num_threads(2)
-    weights = {network: random_weights(network) for network in BLOCKS}
+    weights = {network: random_weights(network, SEED[network]) for network in BLOCKS}
     golden = {
         "made_by": f"make_golden.py with torch {torch.__version__.split('+')[0]}, numpy {np.__version__}, float64",
         "seeds": SEED,

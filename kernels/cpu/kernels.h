@@ -77,7 +77,7 @@ struct Kernels {
   /// out(n,c) (+)= f(n,c) * matrix(c,c); the matrix packed by pack_matrix().
   void (*multiply_rows)(float* out, const float* f, std::int64_t n, std::int64_t c, const float* matrix,
                         bool accumulate);
-  /// sums(a,b) += sum over n positions of f(p,a) * f(p,b), for every `num_groups`-th panel of b (see
+  /// sums(a,b) = sum over n positions of f(p,a) * f(p,b), for every `num_groups`-th panel of b (see
   /// gram_group()) and a up to the end of the panel. sums (cp,cp), cp = c rounded up to a panel; scratch
   /// gram_scratch_floats(). Sums of kGramBlock positions are formed in float, then added in double.
   void (*gram_item)(double* sums, const float* f, std::int64_t n, std::int64_t c, std::int64_t group,

@@ -1,6 +1,8 @@
 #include "kernels/cpu/winograd.h"
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 namespace impasto::cpu {
 namespace {
@@ -47,11 +49,17 @@ WinogradChoice choose_winograd(const Kernels& kernels, std::int64_t out_h, std::
 
 std::vector<WinogradChoice> winograd_candidates(const Kernels& kernels, std::int64_t out_h,
                                                 std::int64_t out_w, std::int64_t in_c, std::int64_t out_c) {
-  std::vector<WinogradChoice> candidates = {choose_winograd(kernels, out_h, out_w, in_c, out_c)};
+  std::vector<WinogradChoice> candidates;
+  std::set<std::tuple<int, bool, std::int64_t, std::int64_t>> plans;  // small layers cut many choices alike
+  const auto add = [&](const WinogradChoice& choice) {
+    const WinogradPlan plan = make_winograd_plan(kernels, out_h, out_w, in_c, out_c, choice);
+    if (plans.emplace(choice.m, plan.own_blocks, plan.block, plan.part).second) candidates.push_back(choice);
+  };
+  add(choose_winograd(kernels, out_h, out_w, in_c, out_c));
   for (const int m : {6, 4, 2}) {
     for (const std::int64_t part : {32, 64, 128}) {
-      for (const std::int64_t block : {12, 24, 48}) candidates.push_back({m, true, block, part});
-      for (const std::int64_t block : {96, 192, 384}) candidates.push_back({m, false, block, part});
+      for (const std::int64_t block : {12, 24, 48}) add({m, true, block, part});
+      for (const std::int64_t block : {96, 192, 384}) add({m, false, block, part});
     }
   }
   return candidates;

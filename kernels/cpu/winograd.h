@@ -30,7 +30,7 @@ struct WinogradChoice {
 };
 [[nodiscard]] WinogradChoice choose_winograd(const Kernels& kernels, std::int64_t out_h, std::int64_t out_w,
                                              std::int64_t in_c, std::int64_t out_c);
-/// What is worth timing, choose_winograd()'s first.
+/// What is worth timing, choose_winograd()'s first; no two make the same plan.
 [[nodiscard]] std::vector<WinogradChoice> winograd_candidates(const Kernels& kernels, std::int64_t out_h,
                                                               std::int64_t out_w, std::int64_t in_c,
                                                               std::int64_t out_c);

@@ -23,9 +23,9 @@ namespace impasto::testing {
 struct ProcessOptions {
   /// Set on top of this process's environment; an empty value unsets.
   std::vector<std::pair<std::string, std::string>> environment;
-  std::string folder;              ///< to run in; empty: this process's
-  long long file_size_limit = -1;  ///< bytes that a file may grow to (RLIMIT_FSIZE); -1: none
-  double time_limit_seconds = 120;
+  std::string folder;               ///< to run in; empty: this process's
+  long long file_size_limit = -1;   ///< bytes that a file may grow to (RLIMIT_FSIZE); -1: none
+  double time_limit_seconds = 600;  ///< sanitizers on a slow machine take minutes
 };
 
 struct ProcessResult {

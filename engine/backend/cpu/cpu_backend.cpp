@@ -253,9 +253,6 @@ class CpuBackend final : public Backend {
     const std::int64_t matrix = plan.padded_c * plan.padded_c;
     auto* const sums = static_cast<double*>(workspace.data);
     auto* const scratch = reinterpret_cast<float*>(static_cast<std::byte*>(workspace.data) + sizes.sums);
-    pool_.parallel_for(plan.num_chunks * plan.padded_c, [&](std::int64_t row, int) {
-      std::memset(sums + row * plan.padded_c, 0, static_cast<std::size_t>(plan.padded_c) * sizeof(double));
-    });
     pool_.parallel_for(plan.num_chunks * plan.num_groups, [&](std::int64_t item, int thread) {
       const std::int64_t chunk = item / plan.num_groups, first = chunk * plan.chunk;
       kernels_.gram_item(sums + chunk * matrix, f.as<float>() + first * c,

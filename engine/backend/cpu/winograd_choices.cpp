@@ -16,6 +16,7 @@ using cpu::ConvProblem;
 using cpu::WinogradChoice;
 
 constexpr int kTimedRuns = 3;
+constexpr double kHopeless = 1.5;  // so many times the best: no further runs
 
 std::string to_string(const WinogradKey& key) {
   char text[128];
@@ -123,6 +124,7 @@ WinogradChoice WinogradChoices::fastest(const WinogradKey& key) {
       run_winograd(kernels_, pool_, problem, plan, aligned);
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
       if (seconds < best_seconds) best = choice, best_seconds = seconds;
+      if (seconds > kHopeless * best_seconds) break;
     }
   }
   return best;

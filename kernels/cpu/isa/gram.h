@@ -16,8 +16,9 @@ static void pack_rows(float* packed, const float* f, std::int64_t n, std::int64_
   }
 }
 
-/// sums[r][0..kPanel) += sum_p a[p][r] * b[p], rows kPanel floats apart in a and b.
-static void gram_tile(double* sums, std::int64_t stride, const float* a, const float* b, std::int64_t n) {
+/// sums[r][0..kPanel) (+)= sum_p a[p][r] * b[p], rows kPanel floats apart in a and b.
+static void gram_tile(double* sums, std::int64_t stride, const float* a, const float* b, std::int64_t n,
+                      bool accumulate) {
   Vector block[kGramRows][kVectors] = {};
 #pragma GCC unroll 4
   for (std::int64_t p = 0; p < n; ++p) {
@@ -37,7 +38,8 @@ static void gram_tile(double* sums, std::int64_t stride, const float* a, const f
     for (int j = 0; j < kVectors; ++j) store(tile + j * kLanes, block[r][j]);
     double* row = sums + r * stride;
     for (int k = 0; k < kPanel; k += kDoubleLanes) {
-      *reinterpret_cast<UnalignedDouble*>(row + k) += load_double(tile + k);
+      auto* const sum = reinterpret_cast<UnalignedDouble*>(row + k);
+      *sum = accumulate ? *sum + load_double(tile + k) : load_double(tile + k);
     }
   }
 }
@@ -55,7 +57,7 @@ static void gram_item(double* sums, const float* f, std::int64_t n, std::int64_t
       for (std::int64_t row = 0; row < (panel + 1) * kPanel; row += kGramRows) {
         gram_tile(sums + row * padded + panel * kPanel, padded,
                   scratch + row / kPanel * block * kPanel + row % kPanel, scratch + panel * block * kPanel,
-                  block);
+                  block, p0 != 0);
       }
     }
   }

@@ -117,19 +117,23 @@ static void micro_pixels(MicroArgs args, std::int64_t n, std::int64_t cols) {
   }
 }
 
+constexpr std::int64_t kPanelRows = 256;  // rows of a panel that stay in the L1 cache
+
 static void multiply_rows(float* out, const float* f, std::int64_t n, std::int64_t c, const float* matrix,
                           bool accumulate) {
-  for (std::int64_t k = 0; k < c; k += kPanel) {
-    MicroArgs args{};
-    args.a = f;
-    args.stride = c;
-    args.num_runs = 1;
-    args.run = c;
-    args.b = matrix + k * c;
-    args.c = out + k;
-    args.ldc = c;
-    args.accumulate = accumulate;
-    micro_pixels<0>(args, n, c - k);
+  for (std::int64_t first = 0; first < c; first += kPanelRows) {
+    for (std::int64_t k = 0; k < c; k += kPanel) {
+      MicroArgs args{};
+      args.a = f + first;
+      args.stride = c;
+      args.num_runs = 1;
+      args.run = least(kPanelRows, c - first);
+      args.b = matrix + k * c + first * kPanel;
+      args.c = out + k;
+      args.ldc = c;
+      args.accumulate = accumulate || first != 0;
+      micro_pixels<0>(args, n, c - k);
+    }
   }
 }
 

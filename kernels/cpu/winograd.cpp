@@ -10,7 +10,7 @@ namespace {
 constexpr std::int64_t kFilterBlock = 64;        // input channels of an item that transforms filters
 constexpr std::int64_t kStreamFloats = 4 << 20;  // outputs of 16 MB and more go past the caches
 // Measured at 256 to 512 pixels on each kind of layer of VGG-19, on a Zen 4 (1 MB of L2 cache a core) and,
-// the part of own blocks without AVX-512, on a Zen 1 (512 KB):
+// the parts without AVX-512, on a Zen 1 (512 KB):
 constexpr std::int64_t kFilterTiles = 22;             // transforming a filter costs as much as so many tiles
 constexpr std::int64_t kMostOwnWeights = 128 * 256;   // in_c * out_c up to which threads work alone
 constexpr std::int64_t kMostBlocksAtOnce = 4;         // blocks of an item that takes them through all steps
@@ -32,18 +32,21 @@ WinogradChoice choose_winograd(const Kernels& kernels, std::int64_t out_h, std::
     if (choice.m == 0 || cost < least) choice.m = m, least = cost, tiles = count;
   }
   choice.own_blocks = in_c * out_c <= kMostOwnWeights;
+  const bool avx512 = kernels.vector_floats == 16;
   if (choice.own_blocks) {
     choice.block = 24;
-    choice.part = kernels.vector_floats == 16 ? 128 : 32;
+    choice.part = avx512 ? 128 : 32;
     return choice;
   }
   choice.block = 192;
+  choice.part = 64;
+  if (avx512) return choice;
   // Half a part's filters where that lets them and the inputs stay in the cache from one step to the next.
   const std::int64_t lines = (choice.m + 2) * (choice.m + 2) * in_c;
   const auto fits = [&](std::int64_t part) {
     return lines * (std::min(tiles, choice.block) + part) <= kSharedCacheFloats;
   };
-  choice.part = !fits(64) && fits(32) ? 32 : 64;
+  if (!fits(64) && fits(32)) choice.part = 32;
   return choice;
 }
 

@@ -73,10 +73,12 @@ std::int64_t num_conv_items(const ConvProblem& problem, const ConvTiling& tiling
 void pack_matrix(const Kernels& kernels, float* packed, const float* matrix, std::int64_t c, float scale,
                  std::int64_t first, std::int64_t last) {
   for (std::int64_t k0 = 0; k0 < c; k0 += kernels.panel) {
+    const std::int64_t cols = std::min(kernels.panel, c - k0);
     for (std::int64_t row = first; row < last; ++row) {
-      float* out = packed + k0 * c + row * kernels.panel;
-      for (std::int64_t k = 0; k < kernels.panel; ++k)
-        out[k] = k0 + k < c ? scale * matrix[row * c + k0 + k] : 0.0F;
+      float* const out = packed + k0 * c + row * kernels.panel;
+      const float* const in = matrix + row * c + k0;
+      for (std::int64_t k = 0; k < cols; ++k) out[k] = scale * in[k];
+      std::fill(out + cols, out + kernels.panel, 0.0F);
     }
   }
 }

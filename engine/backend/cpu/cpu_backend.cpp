@@ -279,7 +279,7 @@ class CpuBackend final : public Backend {
   }
   void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
                         Accumulate accumulate, Workspace workspace) override {
-    constexpr std::int64_t kRowsAtOnce = 96;
+    constexpr std::int64_t kRowsAtOnce = 48;
     const std::int64_t positions = f.shape.positions(), c = f.shape.c;
     auto* const matrix = static_cast<float*>(workspace.data);
     pool_.parallel_for(divide_up(c, 32), [&](std::int64_t item, int) {

@@ -5,9 +5,8 @@ target_compile_options(impasto_flags INTERFACE -Wall -Wextra -Wshadow
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # GCC 12 sees overlaps in std::string::insert that are none
   $<$<BOOL:${IMPASTO_WERROR}>:-Werror>)
 if(IMPASTO_SANITIZE)
-  # Null and alignment checks nearly double the time to compile; what they would find crashes in any case.
-  target_compile_options(impasto_flags INTERFACE -fsanitize=${IMPASTO_SANITIZE} -fno-sanitize=null,alignment
-    -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_compile_options(impasto_flags INTERFACE -fsanitize=${IMPASTO_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
   target_link_options(impasto_flags INTERFACE -fsanitize=${IMPASTO_SANITIZE})
 endif()
 if(IMPASTO_COVERAGE)

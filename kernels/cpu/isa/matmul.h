@@ -117,24 +117,30 @@ static void micro_pixels(MicroArgs args, std::int64_t n, std::int64_t cols) {
   }
 }
 
-constexpr std::int64_t kPanelRows = 256;  // rows of a panel that stay in the L1 cache
+/// out(n,cols) (+)= in(n,depth) * packed, rows ldc and stride floats apart; packed [panel][depth][kPanel].
+static void multiply_panels(float* out, std::int64_t ldc, const float* in, std::int64_t stride,
+                            std::int64_t n, std::int64_t depth, const float* packed, std::int64_t cols,
+                            bool accumulate) {
+  constexpr std::int64_t kBlock = 256;  // rows of a panel that stay in the L1 cache
+  for (std::int64_t first = 0; first < depth; first += kBlock) {
+    for (std::int64_t k = 0; k < cols; k += kPanel) {
+      MicroArgs args{};
+      args.a = in + first;
+      args.stride = stride;
+      args.num_runs = 1;
+      args.run = least(kBlock, depth - first);
+      args.b = packed + k * depth + first * kPanel;
+      args.c = out + k;
+      args.ldc = ldc;
+      args.accumulate = accumulate || first != 0;
+      micro_pixels<0>(args, n, cols - k);
+    }
+  }
+}
 
 static void multiply_rows(float* out, const float* f, std::int64_t n, std::int64_t c, const float* matrix,
                           bool accumulate) {
-  for (std::int64_t first = 0; first < c; first += kPanelRows) {
-    for (std::int64_t k = 0; k < c; k += kPanel) {
-      MicroArgs args{};
-      args.a = f + first;
-      args.stride = c;
-      args.num_runs = 1;
-      args.run = least(kPanelRows, c - first);
-      args.b = matrix + k * c + first * kPanel;
-      args.c = out + k;
-      args.ldc = c;
-      args.accumulate = accumulate || first != 0;
-      micro_pixels<0>(args, n, c - k);
-    }
-  }
+  multiply_panels(out, c, f, c, n, c, matrix, c, accumulate);
 }
 
 /// 2 * kRows * kVectors * kLanes floating-point operations `n` times over, on registers alone.

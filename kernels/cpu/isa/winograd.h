@@ -370,20 +370,7 @@ static void winograd_filter_of(const ConvProblem& p, const WinogradLayout& layou
 static void winograd_multiply(float* m, std::int64_t m_row, const float* v, std::int64_t v_row,
                               std::int64_t num_tiles, const float* u, std::int64_t in_c,
                               std::int64_t num_panels) {
-  for (std::int64_t c = 0; c < in_c; c += kPanelRows) {
-    for (std::int64_t panel = 0; panel < num_panels; ++panel) {
-      MicroArgs args{};
-      args.a = v + c;
-      args.stride = v_row;
-      args.num_runs = 1;
-      args.run = least(kPanelRows, in_c - c);
-      args.b = u + (panel * in_c + c) * kPanel;
-      args.c = m + panel * kPanel;
-      args.ldc = m_row;
-      args.accumulate = c != 0;
-      micro_pixels<0>(args, num_tiles, kPanel);
-    }
-  }
+  multiply_panels(m, m_row, v, v_row, num_tiles, in_c, u, num_panels * kPanel, false);
 }
 
 static void winograd_filter(const ConvProblem& p, const WinogradLayout& layout, std::int64_t first_k,

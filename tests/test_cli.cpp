@@ -90,7 +90,7 @@ TEST_CASE("an input that cannot be used is refused with exit code 3") {
 TEST_CASE("missing weights are an error that names the fetch command") {
   const CliFolder folder;
   require_failure(folder, {"render", "content.png", "style.png", "-o", "x.png"}, 3,
-                  "impasto weights fetch vgg19");
+                  "impasto weights fetch vgg16");
   require_failure(folder, {"render", "content.png", "style.png", "-o", "x.png", "--weights", "vgg16"}, 3,
                   "impasto weights fetch vgg16");
 }

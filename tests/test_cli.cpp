@@ -283,6 +283,16 @@ TEST_CASE("fetching passes its options on, and its exit code back") {
   CHECK(folder.run({"weights", "fetch", "abacus"}).exit_code == 2);
 }
 
+TEST_CASE("converting is handed to convert.py, exit code and all") {
+  const CliFolder folder;
+  std::ofstream(folder / "page.pth") << "<!DOCTYPE html>";
+  const ProcessResult result = folder.run({"weights", "convert", "page.pth", "out.h5", "--source", "caffe"});
+  CHECK(result.exit_code == 3);
+  CHECK_THAT(result.err, ContainsSubstring("page.pth"));
+  CHECK(folder.made().count("out.h5") == 0);
+  CHECK(folder.run({"weights", "convert", "page.pth"}).exit_code == 2);
+}
+
 TEST_CASE("devices lists the CPU as usable and says why CUDA is not") {
   const CliFolder folder;
   const ProcessResult result = folder.run({"devices"});

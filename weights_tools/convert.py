@@ -121,4 +121,5 @@ def main():
 
 
 if __name__ == "__main__":
+    known.prefer_h5py()
     sys.exit(known.run(main))

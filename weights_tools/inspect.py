@@ -91,4 +91,5 @@ def main():
 
 
 if __name__ == "__main__":
+    known.prefer_h5py()
     sys.exit(known.run(main))

@@ -5,8 +5,10 @@ Only the standard library, so that fetching works where nothing else is installe
 import argparse
 import dataclasses
 import hashlib
+import importlib.util
 import os
 import pathlib
+import subprocess
 import sys
 
 USAGE, BAD_INPUT, INTERRUPTED = 2, 3, 130  # exit codes, as the program's
@@ -135,6 +137,17 @@ def mismatch(known, size, md5, sha256):
 
 def recognise(size, md5, sha256):
     return next((k for k in FILES if mismatch(k, size, md5, sha256) is None), None)
+
+
+def prefer_h5py():
+    """Goes on in the system's Python where this one has no h5py and that one does: python3 on a PATH may be any."""
+    system = "/usr/bin/python3"
+    here = importlib.util.find_spec("h5py") and importlib.util.find_spec("numpy")
+    if here or sys.prefix == "/usr" or not os.access(system, os.X_OK):
+        return
+    there = subprocess.run([system, "-c", "import h5py, numpy"], capture_output=True, check=False)
+    if there.returncode == 0:
+        os.execv(system, [system, *sys.argv])
 
 
 def run(main):

@@ -44,7 +44,7 @@ constexpr NextStep kNextSteps[] = {
     {"MATLAB", "convert it with: impasto weights convert FILE FILE.h5"},
     {"ONNX", "convert it with: impasto weights convert FILE FILE.h5"},
     {"Caffe", "convert it with: impasto weights convert FILE FILE.h5"},
-    {"zip archive", "unpack it first"},
+    {"zip archive", "if weights are in it, convert it with: impasto weights convert FILE FILE.h5"},
 };
 
 /// As a shell takes it: plain names stay, others are put in quotes.

@@ -48,8 +48,9 @@ def state_dict(network="vgg16", count=16, seed=1, style="features"):
 class TorchWriter:
     """Pickles arrays as torch.save does, with stand-ins for the few names of torch that appear."""
 
-    def __init__(self, version=2, dtype="FloatStorage"):
+    def __init__(self, version=2, dtype="FloatStorage", parameters=False):
         self.version, self.dtype, self.storages = version, dtype, []
+        self.parameters = parameters  # as dict(model.named_parameters())
         self.modules = {name: types.ModuleType(name) for name in ("torch", "torch._utils")}
         self.kind = type(dtype, (), {"__module__": "torch"})
         setattr(self.modules["torch"], dtype, self.kind)
@@ -57,9 +58,12 @@ class TorchWriter:
 
         def rebuild(*_):
             raise AssertionError("only its name is used")
-        rebuild.__module__, rebuild.__qualname__, rebuild.__name__ = "torch._utils", name, name
-        setattr(self.modules["torch._utils"], name, rebuild)
-        self.rebuild = rebuild
+        def parameter(*_):
+            raise AssertionError("only its name is used")
+        for function, called in ((rebuild, name), (parameter, "_rebuild_parameter")):
+            function.__module__, function.__qualname__, function.__name__ = "torch._utils", called, called
+            setattr(self.modules["torch._utils"], called, function)
+        self.rebuild, self.parameter = rebuild, parameter
 
     def dumps(self, state):
         """The pickle; the storages' bytes are then in .storages."""
@@ -82,6 +86,18 @@ class TorchWriter:
                 more = (False, collections.OrderedDict()) if writer.version == 2 else ()
                 return writer.rebuild, (storage, 0, array.shape, strides, *more)
 
+        class Parameter:
+            def __init__(self, tensor):
+                self.tensor = tensor
+
+            def __reduce__(self):
+                return writer.parameter, (self.tensor, True, collections.OrderedDict())
+
+        def wrap(value):
+            if isinstance(value, numpy.ndarray):
+                return Parameter(Tensor(value)) if writer.parameters else Tensor(value)
+            return {k: wrap(v) for k, v in value.items()} if isinstance(value, dict) else value
+
         class Pickler(pickle.Pickler):
             def persistent_id(self, obj):
                 if not isinstance(obj, Storage):
@@ -92,8 +108,8 @@ class TorchWriter:
         zip_format = self.version == 2
         out = io.BytesIO()
         with unittest.mock.patch.dict(sys.modules, self.modules):
-            Pickler(out, 2).dump(collections.OrderedDict(
-                (name, Tensor(value) if isinstance(value, numpy.ndarray) else value) for name, value in state.items()))
+            top = dict if self.parameters else collections.OrderedDict
+            Pickler(out, 2).dump(top((name, wrap(value)) for name, value in state.items()))
         return out.getvalue()
 
     def zip(self, path, state):
@@ -142,3 +158,71 @@ class Folder(unittest.TestCase):
 
     def leftovers(self, *expected):
         self.assertEqual(sorted(p.name for p in self.folder.rglob("*") if p.is_file()), sorted(expected))
+
+
+def write_tree(path, state, **extra):
+    """A Keras 3 .weights.h5 without names; `extra` are further arrays by path, "." as "__"."""
+    with h5py.File(path, "w") as file:
+        arrays = list(state.values())
+        for number, (weight, bias) in enumerate(zip(arrays[::2], arrays[1::2])):
+            variables = file.create_group(f"layers/conv2d{f'_{number}' if number else ''}/vars")
+            variables["0"], variables["1"] = weight.transpose(2, 3, 1, 0), bias
+        for name, array in extra.items():
+            file[name.replace("__", "/")] = array
+    return path
+
+
+# ---- protocol buffers, by hand
+
+def varint(value):
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+def field(number, value):
+    """A whole number, or text, bytes or a message."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+ONNX_TYPES = {"float32": 1, "float16": 10, "float64": 11}
+
+
+def onnx_tensor(name, array, dtype=None, raw=True, packed_dims=False):
+    dims = b"".join(field(1, n) for n in array.shape) if not packed_dims else field(1, b"".join(map(varint, array.shape)))
+    values = field(9, array.tobytes()) if raw else field(4, array.tobytes())
+    return dims + field(2, dtype or ONNX_TYPES[array.dtype.name]) + field(8, name) + values
+
+
+def onnx_node(operator, inputs, output, *attributes):
+    return (b"".join(field(1, name) for name in inputs) + field(2, output) + field(4, operator)
+            + b"".join(field(5, a) for a in attributes))
+
+
+def onnx_model(state, network="vgg16", prefix="functional_1/", tensor=onnx_tensor, between=None, added=False):
+    """A small VGG as tf2onnx writes it; `between` goes after the third convolution, `added`: biases by Add."""
+    nodes, tensors, before = [], [], "input"
+    arrays = list(state.values())
+    names = layers.names(network)[:len(arrays) // 2]
+    for number, (name, weight, bias) in enumerate(zip(names, arrays[::2], arrays[1::2])):
+        key = f"{prefix}block{name[4]}_conv{name[6]}_1" if prefix else f"n{number}"
+        tensors += [tensor(f"{key}/w", weight), tensor(f"{key}/b", bias)]
+        if added:
+            nodes += [onnx_node("Conv", [before, f"{key}/w"], f"{key}/c"),
+                      onnx_node("Add", [f"{key}/c", f"{key}/b"], f"{key}/out")]
+        else:
+            nodes.append(onnx_node("Conv", [before, f"{key}/w", f"{key}/b"], f"{key}/out",
+                                   field(1, "strides") + field(8, 1) + field(8, 1)))
+        nodes.append(onnx_node("Relu", [f"{key}/out"], f"{key}/relu"))
+        before = f"{key}/relu"
+        if between and number == 2:
+            nodes.append(between(before))
+        if number + 1 < len(names) and names[number + 1][4] != name[4]:
+            nodes.append(onnx_node("MaxPool", [before], f"{key}/pool"))
+            before = f"{key}/pool"
+    graph = b"".join(field(1, n) for n in nodes) + field(2, "graph") + b"".join(field(5, t) for t in tensors)
+    return field(1, 7) + field(2, "tf2onnx") + field(7, graph)

@@ -418,6 +418,29 @@ TEST_CASE("layers among the convolutions that change the function are refused, t
   }
 }
 
+TEST_CASE("activations other than ReLU that a whole model describes are refused") {
+  const TempFolder folder;
+  const auto layers = tiny_layers("vgg16");
+  const auto file = folder / "w.h5";
+  const auto with = [&](const std::string& activation, const std::string& more) {
+    write_legacy(file, layers, {.whole = true});
+    const std::string conv =
+        "{\"class_name\": \"Conv2D\", \"config\": {\"activation\": \"" + activation + "\"}}";
+    H5File(file, false)
+        .strings("/", "model_config",
+                 {"[" + conv + ", " + more + conv +
+                  ", {\"class_name\": \"Dense\", \"config\": {\"activation\": \"softmax\"}}]" +
+                  std::string(6000, ' ')},  // longer than a name may be
+                 Text::kVariable, true);
+  };
+  with("relu", "");
+  CHECK(difference(load_weights(file), layers) == "");
+  with("leaky_relu", "");
+  CHECK_THROWS_WITH(load_weights(file), ContainsSubstring("found leaky_relu among them"));
+  with("linear", "{\"class_name\": \"LeakyReLU\", \"config\": {}}, ");
+  CHECK_THROWS_WITH(load_weights(file), ContainsSubstring("found LeakyReLU among them"));
+}
+
 TEST_CASE("a file that is no plain HDF5 is called by its name, with the next step") {
   const TempFolder folder;
   using namespace std::string_literals;

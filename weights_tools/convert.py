@@ -14,7 +14,6 @@ import sys
 
 if __name__ == "__main__":  # else inspect.py beside this file would hide the standard library's module
     del sys.path[0]
-import dataclasses
 import pathlib
 
 if __name__ == "__main__":
@@ -27,26 +26,16 @@ LICENCES = {"torchvision": "BSD-3-Clause (torchvision; stated for its code)", "c
             "caffe-rgb": known.OXFORD}
 
 
-@dataclasses.dataclass
-class Network:
-    """What a file holds."""
-    layers: list
-    name: str  # vgg16 or vgg19
-    layout: str  # what the file was
-    source: str = ""  # how a picture is prepared, where the format shows it
-    preprocessing: object = None  # where the file says it in full
-
-
 def read(path, name=None):
     """The network in a file of any format."""
     from weights_tools import formats, layers, state
     found = formats.read(path, name)
-    if isinstance(found, Network):
+    if isinstance(found, layers.Network):
         return found
     tensors, layout, source = found
     plain = state.without_prefix(tensors)
     name, pairs = state.pairs(plain, name)
-    network = Network(state.to_layers(pairs), name, layout, source or _source_of_names(plain))
+    network = layers.Network(state.to_layers(pairs), name, layout, source or _source_of_names(plain))
     layers.check(network.layers, name)
     return network
 

@@ -17,8 +17,7 @@ OTHERS = ((b"version https://git-lfs", "a Git LFS pointer; get the file itself w
 
 
 def read(path, network):
-    """A convert.Network, or (tensors by name, layout, source or empty) where names must be understood first."""
-    from weights_tools import convert
+    """A layers.Network, or (tensors by name, layout, source or empty) where names must be understood first."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise Failure("expected a file, found " + ("a folder" if path.is_dir() else "none"))
@@ -44,7 +43,7 @@ def read(path, network):
         found = state.to_layers(pairs)
         layers.check(found, name)
         keras = any(layers.conv_name(part) for part in convolutions[0][0].split("/"))  # tf2onnx keeps Keras' names
-        return convert.Network(found, name, "ONNX", "caffe" if keras else "")
+        return layers.Network(found, name, "ONNX", "caffe" if keras else "")
     if start[:1] == b"\x0a" and path.suffix == ".caffemodel" or start[:4].startswith(b"\x0a") and b"conv1_1" in start:
         from weights_tools import caffe_file
         return caffe_file.read(path), "Caffe model", "caffe"
@@ -56,7 +55,7 @@ def read(path, network):
 
 
 def _keras(path, archive):
-    from weights_tools import convert, keras_file
+    from weights_tools import keras_file
     found, name, layout, own = keras_file.read_archive(path) if archive else keras_file.read(path, any_storage=True)
     said = None
     if "channel_order" in own:
@@ -65,7 +64,7 @@ def _keras(path, archive):
         if order not in ("BGR", "RGB") or len(mean) != 3 or len(scale) != 3:
             raise Failure("attributes channel_order, mean and scale: expected BGR or RGB and 3 numbers each, found others")
         said = layers.Preprocessing(order, mean, scale)
-    return convert.Network(found, name, layout, "caffe", said)
+    return layers.Network(found, name, layout, "caffe", said)
 
 
 def _zip(path):

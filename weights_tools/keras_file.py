@@ -108,8 +108,8 @@ def _name_from_path(path):
     return f"conv{block[1]}_{int(counter[1] or 0) + 1}" if block and counter else None
 
 
-def _tree(root):
-    """Pairs from the groups `vars` of a Keras 3 .weights.h5."""
+def _tree(root, ordered):
+    """Pairs from the groups `vars` of a Keras 3 .weights.h5. `ordered`: what lies among them has been looked at."""
     named, unnamed, bare, folders = {}, [], [], set()
 
     def visit(group, path, depth):
@@ -136,7 +136,7 @@ def _tree(root):
                     raise Failure(f"{name}: expected one such layer, found two")
     visit(root, "", 0)
     for place in bare:  # a tree does not say in which order layers are computed
-        if place.rpartition("/")[0] in folders:
+        if place.rpartition("/")[0] in folders and not ordered:
             _refuse_layer(place)
     if named:
         return named, "Keras 3 .weights.h5"
@@ -147,11 +147,14 @@ def _tree(root):
 
 
 def refuse_activations(config):
-    """Refuses a model whose description, in JSON, has other layers than VGG's before its last 3x3 convolution."""
+    """Refuses a model whose description, in JSON, has other layers than VGG's before its last 3x3 convolution.
+
+    Returns whether it could be told.
+    """
     try:
         model = json.loads(config)
     except (ValueError, RecursionError):
-        return  # it is the numbers that count
+        return False  # then it is the numbers that count
     found = []
 
     def visit(value, depth):
@@ -169,6 +172,7 @@ def refuse_activations(config):
         if re.search("Normalization|PReLU|LeakyReLU|ELU", kind) and kind != "ReLU" or activation not in ("relu", "linear"):
             raise Failure("expected convolutions, ReLU and pooling alone, found "
                           f"{printable(kind if activation in ('relu', 'linear') else activation, 40)} among them")
+    return bool(filters)
 
 
 def read_archive(path):
@@ -187,12 +191,12 @@ def read_archive(path):
                 OverflowError, struct.error) as error:
             raise Failure("expected a whole .keras archive with config.json and model.weights.h5, found damage "
                           f"({printable(error, 100)})") from error
-        refuse_activations(config)
-        found, network, layout, own = read(weights, any_storage=True)
+        ordered = refuse_activations(config)
+        found, network, layout, own = read(weights, any_storage=True, ordered=ordered)
     return found, network, f"{layout} in a .keras", own
 
 
-def read(path, any_storage=False):
+def read(path, any_storage=False, ordered=False):
     """(layers in network order, network, layout, attributes of the own schema)."""
     try:
         with h5py.File(path, "r") as file:
@@ -214,7 +218,7 @@ def read(path, any_storage=False):
                     layout = {"2": "Keras 2 .h5", "3": "Keras 3 legacy .h5"}.get(version, "Keras 1 .h5")
                     layout, pairs = ("Keras whole model" if whole else layout), _legacy(base)
                 else:
-                    pairs, layout = _tree(base)
+                    pairs, layout = _tree(base, ordered)
             found = [layers.Layer(name, *(_array(*place, any_storage) for place in pairs[name])) for name in sorted(pairs)]
             return found, layers.check(found, network), layout, own
     except (OSError, KeyError, ValueError, RuntimeError, UnicodeError, TypeError) as error:

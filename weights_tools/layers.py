@@ -51,6 +51,16 @@ TORCHVISION = Preprocessing("RGB", tuple(255 * m for m in (0.485, 0.456, 0.406))
                             tuple(1 / (255 * s) for s in (0.229, 0.224, 0.225)))
 
 
+@dataclasses.dataclass
+class Network:
+    """What a file holds."""
+    layers: list
+    name: str  # vgg16 or vgg19
+    layout: str  # what the file was
+    source: str = ""  # how a picture is prepared, where the format shows it
+    preprocessing: Preprocessing = None  # where the file says it in full
+
+
 def as_float32(values, bfloat16=False):
     """Numbers of any width as float32; bfloat16 comes as integers of its 16 bits, the upper half of a float32."""
     if bfloat16:

@@ -3,6 +3,8 @@
 `layers` is a row of structures with `name` and `weights` {filter, bias} (or, before 2015, `filters` and `biases`);
 filters are (h, w, in, out), red first.
 """
+import numpy
+
 from weights_tools import layers
 from weights_tools.known import Failure, printable
 
@@ -39,7 +41,7 @@ def read(path):
 
 def _inner(value):
     """MATLAB has no scalars: everything is an array of at least 1 x 1."""
-    while getattr(value, "size", 0) == 1 and (value.dtype == object or value.dtype.kind == "U"):
+    while isinstance(value, numpy.ndarray) and value.size == 1:
         value = value.flat[0]
     return value
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <stdexcept>
+#include <string_view>
 
 #include "engine/network/weights_hdf5_access.h"
 
@@ -39,6 +40,29 @@ void add(Layers& layers, ConvName name, ConvWeights conv) {
                                                                           : "a layer without a kernel";
   fail("expected convolutions, ReLU and pooling alone, found " + std::string(kind) + " among them ('" +
        printable(name) + "')");
+}
+
+/// Keras' description of a whole model is JSON that names layers in order. Other activations than ReLU have
+/// no numbers, so only here are they seen; a word search is enough, for a description is no proof of
+/// anything.
+void refuse_activations(const std::string& description) {
+  const std::size_t last = description.rfind("\"Conv2D\"");
+  if (last == std::string::npos) return;
+  const std::size_t end = std::min(description.find("\"class_name\"", last), description.size());
+  const std::string_view among(description.data(), end);
+  for (const char* kind : {"LeakyReLU", "PReLU", "ELU"}) {
+    if (among.find('"' + std::string(kind) + '"') != std::string_view::npos)
+      fail("expected convolutions, ReLU and pooling alone, found " + std::string(kind) + " among them");
+  }
+  constexpr std::string_view kKey = "\"activation\":";
+  for (std::size_t at = among.find(kKey); at != std::string_view::npos; at = among.find(kKey, at + 1)) {
+    std::string_view value = among.substr(at + kKey.size());
+    value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+    if (!value.starts_with('"')) continue;  // an object, whose class was looked for
+    value = value.substr(1, value.substr(1).find('"'));
+    if (value != "relu" && value != "linear")
+      fail("expected convolutions, ReLU and pooling alone, found " + printable(value, 40) + " among them");
+  }
 }
 
 // ---- layouts
@@ -259,6 +283,7 @@ Weights read(const std::filesystem::path& path) {
                        : version.starts_with('3') ? "Keras 3 legacy .h5"
                        : version.starts_with('2') ? "Keras 2 .h5"
                                                   : "Keras 1 .h5";
+      refuse_activations(long_text(file, "model_config"));
       layers = read_named(base, file_bytes, *names);
     } else {
       layers = read_tree(base, file_bytes, weights);

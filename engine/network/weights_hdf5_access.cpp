@@ -112,7 +112,8 @@ hsize_t count_of(hid_t space, const std::string& what, hsize_t limit) {
 
 }  // namespace
 
-std::optional<std::vector<std::string>> strings(hid_t object, const std::string& name) {
+std::optional<std::vector<std::string>> strings(hid_t object, const std::string& name,
+                                                std::size_t most_bytes) {
   const std::string what = "attribute " + name;
   const Handle attribute = open_attribute(object, name);
   if (!attribute.valid()) return std::nullopt;
@@ -130,7 +131,7 @@ std::optional<std::vector<std::string>> strings(hid_t object, const std::string&
       fail(what + ": expected to be readable, found damage");
   } else {
     const std::size_t size = H5Tget_size(type);
-    if (size == 0 || size > kMaxString)
+    if (size == 0 || size > most_bytes)
       fail(what + ": expected short names, found " + std::to_string(size) + " bytes");
     std::string buffer(size * count, '\0');
     if (H5Aread(attribute, type, buffer.data()) < 0) fail(what + ": expected to be readable, found damage");
@@ -143,7 +144,7 @@ std::optional<std::vector<std::string>> strings(hid_t object, const std::string&
     }
   }
   for (const std::string& text : result)
-    if (text.size() > kMaxString) fail(what + ": expected short names, found a long one");
+    if (text.size() > most_bytes) fail(what + ": expected short names, found a long one");
   return result;
 }
 
@@ -162,6 +163,11 @@ std::optional<std::vector<std::string>> split_strings(hid_t object, const std::s
 std::string text(hid_t object, const std::string& name) {
   const auto all = strings(object, name);
   return all && !all->empty() ? all->front() : "";
+}
+
+std::string long_text(hid_t object, const std::string& name) {
+  const auto all = strings(object, name, std::size_t{16} << 20);
+  return all && all->size() == 1 ? all->front() : "";
 }
 
 std::optional<std::vector<double>> numbers(hid_t object, const std::string& name, hsize_t count) {

@@ -43,13 +43,17 @@ enum class Kind { kMissing, kGroup, kDataset, kOther };
 
 /// All strings of an attribute, fixed-length (NUL or space padded) or variable-length; nothing if it does not
 /// exist.
-[[nodiscard]] std::optional<std::vector<std::string>> strings(hid_t object, const std::string& name);
+[[nodiscard]] std::optional<std::vector<std::string>> strings(hid_t object, const std::string& name,
+                                                              std::size_t most_bytes = 4096);
 
 /// A list that Keras splits into name0, name1, ... where it passes 64,512 bytes.
 [[nodiscard]] std::optional<std::vector<std::string>> split_strings(hid_t object, const std::string& name);
 
 /// A text attribute of one element; empty if it does not exist.
 [[nodiscard]] std::string text(hid_t object, const std::string& name);
+
+/// The same for text of up to 16 MiB, such as Keras' description of a model.
+[[nodiscard]] std::string long_text(hid_t object, const std::string& name);
 
 /// A numeric attribute of `count` elements, converted to double.
 [[nodiscard]] std::optional<std::vector<double>> numbers(hid_t object, const std::string& name,

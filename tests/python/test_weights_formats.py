@@ -184,6 +184,18 @@ class KerasArchive(Formats):
         self.check(self.archive(state), state, network="vgg19")
         self.assertEqual(tool("inspect.py", self.folder / "a.keras").returncode, 0)
 
+        head = self.archive(state, layers__batch_normalization__vars__0=numpy.ones(4, "<f4"))
+        self.check(head, state, network="vgg19")  # its description says that it comes after them
+
+    def test_the_program_reads_every_kind(self):
+        # As a program, not a module: two copies of one class would not be the same.
+        state = state_dict()
+        for path in (self.archive(state), write_tree(self.folder / "a.h5", state),
+                     self.bytes("a.onnx", onnx_model(state))):
+            with self.subTest(path=path.name):
+                done = tool("convert.py", path, self.folder / "out.h5", "--overwrite")
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+
     def test_models_that_are_no_plain_vgg_are_refused(self):
         state = state_dict()
         self.refused(self.archive(state, ["LeakyReLU"]), "found LeakyReLU among them")

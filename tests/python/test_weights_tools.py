@@ -13,7 +13,6 @@ import pathlib
 import pickle
 import random
 import struct
-import subprocess
 import sys
 import threading
 import types

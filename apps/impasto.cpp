@@ -38,7 +38,7 @@ int run(int argc, char** argv) {
   man->callback([&app] { std::fputs(apps::man_page(app, IMPASTO_VERSION).c_str(), stdout); });
   app.footer(
       "Examples:\n"
-      "  impasto weights fetch vgg19\n"
+      "  impasto weights fetch vgg16\n"
       "  impasto render photo.jpg painting.jpg -o result.png\n"
       "  impasto render photo.jpg a.jpg b.jpg --style-blend 2,1 --size 1024 -o result.png\n"
       "  impasto plan photo.jpg painting.jpg --size 2048\n"

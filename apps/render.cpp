@@ -118,6 +118,7 @@ void Render::load() {
   if (!args_.resume.empty()) resume_ = load_checkpoint(args_.resume);
   weights_ = std::make_shared<const Weights>(find_weights(args_.weights));
   weights_name_ = weights_->name;
+  if (!weights_->note.empty()) display_.warn(weights_->note);
   settings_.write.metadata = {
       {"Software", "Impasto " IMPASTO_VERSION},
       {"Comment", repeat_command(args_, settings_.options, *weights_) + " # weights " + weights_->digest}};

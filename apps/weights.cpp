@@ -1,4 +1,4 @@
-// impasto weights: what is known and where it is, fetching it, and what a file holds.
+// impasto weights: what is known and where it is, fetching and converting it, and what a file holds.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -28,29 +28,29 @@ void list() {
       "(~/.local/share/impasto), the installation. To get one: impasto weights fetch NAME");
 }
 
-/// fetch.py of this installation, or of the source tree that the program was built from.
-fs::path fetch_program() {
+/// A tool of this installation, or of the source tree that the program was built from.
+fs::path tool_program(const char* name) {
   std::error_code ignored;
   const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
   const fs::path installed =
-      program.parent_path().parent_path() / IMPASTO_DATA_FOLDER / "weights_tools" / "fetch.py";
-  const fs::path source = IMPASTO_FETCH_SOURCE;
+      program.parent_path().parent_path() / IMPASTO_DATA_FOLDER / "weights_tools" / name;
+  const fs::path source = fs::path(IMPASTO_FETCH_SOURCE).parent_path() / name;
   for (const fs::path& candidate : {installed, source}) {
     if (fs::is_regular_file(candidate, ignored)) return candidate;
   }
-  throw Error(ErrorCode::kBadInput, "fetch.py: expected at '" + installed.string() + "' or '" +
+  throw Error(ErrorCode::kBadInput, std::string(name) + ": expected at '" + installed.string() + "' or '" +
                                         source.string() + "', found nothing there");
 }
 
-/// Does not come back: the fetching program takes this one's place, exit code included.
-[[noreturn]] void fetch(const std::vector<std::string>& words) {
-  const std::string program = fetch_program().string();
+/// Does not come back: the tool takes this program's place, exit code included.
+[[noreturn]] void run_tool(const char* name, const std::vector<std::string>& words) {
+  const std::string program = tool_program(name).string();
   std::vector<char*> arguments{const_cast<char*>("python3"), const_cast<char*>(program.c_str())};
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   ::execvp("python3", arguments.data());
-  throw Error(ErrorCode::kBadInput,
-              std::string("python3: expected on the PATH to run fetch.py, found: ") + std::strerror(errno));
+  throw Error(ErrorCode::kBadInput, std::string("python3: expected on the PATH to run ") + name +
+                                        ", found: " + std::strerror(errno));
 }
 
 void inspect(const std::string& name_or_path) {
@@ -59,6 +59,7 @@ void inspect(const std::string& name_or_path) {
     if (!text.empty()) std::printf("%-10s %s\n", what, text.c_str());
   };
   line("name", weights.name);
+  line("note", weights.note);
   line("network", weights.network);
   line("layout", weights.layout);
   line("source", weights.source);
@@ -83,7 +84,7 @@ void inspect(const std::string& name_or_path) {
 }  // namespace
 
 void add_weights(CLI::App& root, int& /*exit_code*/) {
-  CLI::App* const app = root.add_subcommand("weights", "List, fetch and inspect network weights");
+  CLI::App* const app = root.add_subcommand("weights", "List, fetch, convert and inspect network weights");
   app->require_subcommand(1);
   CLI::App* const list_app =
       app->add_subcommand("list", "Say which weight files are known and where they were found");
@@ -105,7 +106,34 @@ void add_weights(CLI::App& root, int& /*exit_code*/) {
     if (!a->to.empty()) words.push_back("--to=" + a->to);
     if (!a->from.empty()) words.push_back("--from=" + a->from);
     words.insert(words.end(), {"--", a->name});
-    fetch(words);
+    run_tool("fetch.py", words);
+  });
+
+  CLI::App* const convert_app = app->add_subcommand(
+      "convert",
+      "Make a weight file of a PyTorch, safetensors, Keras, ONNX, MatConvNet, NumPy or Caffe file");
+  struct Convert {
+    std::string from, to, network, source;
+    bool overwrite = false;
+  };
+  const auto c = std::make_shared<Convert>();
+  convert_app->add_option("IN", c->from, "the file to read, with python3")->required();
+  convert_app->add_option("OUT", c->to, "the HDF5 file to write")->required();
+  convert_app->add_option("--network", c->network, "vgg16 or vgg19 (told by the layers)")
+      ->option_text("NAME");
+  convert_app
+      ->add_option(
+          "--source", c->source,
+          "how a picture is prepared: torchvision, caffe or caffe-rgb (told by the file where it shows it)")
+      ->option_text("NAME");
+  convert_app->add_flag("--overwrite", c->overwrite, "replace OUT if it exists");
+  convert_app->callback([c] {
+    std::vector<std::string> words;
+    if (!c->network.empty()) words.push_back("--network=" + c->network);
+    if (!c->source.empty()) words.push_back("--source=" + c->source);
+    if (c->overwrite) words.emplace_back("--overwrite");
+    words.insert(words.end(), {"--", c->from, c->to});
+    run_tool("convert.py", words);
   });
 
   CLI::App* const inspect_app =

@@ -90,7 +90,7 @@ TEST_CASE("an input that cannot be used is refused with exit code 3") {
 TEST_CASE("missing weights are an error that names the fetch command") {
   const CliFolder folder;
   require_failure(folder, {"render", "content.png", "style.png", "-o", "x.png"}, 3,
-                  "impasto weights fetch vgg19");
+                  "impasto weights fetch vgg16");
   require_failure(folder, {"render", "content.png", "style.png", "-o", "x.png", "--weights", "vgg16"}, 3,
                   "impasto weights fetch vgg16");
 }
@@ -281,6 +281,16 @@ TEST_CASE("fetching passes its options on, and its exit code back") {
   CHECK(result.exit_code == 3);
   CHECK_THAT(result.err, ContainsSubstring("found 11"));
   CHECK(folder.run({"weights", "fetch", "abacus"}).exit_code == 2);
+}
+
+TEST_CASE("converting is handed to convert.py, exit code and all") {
+  const CliFolder folder;
+  std::ofstream(folder / "page.pth") << "<!DOCTYPE html>";
+  const ProcessResult result = folder.run({"weights", "convert", "page.pth", "out.h5", "--source", "caffe"});
+  CHECK(result.exit_code == 3);
+  CHECK_THAT(result.err, ContainsSubstring("page.pth"));
+  CHECK(folder.made().count("out.h5") == 0);
+  CHECK(folder.run({"weights", "convert", "page.pth"}).exit_code == 2);
 }
 
 TEST_CASE("devices lists the CPU as usable and says why CUDA is not") {

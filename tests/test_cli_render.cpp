@@ -5,6 +5,7 @@
 #include "engine/style/options.h"
 #include "tests/support/catch.h"
 #include "tests/support/cli.h"
+#include "tests/support/weights_files.h"
 
 using namespace impasto;
 using namespace impasto::testing;
@@ -226,6 +227,17 @@ TEST_CASE("several styles are blended, and a picture can be the start") {
   CHECK(render({}) != render({"--style-blend", "1,3"}));
   CHECK(render({}) == render({"--init", "content.png"}));
   CHECK(render({}) != render({"--init", "second.png"}));
+}
+
+TEST_CASE("weights that are not known are rendered with, and how they were understood is said") {
+  const CliFolder folder;
+  test::write_legacy(folder / "mine.h5", test::tiny_layers("vgg16"));
+  const ProcessResult result =
+      folder.run({"render", "content.png", "style.png", "-o", "x.png", "--weights", "mine.h5", "--size", "32",
+                  "--iterations", "1", "--device", "cpu"});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, ContainsSubstring("impasto: warning: weights 'mine.h5': unknown, taken for VGG-16"));
 }
 
 TEST_CASE("intermediate pictures are written beside the output") {

@@ -57,8 +57,9 @@ std::string name_of(const BackendOptions& device) {
 }
 
 /// Largest errors allowed: of each layer's features, of the gradient's direction and size, and of the
-/// fiftieth loss. Two to five times what was measured with either weights; fp32 has more room, for other
-/// orders of summation.
+/// fiftieth loss. Two to five times the most that was measured with vgg16, hed-vgg16 and random ones
+/// (docs/gpu.md; the gradient's direction with vgg16: tf32 3.6e-5, fp16 5.0e-5, bf16 4.0e-4); fp32 has more
+/// room, for other orders of summation.
 struct Bounds {
   double features, cosine, size, adam, descent;
 };
@@ -67,7 +68,7 @@ Bounds bounds(const BackendOptions& device) {
   if (device.device == "cpu" && device.precision == Precision::kFp32) return {1e-5, 1e-6, 1e-4, 5e-3, 1e-4};
   switch (device.precision) {
     case Precision::kTf32:
-    case Precision::kFp16: return {2e-3, 5e-5, 1e-3, 2e-3, 1e-3};
+    case Precision::kFp16: return {2e-3, 2e-4, 1e-3, 2e-3, 1e-3};
     case Precision::kBf16: return {1.5e-2, 1e-3, 1e-2, 5e-3, 1e-2};
     default: return {2e-6, 1e-9, 1e-6, 1e-3, 1e-6};
   }
@@ -200,7 +201,7 @@ TEST_CASE("fifty iterations end where direct convolutions on the CPU do") {
     const Numbers found = losses(options);
     REQUIRE(found.size() == 50);
     INFO("J from " << cpu.front() << " to " << cpu.back());
-    CHECK(cpu.back() < 0.7 * cpu.front());
+    CHECK(cpu.back() < 0.9 * cpu.front());  // it moves: vgg16 0.21 (Adam), 0.85 (gradient descent)
     check_error(device, to_string(kind) + ", the last of 50 losses", std::abs(found.back() / cpu.back() - 1),
                 kind == OptimizerKind::kAdam ? bounds(device).adam : bounds(device).descent);
   }

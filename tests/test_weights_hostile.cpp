@@ -81,11 +81,11 @@ TEST_CASE("what is no HDF5 file is refused by what it is") {
   const TempFolder folder;
   CHECK_THAT(refusal(folder / "none.h5"), ContainsSubstring("found none"));
   CHECK_THAT(refusal(folder.path()), ContainsSubstring("found a folder"));
-  CHECK_THAT(refusal("/dev/zero"), ContainsSubstring("folder or device"));
+  CHECK_THAT(refusal("/dev/zero"), ContainsSubstring("device or pipe"));
   write_bytes(folder / "empty.h5", "");
   CHECK_THAT(refusal(folder / "empty.h5"), ContainsSubstring("expected an HDF5 file"));
   write_bytes(folder / "zip.pth", "PK\x03\x04 and more");
-  CHECK_THAT(refusal(folder / "zip.pth"), ContainsSubstring("convert.py"));
+  CHECK_THAT(refusal(folder / "zip.pth"), ContainsSubstring("impasto weights convert"));
   write_bytes(folder / "start.h5", "\x89HDF\r\n\x1a\n");
   CHECK_THAT(refusal(folder / "start.h5"), ContainsSubstring("cut short or damaged"));
 }

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Turns a VGG state dict of PyTorch into an HDF5 file that impasto reads.
+"""Turns a file with VGG's weights, of any format below, into an HDF5 file that impasto reads.
 
-    convert.py IN OUT [--network vgg16|vgg19] [--source torchvision|caffe] [--overwrite]
+    convert.py IN OUT [--network vgg16|vgg19] [--source torchvision|caffe|caffe-rgb] [--overwrite]
 
-IN: a .pth (either format) or .safetensors with the layers features.0.weight ... or conv1_1.weight ...
---source says how a picture is prepared: torchvision (red first, 0..1, mean and deviation) or caffe (blue first, 0..255,
-mean only; also jcjohnson's and Gatys' files). It is told from the file where that is possible.
+IN: PyTorch (.pth, either format), .safetensors, Keras (.keras, and .h5 of any number type, chunked or compressed), ONNX,
+NumPy (.npz), MatConvNet (.mat, with SciPy) or Caffe (.caffemodel).
+--source says how a picture is prepared: torchvision (red first, 0..1, mean and deviation), caffe (blue first, 0..255,
+mean only; also jcjohnson's, Gatys' and Keras' files) or caffe-rgb (the same, red first: MatConvNet's). It is told from
+the file where that is possible.
 Needs numpy and h5py (Debian: python3-h5py). Exit codes: 0 done, 2 usage, 3 a file that cannot be used.
 """
 import sys
@@ -13,118 +15,89 @@ import sys
 if __name__ == "__main__":  # else inspect.py beside this file would hide the standard library's module
     del sys.path[0]
 import pathlib
-import re
 
 if __name__ == "__main__":
     sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 from weights_tools import known  # noqa: E402
 from weights_tools.known import Failure  # noqa: E402
 
-LICENCES = {"torchvision": "BSD-3-Clause (torchvision; stated for its code)", "caffe": known.OXFORD}
+SOURCES = ("torchvision", "caffe", "caffe-rgb")
+LICENCES = {"torchvision": "BSD-3-Clause (torchvision; stated for its code)", "caffe": known.OXFORD,
+            "caffe-rgb": known.OXFORD}
 
 
-def read_tensors(path):
-    """The file's tensors by name."""
-    from weights_tools import safetensors_file, torch_file
-    if not pathlib.Path(path).is_file():
-        raise Failure("expected a file, found none")
-    if safetensors_file.is_safetensors(path):
-        return safetensors_file.read(path)
-    if torch_file.is_torch_file(path):
-        return torch_file.read(path)
-    raise Failure("expected a .pth or .safetensors, found neither")
+def read(path, name=None):
+    """The network in a file of any format."""
+    from weights_tools import formats, layers, state
+    found = formats.read(path, name)
+    if isinstance(found, layers.Network):
+        return found
+    tensors, layout, source = found
+    plain = state.without_prefix(tensors)
+    name, pairs = state.pairs(plain, name)
+    network = layers.Network(state.to_layers(pairs), name, layout, source or _source_of_names(plain))
+    layers.check(network.layers, name)
+    return network
 
 
-def without_prefix(tensors):
-    """Names as a bare VGG has them: "module.features.0.weight" (DataParallel) becomes "features.0.weight"."""
-    plain = {}
-    for name, tensor in tensors.items():
-        match = re.search(r"(?:^|\.)((?:features\.\d+|conv[1-5]_[1-4]|classifier\.\d+)\.(?:weight|bias))$", name)
-        if match is None:
-            continue
-        if match[1] in plain:
-            raise Failure(f"{known.printable(match[1])}: expected one such tensor, found two")
-        plain[match[1]] = tensor
-    return plain
-
-
-def pairs(tensors, network):
-    """(network, [(conv name, weight, bias)]) in network order."""
-    from weights_tools import layers
-    indices = sorted(int(m[1]) for name in tensors if (m := re.fullmatch(r"features\.(\d+)\.weight", name)))
-    if indices:
-        batch_norm = next((i for i in indices if len(tensors[f"features.{i}.weight"].shape) == 1), None)
-        if batch_norm is not None:
-            raise Failure(f"features.{batch_norm}: expected a convolution, found batch normalisation, which is not "
-                          "supported")
-        fitting = [n for n in layers.BLOCKS if indices == layers.feature_indices(n)[:len(indices)]]
-        if network in fitting or (network is None and fitting):
-            network = network or fitting[0]  # a short file fits both: the same layers
-            keys = [f"features.{i}" for i in indices]
-        else:
-            raise Failure(f"layers: expected {network or 'vgg16 or vgg19'}, found convolutions at "
-                          + ", ".join(map(str, indices)))
-    else:
-        keys = [n for n in layers.names("vgg19") if f"{n}.weight" in tensors]
-        if not keys:
-            raise Failure("layers: expected features.0.weight ... or conv1_1.weight ..., found none")
-        network = network or ("vgg19" if any(k.endswith("_4") for k in keys) else "vgg16")
-    found = layers.names(network) if indices else keys
-    missing = next((f"{k}.bias" for k in keys if f"{k}.bias" not in tensors), None)
-    if missing:
-        raise Failure(f"{missing}: expected beside its weight, found none")
-    return network, [(name, tensors[f"{key}.weight"], tensors[f"{key}.bias"]) for name, key in zip(found, keys)]
-
-
-def tell_source(tensors, sha256):
-    """torchvision or caffe, where the file shows it: by digest, or by how it numbers the classifier."""
-    if sha256 in known.CONVERTIBLE:
-        return known.CONVERTIBLE[sha256][0]
+def _source_of_names(tensors):
+    """torchvision or caffe, where names show it, as by how they number the classifier; else empty."""
     if any(name.startswith("conv") for name in tensors):
         return "caffe"
     if "classifier.1.weight" in tensors:  # torchvision has them at 0, 3 and 6; files converted from Caffe at 1, 4, 6
         return "caffe"
-    if "classifier.0.weight" in tensors:
-        return "torchvision"
-    raise Failure("source: expected --source torchvision or caffe, because this file does not show it")
+    return "torchvision" if "classifier.0.weight" in tensors else ""
+
+
+def prepare(network, source, sha256):
+    """(source, preprocessing), once it is told; a known network with red first is turned to blue first."""
+    from weights_tools import content, layers
+    kinds = {"torchvision": layers.TORCHVISION, "caffe": layers.CAFFE, "caffe-rgb": layers.CAFFE_RGB}
+    entry, _, _ = content.recognise(network.layers, network.name)
+    if entry is None and not source:
+        first = network.layers[0]
+        turned = [layers.Layer(first.name, first.filter[:, :, ::-1, :].copy(), first.bias), *network.layers[1:]]
+        entry, _, _ = content.recognise(turned, network.name)
+        network.layers = turned if entry else network.layers
+    if entry is not None:
+        return "caffe", layers.HED if entry.name == "hed-vgg16" else layers.CAFFE
+    if not source and network.preprocessing is not None:
+        return "the file", network.preprocessing
+    source = source or known.CONVERTIBLE.get(sha256, ("",))[0] or network.source
+    if not source:
+        raise Failure(f"source: expected --source {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, because this file does not "
+                      "show how a picture is prepared")
+    return source, kinds[source]
 
 
 def convert(source_path, target, network=None, source=None):
     """Returns (network, source, number of layers)."""
     try:
-        import numpy
+        import h5py  # noqa: F401 - missing is better said before the work
+        import numpy  # noqa: F401
 
         from weights_tools import layers
-        import h5py  # noqa: F401 - missing is better said before the work
     except ImportError as error:
         raise Failure(f"{error.name}: expected for converting, found none (Debian: apt install python3-h5py)"
                       ) from error
     try:
-        tensors = without_prefix(read_tensors(source_path))
-        network, found = pairs(tensors, network)
+        found = read(source_path, network)
         sha256 = known.digests(source_path)[2]
-        source = source or tell_source(tensors, sha256)
-        converted = []
-        for name, weight, bias in found:
-            if len(weight.shape) != 4 or tuple(weight.shape[2:]) != (3, 3):
-                raise Failure(f"{name}: expected (out,in,3,3), found {tuple(weight.shape)}")
-            kernel = numpy.ascontiguousarray(weight.array().transpose(2, 3, 1, 0))  # OIHW -> HWIO, both not flipped
-            converted.append(layers.Layer(name, kernel, bias.array()))
-        layers.check(converted, network)
+        source, preprocessing = prepare(found, source, sha256)
     except Failure as failure:
         raise Failure(f"weights '{known.printable(source_path)}': {failure}") from failure
-    preprocessing = layers.TORCHVISION if source == "torchvision" else layers.CAFFE
     origin = known.CONVERTIBLE[sha256][1] if sha256 in known.CONVERTIBLE else pathlib.Path(source_path).name
-    layers.write(target, converted, network, preprocessing, f"{origin}, SHA-256 {sha256}", LICENCES[source])
-    return network, source, len(converted)
+    layers.write(target, found.layers, found.name, preprocessing, f"{origin}, SHA-256 {sha256}",
+                 LICENCES.get(source, "as the file it was made from"))
+    return found.name, source, len(found.layers)
 
 
 def main():
-    parser = known.Parser(prog="convert.py", description="Turn a PyTorch VGG state dict into a file impasto reads.")
-    parser.add_argument("input", metavar="IN", help=".pth or .safetensors")
+    parser = known.Parser(prog="convert.py", description="Turn a VGG's weights into a file impasto reads.")
+    parser.add_argument("input", metavar="IN", help=".pth, .safetensors, .keras, .h5, .onnx, .npz, .mat or .caffemodel")
     parser.add_argument("output", metavar="OUT", help="the HDF5 file to write")
     parser.add_argument("--network", choices=("vgg16", "vgg19"), help="(told by the layers)")
-    parser.add_argument("--source", choices=("torchvision", "caffe"), help="how a picture is prepared (told by the file)")
+    parser.add_argument("--source", choices=SOURCES, help="how a picture is prepared (told by the file)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     arguments = parser.parse_args()
     target = pathlib.Path(arguments.output)
@@ -137,4 +110,5 @@ def main():
 
 
 if __name__ == "__main__":
+    known.prefer_h5py()
     sys.exit(known.run(main))

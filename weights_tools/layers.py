@@ -43,9 +43,30 @@ class Preprocessing:
 
 
 CAFFE = Preprocessing("BGR", (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
+# The same networks with red first: MatConvNet's files.
+CAFFE_RGB = Preprocessing("RGB", (123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
+HED = Preprocessing("BGR", (104.00699, 116.66877, 122.67892), (1.0, 1.0, 1.0))
 # torchvision: (pixel - mean) / std with mean .485 .456 .406 and std .229 .224 .225, red first.
 TORCHVISION = Preprocessing("RGB", tuple(255 * m for m in (0.485, 0.456, 0.406)),
                             tuple(1 / (255 * s) for s in (0.229, 0.224, 0.225)))
+
+
+@dataclasses.dataclass
+class Network:
+    """What a file holds."""
+    layers: list
+    name: str  # vgg16 or vgg19
+    layout: str  # what the file was
+    source: str = ""  # how a picture is prepared, where the format shows it
+    preprocessing: Preprocessing = None  # where the file says it in full
+
+
+def as_float32(values, bfloat16=False):
+    """Numbers of any width as float32; bfloat16 comes as integers of its 16 bits, the upper half of a float32."""
+    if bfloat16:
+        return (values.astype(numpy.uint32) << 16).view(numpy.float32)
+    with numpy.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as that
+        return numpy.ascontiguousarray(values, dtype=numpy.float32)
 
 
 def conv_name(text):

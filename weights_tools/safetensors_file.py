@@ -6,6 +6,7 @@ import struct
 
 import numpy
 
+from weights_tools import layers
 from weights_tools.known import Failure, printable
 
 MOST_HEADER_BYTES = 100 << 20  # the format's own limit
@@ -19,9 +20,7 @@ class Tensor:
     def array(self):
         """As float32, contiguous."""
         raw = numpy.fromfile(self.path, DTYPES[self.dtype], math.prod(self.shape), offset=self.start)
-        if self.dtype == "BF16":  # the upper half of a float32
-            raw = (raw.astype(numpy.uint32) << 16).view(numpy.float32)
-        return raw.reshape(self.shape).astype(numpy.float32)
+        return layers.as_float32(raw, bfloat16=self.dtype == "BF16").reshape(self.shape)
 
 
 def _entry(name, entry, data_bytes):

@@ -1,7 +1,8 @@
 """Reads the tensors of a PyTorch state dict, .pth in either format, without PyTorch and without running what it says.
 
-A .pth is a pickle, a program for a small machine that may call any function. Here it may name nothing but the four
-things a state dict is made of, each replaced by a harmless stand-in of ours; everything else ends the reading.
+A .pth is a pickle, a program for a small machine that may call any function. Here it may name nothing but the things a
+state dict is made of (tensors, parameters, OrderedDict and storages), each replaced by a harmless stand-in of ours;
+everything else ends the reading.
 
 Formats: torch/serialization.py. Zip (since 1.6): NAME/data.pkl and one member NAME/data/KEY for each storage. Legacy:
 three pickles (magic number, protocol, system), the pickled object, the pickled list of storage keys, then for each
@@ -18,6 +19,7 @@ import zlib
 
 import numpy
 
+from weights_tools import layers
 from weights_tools.known import Failure, printable
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -26,14 +28,16 @@ MOST_PICKLE_BYTES = 16 << 20  # VGG-19's has 4 kB
 # What zipfile raises for archives that are damaged or of another kind.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, KeyError, EOFError, NotImplementedError, RuntimeError, OSError,
               OverflowError, ValueError)
-DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8"}
+DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "BFloat16Storage": "<u2",
+          "LongStorage": "<i8"}
 
 
 class Storage:
     """Elements somewhere in the file; read when a tensor asks for them."""
 
-    def __init__(self, dtype, key, count):
-        self.dtype, self.key, self.count = numpy.dtype(dtype), key, count
+    def __init__(self, kind, key, count):
+        self.dtype, self.key, self.count = numpy.dtype(DTYPES[kind]), key, count
+        self.bfloat16 = kind == "BFloat16Storage"
         self.read = None  # () -> bytes, set once the place in the file is known
 
     def elements(self):
@@ -56,7 +60,7 @@ class Tensor:
         flat = self.storage.elements()[self.offset:]
         strides = [s * flat.itemsize for s in self.strides]
         view = numpy.lib.stride_tricks.as_strided(flat, self.shape, strides, writeable=False)
-        return numpy.ascontiguousarray(view, dtype=numpy.float32)
+        return layers.as_float32(numpy.ascontiguousarray(view), self.storage.bfloat16)
 
 
 def _sizes(values):
@@ -74,6 +78,13 @@ def _rebuild_tensor(storage=None, offset=None, shape=None, strides=None, *_):
     if len(_sizes(shape)) != len(_sizes(strides)):
         raise Failure("tensor: expected as many strides as sizes, found others")
     return Tensor(storage, offset, shape, strides)
+
+
+def _rebuild_parameter(data=None, *_):
+    """Stands in for torch._utils._rebuild_parameter: what a Parameter adds to its tensor does not matter."""
+    if not isinstance(data, Tensor):
+        raise Failure("parameter: expected a tensor, found another")
+    return data
 
 
 class Callable:
@@ -107,6 +118,8 @@ ALLOWED = {
     ("collections", "OrderedDict"): Callable(_dictionary),
     ("torch._utils", "_rebuild_tensor"): Callable(_rebuild_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): Callable(_rebuild_tensor),
+    ("torch._utils", "_rebuild_parameter"): Callable(_rebuild_parameter),
+    ("torch._utils", "_rebuild_parameter_with_state"): Callable(_rebuild_parameter),
 }
 
 
@@ -123,16 +136,17 @@ class StateUnpickler(pickle.Unpickler):
         try:
             return ALLOWED[module, name]
         except KeyError:
-            raise Failure(f"pickle: expected a state dict's types, found {printable(module)}.{printable(name)}"
+            hint = "; save model.state_dict() in place of the model" if ".nn." in module or "models" in module else ""
+            raise Failure(f"pickle: expected a state dict's types, found {printable(module)}.{printable(name)}{hint}"
                           ) from None
 
     def persistent_load(self, pid):
         if not (isinstance(pid, tuple) and len(pid) in (5, 6) and pid[0] == "storage" and pid[1] in DTYPES
                 and isinstance(pid[2], str) and type(pid[4]) is int and 0 <= pid[4] < 1 << 34):
-            raise Failure("pickle: expected a float32, float64, float16 or int64 storage, found another")
+            raise Failure("pickle: expected a float32, float64, float16, bfloat16 or int64 storage, found another")
         if len(pid) == 6 and pid[5] is not None:
             raise Failure("pickle: expected whole storages, found a view")
-        storage = Storage(DTYPES[pid[1]], pid[2], pid[4])
+        storage = Storage(pid[1], pid[2], pid[4])
         return self.storages.setdefault(pid[2], storage)
 
 
@@ -216,8 +230,19 @@ def is_torch_file(path):
 def read(path):
     """The tensors of a state dict by name, each with .shape and .array()."""
     state = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]  # a training checkpoint
     if not isinstance(state, dict):
         raise Failure("state dict: expected tensors by name, found another object")
-    return {name: t for name, t in state.items() if isinstance(name, str) and isinstance(t, Tensor)}
+    return _tensors(state)
+
+
+def _tensors(state, depth=0):
+    """The tensors by name; those of a training checkpoint lie one or two dictionaries down."""
+    found = {name: t for name, t in state.items() if isinstance(name, str) and isinstance(t, Tensor)}
+    if any(len(t.shape) == 4 for t in found.values()) or depth == 3:
+        return found
+    # "model", "state_dict", "net", ...: the names differ; an optimiser's state has numbers for names
+    nested = [t for t in (_tensors(value, depth + 1) for value in state.values() if isinstance(value, dict)) if t]
+    kernels = [t for t in nested if any(len(tensor.shape) == 4 for tensor in t.values())]
+    if len(kernels) > 1:
+        raise Failure(f"state dict: expected one network in the file, found {len(kernels)}")
+    return kernels[0] if kernels else found

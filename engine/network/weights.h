@@ -32,7 +32,8 @@ struct Weights {
   std::string name;             ///< "vgg19", "hed-vgg16", "random:7", or the file's name where unknown
   std::string source, licence;  ///< one line each; empty if unknown
   std::string layout;           ///< which layout the file had, for `weights inspect`
-  std::string digest;           ///< SHA-256 of the file in hex ("random:SEED" for generated ones)
+  std::string digest;           ///< content digest in hex (docs/weights.md); "random:SEED" for generated ones
+  std::string note;             ///< one line for people on how an unknown file was understood; else empty
 };
 
 /// Reads any supported HDF5 layout (docs/weights.md). Throws Error(kBadInput) for everything that is not
@@ -52,7 +53,7 @@ struct Weights {
 struct KnownWeights {
   std::string name, file_name, description, licence;
   std::int64_t bytes = 0;
-  std::string md5, sha256;  ///< either may be empty
+  std::string md5, content;  ///< of the file, and of what it holds (docs/weights.md); either may be empty
   std::optional<std::filesystem::path> found;
 };
 [[nodiscard]] std::vector<KnownWeights> known_weights();

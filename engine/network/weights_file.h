@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,9 @@
 #include "engine/network/weights.h"
 
 namespace impasto::weights {
+
+/// What the layout of an own file is called, before its version.
+inline constexpr std::string_view kOwnLayout = "impasto-weights";
 
 /// Throws Error(kBadInput) "weights 'FILE': MESSAGE", on one line whatever the file is called.
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& message);
@@ -67,9 +71,48 @@ struct ReadLimits {
 [[nodiscard]] Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits,
                                    Weights (*work)(const std::filesystem::path&));
 
-struct Digests {
-  std::string sha256, md5;  ///< lower-case hex
+/// The content digest (docs/weights.md): SHA-256 over the network's name and the names, shapes and values of
+/// its layers. The same for every container, layout and writer.
+struct ContentDigest {
+  std::string whole;                ///< lower-case hex
+  std::vector<std::string> layers;  ///< SHA-256 of each layer's filter and bias, in network order
 };
-[[nodiscard]] Digests digest_file(const std::filesystem::path& file);
+[[nodiscard]] ContentDigest content_digest(const Weights& weights);
+
+/// MD5 of a file's bytes in lower-case hex; empty where OpenSSL has no MD5.
+[[nodiscard]] std::string md5_of_file(const std::filesystem::path& file);
+
+/// A published set of weights: told by what it holds where its content digest is known, else by a file's size
+/// and MD5.
+struct Known {
+  const char *name, *file_name, *description, *source, *licence;
+  std::int64_t bytes;
+  const char *md5, *content;  ///< either may be empty
+  Preprocessing preprocessing;
+  std::span<const char* const> layers{};  ///< how each layer's digest begins, in network order; may be empty
+};
+/// In the order of preference, for a name and over all of them.
+[[nodiscard]] std::span<const Known> known_table();
+
+/// What a file is found to be, once it has been read.
+struct Recognition {
+  const Known* known = nullptr;
+  std::string
+      differs;  ///< "vgg16 in conv3_2, conv4_1" where most of a known network's layers are there; else empty
+};
+[[nodiscard]] Recognition recognise(const std::filesystem::path& file, const Weights& weights,
+                                    const ContentDigest& content,
+                                    std::span<const Known> table = known_table());
+
+/// load_weights. With `expected`, of the table, another network is refused.
+[[nodiscard]] Weights load_as(const std::filesystem::path& file, const Known* expected,
+                              std::span<const Known> table = known_table());
+
+/// The command that makes a file of the own layout of another one.
+[[nodiscard]] std::string convert_command(const std::filesystem::path& file);
+
+/// Refuses what cannot be an HDF5 file, by its first bytes, saying what it is and what to do; returns its
+/// size.
+std::uintmax_t check_file(const std::filesystem::path& file);
 
 }  // namespace impasto::weights

@@ -30,22 +30,38 @@ namespace {
 constexpr std::uint64_t kEnd = 0x2e646e656f747361u;  // after the last field: what came is whole
 constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
 
-/// Fields one after another: numbers as 8 bytes, text and arrays after their length.
+void send_all(int to, const char* data, std::size_t size) {
+  for (std::size_t done = 0; done < size;) {
+    const ssize_t n = write(to, data + done, size - done);
+    if (n < 0 && errno != EINTR) _exit(1);
+    if (n > 0) done += static_cast<std::size_t>(n);
+  }
+}
+
+/// Fields one after another: numbers as 8 bytes, text and arrays after their length. Arrays go out from where
+/// they lie.
 class Message {
  public:
-  void reserve(std::size_t bytes) { bytes_.reserve(bytes); }
+  explicit Message(int to) : to_(to) {}
   void put(std::uint64_t v) { bytes_.append(reinterpret_cast<const char*>(&v), sizeof v); }
   void put(std::int64_t v) { put(static_cast<std::uint64_t>(v)); }
   void put(double v) { bytes_.append(reinterpret_cast<const char*>(&v), sizeof v); }
-  void put(const std::string& s) { block(s.data(), s.size()); }
-  void put(const std::vector<float>& v) { block(v.data(), v.size() * sizeof(float)); }
-  [[nodiscard]] const std::string& bytes() const { return bytes_; }
+  void put(const std::string& s) {
+    put(static_cast<std::uint64_t>(s.size()));
+    bytes_ += s;
+  }
+  void put(const std::vector<float>& v) {
+    put(static_cast<std::uint64_t>(v.size() * sizeof(float)));
+    flush();
+    send_all(to_, reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float));
+  }
+  void flush() {
+    send_all(to_, bytes_.data(), bytes_.size());
+    bytes_.clear();
+  }
 
  private:
-  void block(const void* data, std::size_t size) {
-    put(static_cast<std::uint64_t>(size));
-    bytes_.append(static_cast<const char*>(data), size);
-  }
+  int to_;
   std::string bytes_;
 };
 
@@ -94,11 +110,7 @@ class Parser {
 };
 
 /// Messages: 0 and what was wrong with the file, or 1 and the weights.
-Message pack(const Weights& w) {
-  std::size_t bytes = 4096;
-  for (const ConvWeights& c : w.layers) bytes += 64 + (c.filter.size() + c.bias.size()) * sizeof(float);
-  Message m;
-  m.reserve(bytes);
+void send(Message& m, const Weights& w) {
   m.put(std::uint64_t{1});
   for (const std::string* s : {&w.network, &w.source, &w.licence, &w.layout}) m.put(*s);
   m.put(static_cast<std::uint64_t>(w.preprocessing.bgr));
@@ -113,7 +125,7 @@ Message pack(const Weights& w) {
     m.put(c.bias);
   }
   m.put(kEnd);
-  return m;
+  m.flush();
 }
 
 /// Nothing if the message is not whole.
@@ -150,14 +162,6 @@ void limit(int what, rlim_t value) {
   setrlimit(static_cast<__rlimit_resource>(what), &now);
 }
 
-void send_all(int to, const std::string& bytes) {
-  for (std::size_t done = 0; done < bytes.size();) {
-    const ssize_t n = write(to, bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno != EINTR) _exit(1);
-    if (n > 0) done += static_cast<std::size_t>(n);
-  }
-}
-
 /// The child's whole life. It never returns, and leaves by _exit: the parent's exit handlers are not its own.
 [[noreturn]] void child(const std::filesystem::path& file, const ReadLimits& limits, std::int64_t mapped,
                         int to, Weights (*work)(const std::filesystem::path&)) {
@@ -179,16 +183,16 @@ void send_all(int to, const std::string& bytes) {
     dup2(nowhere, STDOUT_FILENO);
     dup2(nowhere, STDERR_FILENO);
   }
-  Message message;
+  Message message(to);
   try {
-    message = pack(work(file));
+    const Weights weights = work(file);
+    send(message, weights);
   } catch (const std::exception& e) {
-    message = Message();
     message.put(std::uint64_t{0});
     message.put(std::string(e.what()));
     message.put(kEnd);
+    message.flush();
   }
-  send_all(to, message.bytes());
   _exit(0);
 }
 
@@ -246,7 +250,10 @@ Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits
                 std::string("weights: expected a new process, found ") + std::strerror(errno));
   if (pid == 0) child(file, limits, mapped, to.get(), work);
   to.close();
-  std::string bytes;
+  std::error_code unknown;
+  const std::uintmax_t size = std::filesystem::file_size(file, unknown);
+  std::string bytes;  // room for all that the file can hold, so that it is not moved as it grows
+  if (!unknown && size < std::uintmax_t{1} << 30) bytes.reserve(static_cast<std::size_t>(size) + 4096);
   const bool in_time = receive(from.get(), bytes, limits.wall_seconds);
   if (!in_time) kill(pid, SIGKILL);
   int status = 0;

@@ -4,270 +4,65 @@
 #include <H5PLpublic.h>
 
 #include <algorithm>
-#include <cmath>
-#include <functional>
+#include <cctype>
 #include <stdexcept>
+#include <string_view>
 
-#include "engine/core/hdf5.h"
-#include "engine/network/weights_file.h"
+#include "engine/network/weights_hdf5_access.h"
 
 namespace impasto::weights {
 namespace {
 
-using hdf5::Handle;
-using hdf5::own;
+using namespace h5;
 
-constexpr hsize_t kMaxLinks = 4096;       // members of one group; VGG19 as a whole model has 27
-constexpr int kMaxGroups = 20000;         // visited in one file
-constexpr int kMaxDepth = 12;             // of nested groups
-constexpr hsize_t kMaxStrings = 4096;     // elements of one string attribute
-constexpr std::size_t kMaxString = 4096;  // bytes of one of them
-constexpr std::int64_t kMaxChannels = 16384;
-
-/// Carries a message without the file's name; read_in_process adds that.
-[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
-
-Handle need(hid_t id, const std::string& what) {
-  return own(id, what + ": expected to be readable, found damage");
-}
-
-// ---- links and groups
-
-enum class Kind { kMissing, kGroup, kDataset, kOther };
-
-/// What `name` (one component) in `group` is, following nothing but a hard link.
-Kind kind_of(hid_t group, const std::string& name) {
-  const htri_t exists = H5Lexists(group, name.c_str(), H5P_DEFAULT);
-  if (exists < 0) fail(printable(name) + ": expected a readable link, found damage");
-  if (exists == 0) return Kind::kMissing;
-  H5L_info_t link;
-  if (H5Lget_info(group, name.c_str(), &link, H5P_DEFAULT) < 0)
-    fail(printable(name) + ": expected a readable link, found damage");
-  if (link.type != H5L_TYPE_HARD)
-    fail(printable(name) + ": expected a hard link, found a soft or external one");
-  const Handle object = need(H5Oopen(group, name.c_str(), H5P_DEFAULT), printable(name));
-  switch (H5Iget_type(object)) {
-    case H5I_GROUP: return Kind::kGroup;
-    case H5I_DATASET: return Kind::kDataset;
-    default: return Kind::kOther;
-  }
-}
-
-std::vector<std::string> components(const std::string& path) {
-  std::vector<std::string> parts;
-  for (std::size_t at = 0; at <= path.size();) {
-    const std::size_t end = std::min(path.find('/', at), path.size());
-    if (end > at) parts.push_back(path.substr(at, end - at));
-    at = end + 1;
-  }
-  return parts;
-}
-
-/// Opens a group or dataset below `from`, component by component.
-Handle open_path(hid_t from, const std::string& path, Kind kind) {
-  Handle here;
-  const std::vector<std::string> parts = components(path);
-  if (parts.empty() || parts.size() > kMaxDepth)
-    fail("expected the name of an array, found an empty or long one");
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const Kind wanted = i + 1 < parts.size() ? Kind::kGroup : kind;
-    const hid_t at = i == 0 ? from : static_cast<hid_t>(here);
-    const Kind found = kind_of(at, parts[i]);
-    const std::string what =
-        printable(path) + ": expected a " + (wanted == Kind::kGroup ? "group" : "dataset");
-    if (found == Kind::kMissing) fail(what + ", found none");
-    if (found != wanted) fail(what + ", found another kind of object");
-    here = need(H5Oopen(at, parts[i].c_str(), H5P_DEFAULT), printable(path));
-  }
-  return here;
-}
-
-std::vector<std::string> members(hid_t group) {
-  H5G_info_t info;
-  if (H5Gget_info(group, &info) < 0) fail("expected a readable group, found damage");
-  if (info.nlinks > kMaxLinks)
-    fail("expected a group of layers, found " + std::to_string(info.nlinks) + " members");
-  std::vector<std::string> names;
-  for (hsize_t i = 0; i < info.nlinks; ++i) {
-    const auto name_at = [&](char* to, std::size_t size) {
-      return H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, to, size, H5P_DEFAULT);
-    };
-    const ssize_t length = name_at(nullptr, 0);
-    if (length <= 0 || length > static_cast<ssize_t>(kMaxString))
-      fail("expected names of layers, found damage");
-    std::string name(static_cast<std::size_t>(length) + 1, '\0');
-    if (name_at(name.data(), name.size()) < 0) fail("expected names of layers, found damage");
-    name.resize(static_cast<std::size_t>(length));
-    names.push_back(std::move(name));
-  }
-  std::sort(names.begin(), names.end(), natural_less);
-  return names;
-}
-
-// ---- attributes
-
-Handle open_attribute(hid_t object, const std::string& name) {
-  const htri_t exists = H5Aexists(object, name.c_str());
-  if (exists < 0) fail("attribute " + name + ": expected to be readable, found damage");
-  return exists == 0 ? Handle() : need(H5Aopen(object, name.c_str(), H5P_DEFAULT), "attribute " + name);
-}
-
-hsize_t count_of(hid_t space, const std::string& what, hsize_t limit) {
-  if (H5Sget_simple_extent_type(space) == H5S_NULL) return 0;
-  const hssize_t count = H5Sget_simple_extent_npoints(space);
-  if (count < 0 || static_cast<hsize_t>(count) > limit || H5Sget_simple_extent_ndims(space) > 1)
-    fail(what + ": expected a short list, found another shape");
-  return static_cast<hsize_t>(count);
-}
-
-/// All strings of an attribute, fixed-length (NUL or space padded) or variable-length; nothing if it does not
-/// exist.
-std::optional<std::vector<std::string>> strings(hid_t object, const std::string& name) {
-  const std::string what = "attribute " + name;
-  const Handle attribute = open_attribute(object, name);
-  if (!attribute.valid()) return std::nullopt;
-  const Handle space = need(H5Aget_space(attribute), what);
-  const hsize_t count = count_of(space, what, kMaxStrings);
-  std::vector<std::string> result;
-  if (count == 0) return result;  // Keras writes an empty list as float64
-  const Handle type = need(H5Aget_type(attribute), what);
-  if (H5Tget_class(type) != H5T_STRING) fail(what + ": expected text, found another type");
-  if (H5Tis_variable_str(type) > 0) {
-    std::vector<char*> pointers(count, nullptr);
-    if (H5Aread(attribute, type, pointers.data()) < 0) fail(what + ": expected to be readable, found damage");
-    for (const char* p : pointers) result.emplace_back(p == nullptr ? "" : p);
-    if (H5Dvlen_reclaim(type, space, H5P_DEFAULT, pointers.data()) < 0)
-      fail(what + ": expected to be readable, found damage");
-  } else {
-    const std::size_t size = H5Tget_size(type);
-    if (size == 0 || size > kMaxString)
-      fail(what + ": expected short names, found " + std::to_string(size) + " bytes");
-    std::string buffer(size * count, '\0');
-    if (H5Aread(attribute, type, buffer.data()) < 0) fail(what + ": expected to be readable, found damage");
-    const bool spaces = H5Tget_strpad(type) == H5T_STR_SPACEPAD;
-    for (hsize_t i = 0; i < count; ++i) {
-      std::string text = buffer.substr(i * size, size);
-      text.resize(std::min(text.find('\0'), text.size()));
-      while (spaces && !text.empty() && text.back() == ' ') text.pop_back();
-      result.push_back(std::move(text));
-    }
-  }
-  for (const std::string& text : result)
-    if (text.size() > kMaxString) fail(what + ": expected short names, found a long one");
-  return result;
-}
-
-/// A list that Keras splits into name0, name1, ... where it passes 64,512 bytes.
-std::optional<std::vector<std::string>> split_strings(hid_t object, const std::string& name) {
-  if (auto whole = strings(object, name)) return whole;
-  std::optional<std::vector<std::string>> result;
-  for (int part = 0; part < 1000; ++part) {
-    const auto more = strings(object, name + std::to_string(part));
-    if (!more) break;
-    if (!result) result.emplace();
-    result->insert(result->end(), more->begin(), more->end());
-  }
-  return result;
-}
-
-/// A text attribute of one element; empty if it does not exist.
-std::string text(hid_t object, const std::string& name) {
-  const auto all = strings(object, name);
-  return all && !all->empty() ? all->front() : "";
-}
-
-/// A numeric attribute of `count` elements, converted to double.
-std::optional<std::vector<double>> numbers(hid_t object, const std::string& name, hsize_t count) {
-  const std::string what = "attribute " + name;
-  const Handle attribute = open_attribute(object, name);
-  if (!attribute.valid()) return std::nullopt;
-  const Handle type = need(H5Aget_type(attribute), what);
-  const bool plain = H5Tequal(type, H5T_IEEE_F64LE) > 0 || H5Tequal(type, H5T_IEEE_F32LE) > 0 ||
-                     H5Tequal(type, H5T_STD_I64LE) > 0 || H5Tequal(type, H5T_STD_I32LE) > 0;
-  const Handle space = need(H5Aget_space(attribute), what);
-  if (!plain || count_of(space, what, count) != count)
-    fail(what + ": expected " + std::to_string(count) + " numbers, found another type or shape");
-  std::vector<double> values(count);
-  if (H5Aread(attribute, H5T_NATIVE_DOUBLE, values.data()) < 0)
-    fail(what + ": expected to be readable, found damage");
-  for (const double v : values)
-    if (!std::isfinite(v)) fail(what + ": expected finite numbers, found another");
-  return values;
-}
-
-// ---- arrays
-
-std::string shape_text(const std::vector<std::int64_t>& dims) {
-  std::string s;
-  for (const std::int64_t d : dims) {
-    s += s.empty() ? '(' : ',';
-    s += std::to_string(d);
-  }
-  return s.empty() ? "()" : s + ')';
-}
-
-std::vector<std::int64_t> dims_of(hid_t dataset, const std::string& what) {
-  const Handle space = need(H5Dget_space(dataset), what);
-  const int rank = H5Sget_simple_extent_ndims(space);
-  if (rank < 0 || rank > 8 || H5Sis_simple(space) <= 0)
-    fail(what + ": expected a simple array, found another");
-  hsize_t dims[8] = {}, most[8] = {};
-  if (H5Sget_simple_extent_dims(space, dims, most) != rank) fail(what + ": expected a shape, found damage");
-  std::vector<std::int64_t> result;
-  for (int i = 0; i < rank; ++i) {
-    if (dims[i] != most[i] || dims[i] > hsize_t{1} << 40)
-      fail(what + ": expected a fixed shape, found another");
-    result.push_back(static_cast<std::int64_t>(dims[i]));
-  }
-  return result;
-}
-
-/// A float32 dataset whose bytes lie in one piece inside the file. The shape has been checked by the caller.
-std::vector<float> read_floats(hsize_t file_bytes, hid_t dataset, const std::vector<std::int64_t>& dims,
-                               const std::string& what) {
-  const Handle type = need(H5Dget_type(dataset), what);
-  if (H5Tequal(type, H5T_IEEE_F32LE) <= 0 && H5Tequal(type, H5T_IEEE_F32BE) <= 0)
-    fail(what + ": expected float32, found another type");
-  const Handle list = need(H5Dget_create_plist(dataset), what);
-  if (H5Pget_layout(list) != H5D_CONTIGUOUS || H5Pget_nfilters(list) != 0 || H5Pget_external_count(list) != 0)
-    fail(what +
-         ": expected plain contiguous storage, found chunked, compressed, virtual or external storage");
-  std::size_t count = 1;  // at most 9 * 16384^2: no overflow
-  for (const std::int64_t d : dims) count *= static_cast<std::size_t>(d);
-  const std::size_t bytes = count * sizeof(float);
-  const hsize_t stored = H5Dget_storage_size(dataset);
-  if (stored != bytes)
-    fail(what + ": expected " + std::to_string(bytes) + " bytes, found " + std::to_string(stored));
-  const haddr_t offset = H5Dget_offset(dataset);
-  if (offset == HADDR_UNDEF || offset > file_bytes || bytes > file_bytes - offset)
-    fail(what + ": expected data inside the file, found it outside");
-  std::vector<float> values(count);
-  if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) < 0)
-    fail(what + ": expected to be readable, found damage");
-  if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }))
-    fail(what + ": expected finite values, found NaN or infinity");
-  return values;
-}
-
-bool is_filter(const std::vector<std::int64_t>& d) {
-  return d.size() == 4 && d[0] == 3 && d[1] == 3 && d[2] >= 1 && d[3] >= 1 && d[2] <= kMaxChannels &&
-         d[3] <= kMaxChannels;
-}
-
-ConvWeights read_conv(hsize_t file_bytes, hid_t filter, hid_t bias, const std::string& name) {
-  const std::vector<std::int64_t> shape = dims_of(filter, name), bias_shape = dims_of(bias, name + " bias");
-  if (!is_filter(shape)) fail(name + ": expected (3,3,in,out), file has " + shape_text(shape));
-  if (bias_shape != std::vector<std::int64_t>{shape[3]})
-    fail(name + " bias: expected (" + std::to_string(shape[3]) + "), file has " + shape_text(bias_shape));
-  return {name, shape[2], shape[3], read_floats(file_bytes, filter, shape, name),
-          read_floats(file_bytes, bias, bias_shape, name + " bias")};
-}
+constexpr int kMaxGroups = 20000;  // visited in one file
 
 using Layers = std::map<ConvName, ConvWeights>;
 
 void add(Layers& layers, ConvName name, ConvWeights conv) {
   if (!layers.emplace(name, std::move(conv)).second)
     fail(name.str() + ": expected one such layer, found two");
+}
+
+/// Refuses a network with a layer among its convolutions that has numbers of its own and no kernel: such a
+/// layer scales, shifts or bends what passes, and VGG without it is another function.
+[[noreturn]] void refuse_layer(const std::string& name) {
+  std::string lower = name;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto says = [&](std::initializer_list<const char*> words) {
+    return std::any_of(words.begin(), words.end(),
+                       [&](const char* word) { return lower.find(word) != std::string::npos; });
+  };
+  const char* kind = says({"p_re_lu", "prelu", "alpha"})                  ? "PReLU"
+                     : says({"batch", "moving_mean", "moving_var", "bn"}) ? "batch normalisation"
+                     : says({"norm", "gamma"})                            ? "normalisation"
+                                                                          : "a layer without a kernel";
+  fail("expected convolutions, ReLU and pooling alone, found " + std::string(kind) + " among them ('" +
+       printable(name) + "')");
+}
+
+/// Keras' description of a whole model is JSON that names layers in order. Other activations than ReLU have
+/// no numbers, so only here are they seen; a word search is enough, for a description is no proof of
+/// anything.
+void refuse_activations(const std::string& description) {
+  const std::size_t last = description.rfind("\"Conv2D\"");
+  if (last == std::string::npos) return;
+  const std::size_t end = std::min(description.find("\"class_name\"", last), description.size());
+  const std::string_view among(description.data(), end);
+  for (const char* kind : {"LeakyReLU", "PReLU", "ELU"}) {
+    if (among.find('"' + std::string(kind) + '"') != std::string_view::npos)
+      fail("expected convolutions, ReLU and pooling alone, found " + std::string(kind) + " among them");
+  }
+  constexpr std::string_view kKey = "\"activation\":";
+  for (std::size_t at = among.find(kKey); at != std::string_view::npos; at = among.find(kKey, at + 1)) {
+    std::string_view value = among.substr(at + kKey.size());
+    value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+    if (!value.starts_with('"')) continue;  // an object, whose class was looked for
+    value = value.substr(1, value.substr(1).find('"'));
+    if (value != "relu" && value != "linear")
+      fail("expected convolutions, ReLU and pooling alone, found " + printable(value, 40) + " among them");
+  }
 }
 
 // ---- layouts
@@ -304,6 +99,44 @@ Layers read_own(hid_t file, hsize_t file_bytes, Weights& weights, std::string& n
   return layers;
 }
 
+/// The convolution that an array belongs to: by its layer's name, or, where the layer is a whole network, by
+/// its own.
+std::optional<ConvName> name_of_array(const std::string& layer, const std::string& array) {
+  std::optional<ConvName> name = std::nullopt;
+  std::vector<std::string> candidates = components(layer);
+  for (std::string& part : components(array)) candidates.push_back(std::move(part));
+  for (std::size_t i = 0; i < candidates.size() && !name; ++i) name = parse_conv_name(candidates[i]);
+  return name;
+}
+
+/// Keras lists layers in the order in which they are computed: what lies before the last convolution counts.
+void refuse_layers_between(hid_t base, const std::vector<std::string>& layer_names) {
+  struct Other {
+    std::string layer, folder;
+    bool kernel = false;
+  };
+  std::vector<Other> pending, between;
+  for (const std::string& layer : layer_names) {
+    const Handle group = open_path(base, layer, Kind::kGroup);
+    for (const std::string& array :
+         split_strings(group, "weight_names").value_or(std::vector<std::string>{})) {
+      if (name_of_array(layer, array)) {
+        between.insert(between.end(), pending.begin(), pending.end());
+        pending.clear();
+        continue;
+      }
+      const std::string folder = array.substr(0, std::min(array.rfind('/'), array.size()));
+      if (pending.empty() || pending.back().layer != layer || pending.back().folder != folder)
+        pending.push_back({layer, folder});
+      const Handle data = open_path(group, array, Kind::kDataset);
+      const std::size_t rank = dims_of(data, printable(array)).size();
+      if (rank == 2 || rank >= 4 || !is_float(data)) pending.back().kernel = true;
+    }
+  }
+  for (const Other& other : between)
+    if (!other.kernel) refuse_layer(other.layer + "/" + other.folder);
+}
+
 /// Keras 1, 2 and 3 "legacy": attributes name the layers, and in each layer's group its arrays, kernel before
 /// bias.
 Layers read_named(hid_t base, hsize_t file_bytes, const std::vector<std::string>& layer_names) {
@@ -317,10 +150,7 @@ Layers read_named(hid_t base, hsize_t file_bytes, const std::vector<std::string>
     const auto arrays = split_strings(group, "weight_names");
     if (!arrays) fail(printable(layer) + ": expected the attribute weight_names, found none");
     for (const std::string& array : *arrays) {
-      std::optional<ConvName> name;  // the layer's own, or, where the layer is a whole network, its layer's
-      std::vector<std::string> candidates = components(layer);
-      for (std::string& part : components(array)) candidates.push_back(std::move(part));
-      for (std::size_t i = 0; i < candidates.size() && !name; ++i) name = parse_conv_name(candidates[i]);
+      const std::optional<ConvName> name = name_of_array(layer, array);
       if (!name) continue;
       Arrays& entry = found[*name];
       if (!entry.layer.empty() && entry.layer != layer)
@@ -329,6 +159,7 @@ Layers read_named(hid_t base, hsize_t file_bytes, const std::vector<std::string>
       entry.paths.push_back(array);
     }
   }
+  refuse_layers_between(base, layer_names);
   Layers layers;
   for (const auto& [name, arrays] : found) {
     if (arrays.paths.size() != 2)
@@ -365,7 +196,15 @@ std::optional<ConvName> name_from_path(const std::string& path) {
   return std::nullopt;
 }
 
-void find_vars(hid_t group, const std::string& path, int depth, int& budget, std::vector<Candidate>& found) {
+/// What a tree of groups holds of interest.
+struct Found {
+  std::vector<Candidate> convolutions;
+  std::vector<std::string> bare;  ///< layers with numbers and without a kernel: normalisation, PReLU
+};
+
+std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+void find_vars(hid_t group, const std::string& path, int depth, int& budget, Found& found) {
   if (depth > kMaxDepth || --budget < 0) fail("expected a model's groups, found too many of them");
   for (const std::string& member : members(group)) {
     if (kind_of(group, member) != Kind::kGroup) continue;
@@ -374,20 +213,23 @@ void find_vars(hid_t group, const std::string& path, int depth, int& budget, std
       find_vars(child, path + "/" + member, depth + 1, budget, found);
       continue;
     }
-    if (kind_of(child, "0") != Kind::kDataset || kind_of(child, "1") != Kind::kDataset) continue;
+    if (kind_of(child, "0") != Kind::kDataset) continue;
     const Handle kernel = need(H5Dopen2(child, "0", H5P_DEFAULT), printable(path));
     const std::vector<std::int64_t> dims = dims_of(kernel, printable(path));
+    if ((dims.size() == 1 || dims.size() == 3) && is_float(kernel)) found.bare.push_back(path);
+    if (kind_of(child, "1") != Kind::kDataset) continue;
     std::optional<ConvName> name = parse_conv_name(text(child, "name"));
     if (!name) name = name_from_path(path);
-    if (name || is_filter(dims)) found.push_back({path, name});
+    if (name || is_filter(dims)) found.convolutions.push_back({path, name});
   }
 }
 
 /// Keras 3 (and 2.13) .weights.h5: a tree that mirrors the model, `vars/0` the kernel and `vars/1` the bias.
 Layers read_tree(hid_t root, hsize_t file_bytes, Weights& weights) {
-  std::vector<Candidate> found;
+  Found all;
   int budget = kMaxGroups;
-  find_vars(root, "", 0, budget, found);
+  find_vars(root, "", 0, budget, all);
+  std::vector<Candidate>& found = all.convolutions;
   const auto named =
       std::count_if(found.begin(), found.end(), [](const Candidate& c) { return c.name.has_value(); });
   weights.layout = "Keras 3 .weights.h5";
@@ -407,6 +249,9 @@ Layers read_tree(hid_t root, hsize_t file_bytes, Weights& weights) {
   Layers layers;
   for (const Candidate& c : found) {
     if (!c.name) continue;
+    // A tree does not say in which order layers are computed: all in the convolution's own group count.
+    for (const std::string& bare : all.bare)
+      if (folder_of(bare) == folder_of(c.path)) refuse_layer(bare);
     const Handle filter = open_path(root, c.path + "/vars/0", Kind::kDataset);
     const Handle bias = open_path(root, c.path + "/vars/1", Kind::kDataset);
     add(layers, *c.name, read_conv(file_bytes, filter, bias, c.name->str()));
@@ -438,6 +283,7 @@ Weights read(const std::filesystem::path& path) {
                        : version.starts_with('3') ? "Keras 3 legacy .h5"
                        : version.starts_with('2') ? "Keras 2 .h5"
                                                   : "Keras 1 .h5";
+      refuse_activations(long_text(file, "model_config"));
       layers = read_named(base, file_bytes, *names);
     } else {
       layers = read_tree(base, file_bytes, weights);
@@ -454,6 +300,8 @@ Weights read_in_process(const std::filesystem::path& file) {
   H5PLset_loading_state(0);  // no filter plug-ins, whatever HDF5_PLUGIN_PATH says
   try {
     return read(file);
+  } catch (const Convertible& e) {
+    refuse(file, e.what() + ("; make a plain copy with: " + convert_command(file)));
   } catch (const std::bad_alloc&) {
     refuse(file, "expected a VGG's weights, found arrays larger than memory");
   } catch (const std::exception& e) {

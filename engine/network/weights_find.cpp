@@ -1,0 +1,175 @@
+// Where weights are looked for, and what a file that was found there is.
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <system_error>
+
+#include "engine/network/weights_file.h"
+
+namespace impasto {
+namespace weights {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What is said of a file that is no published one: how its layers were told, or from which it differs.
+std::string note_on(const Weights& weights, const std::string& differs) {
+  const std::string what = "weights '" + weights.name + "': ";
+  if (!differs.empty()) return what + "unknown, differs from " + differs;
+  if (weights.layout.starts_with(kOwnLayout)) return "";  // it says itself what it is
+  const std::string count = std::to_string(weights.layers.size());
+  std::string text = what + "unknown, taken for " + (weights.network == "vgg19" ? "VGG-19" : "VGG-16") +
+                     (weights.layout.ends_with("without names")
+                          ? " by the number and order of its " + count + " 3x3 convolutions"
+                          : " by the names of its " + count + " convolutions") +
+                     " (" + weights.layout + ")";
+  bool widths = true;
+  for (const ConvWeights& layer : weights.layers) {
+    const int block = layer.name[4] - '0';  // conv3_2
+    widths = widths && layer.out_channels == (block < 4 ? 32 << block : 512);
+  }
+  if (!widths) text += ", with other numbers of channels";
+  return text + ", and its input prepared as Keras does";
+}
+
+[[noreturn]] void refuse_as(const Known& expected, const fs::path& file, const ContentDigest& content,
+                            const std::string& differs) {
+  const std::string again = "; get it again with: impasto weights fetch " + std::string(expected.name);
+  if (*expected.content != '\0') {
+    refuse(file, std::string("expected ") + expected.name + " with the content digest " + expected.content +
+                     ", found " + content.whole + (differs.empty() ? "" : ", which differs from " + differs) +
+                     again);
+  }
+  std::error_code ignored;
+  refuse(file, std::string("expected ") + expected.name + " of " + std::to_string(expected.bytes) +
+                   " bytes, MD5 " + expected.md5 + ", found " + std::to_string(fs::file_size(file, ignored)) +
+                   " bytes, " + md5_of_file(file) + again);
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+/// Folders in the order they are searched. $IMPASTO_WEIGHTS counts here where it is a folder.
+std::vector<fs::path> search_folders() {
+  std::vector<fs::path> folders;
+  std::error_code ignored;
+  const fs::path given = environment("IMPASTO_WEIGHTS");
+  if (!given.empty() && fs::is_directory(given, ignored)) folders.push_back(given);
+  const std::string data = environment("XDG_DATA_HOME"), home = environment("HOME");
+  if (!data.empty()) {
+    folders.push_back(fs::path(data) / "impasto");
+  } else if (!home.empty()) {
+    folders.push_back(fs::path(home) / ".local/share/impasto");
+  }
+  // The installation's: PREFIX/share/impasto of the program in PREFIX/bin.
+  const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
+  if (program.has_parent_path()) folders.push_back(program.parent_path().parent_path() / "share/impasto");
+  return folders;
+}
+
+/// The file $IMPASTO_WEIGHTS names, if it names one.
+std::optional<fs::path> given_file() {
+  const fs::path given = environment("IMPASTO_WEIGHTS");
+  std::error_code ignored;
+  if (given.empty() || fs::is_directory(given, ignored)) return std::nullopt;
+  return given;
+}
+
+std::optional<fs::path> locate(const Known& known) {
+  std::error_code ignored;
+  const auto given = given_file();
+  if (given && given->filename() == known.file_name && fs::exists(*given, ignored)) return given;
+  for (const fs::path& folder : search_folders()) {
+    fs::path candidate = folder / known.file_name;
+    if (fs::is_regular_file(candidate, ignored)) return candidate;
+  }
+  return std::nullopt;
+}
+
+[[noreturn]] void not_found(const std::string& name, const std::string& to_fetch) {
+  std::string searched;
+  for (const fs::path& folder : search_folders()) {
+    if (!searched.empty()) searched += ", ";
+    searched += printable(folder.string(), 200);
+  }
+  throw Error(ErrorCode::kBadInput, "weights" + (name.empty() ? "" : " '" + name + "'") +
+                                        ": expected a file in " + searched +
+                                        ", found none; fetch with: impasto weights fetch " + to_fetch);
+}
+
+/// "random:7" and "random-vgg16:7"; nothing if the text is no such thing.
+std::optional<Weights> generated(const std::string& text) {
+  for (const char* network : {"vgg19", "vgg16"}) {
+    const std::string prefix = network == std::string("vgg19") ? "random:" : "random-vgg16:";
+    if (!text.starts_with(prefix)) continue;
+    std::uint64_t seed = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + prefix.size(), end, seed);
+    if (error != std::errc{} || stop != end) {
+      throw Error(ErrorCode::kUsage, "weights: expected " + prefix +
+                                         "SEED with a seed of 0 to 2^64-1, found '" + printable(text) + "'");
+    }
+    return random_weights(network, seed);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Weights load_as(const fs::path& file, const Known* expected, std::span<const Known> table) {
+  const std::uintmax_t bytes = check_file(file);
+  Weights weights = read_in_child(file, limits_for(bytes));
+  const ContentDigest content = content_digest(weights);
+  const Recognition found = recognise(file, weights, content, table);
+  if (expected != nullptr &&
+      (found.known == nullptr || std::string_view(found.known->name) != expected->name))
+    refuse_as(*expected, file, content, found.differs);
+  weights.name = printable(file.filename().string());
+  weights.digest = content.whole;
+  if (found.known == nullptr) {
+    weights.note = note_on(weights, found.differs);
+    return weights;
+  }
+  weights.name = found.known->name;
+  weights.source = found.known->source + (weights.source.empty() ? "" : "; file: " + weights.source);
+  weights.licence = found.known->licence;
+  weights.preprocessing = found.known->preprocessing;
+  return weights;
+}
+
+}  // namespace weights
+
+Weights load_weights(const std::filesystem::path& file) { return weights::load_as(file, nullptr); }
+
+Weights find_weights(const std::string& name_or_path) {
+  using namespace weights;
+  if (auto random = generated(name_or_path)) return std::move(*random);
+  if (name_or_path.empty()) {
+    if (const auto given = given_file()) return load_weights(*given);
+  }
+  bool is_name = name_or_path.empty();
+  for (const Known& known : known_table()) {
+    if (!name_or_path.empty() && name_or_path != known.name) continue;
+    is_name = true;
+    if (const auto file = locate(known)) return load_as(*file, &known);
+  }
+  if (is_name) not_found(name_or_path, name_or_path.empty() ? "vgg16" : name_or_path);
+  std::error_code ignored;
+  if (!std::filesystem::exists(name_or_path, ignored) && name_or_path.find('/') == std::string::npos) {
+    refuse(name_or_path, "expected a file, or vgg19, vgg16, hed-vgg16 or random:SEED, found neither");
+  }
+  return load_weights(name_or_path);
+}
+
+std::vector<KnownWeights> known_weights() {
+  std::vector<KnownWeights> result;
+  for (const weights::Known& k : weights::known_table())
+    result.push_back(
+        {k.name, k.file_name, k.description, k.licence, k.bytes, k.md5, k.content, weights::locate(k)});
+  return result;
+}
+
+}  // namespace impasto

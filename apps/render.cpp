@@ -118,15 +118,15 @@ class Render {
 };
 
 void Render::load() {
-  content_ = read_image(args_.content, settings_.max_pixels);
-  for (const std::string& style : args_.styles) {
-    styles_.push_back(read_image(style, settings_.max_pixels));
-    if (styles_.back().is_invisible()) {
-      throw Error(ErrorCode::kBadInput,
-                  "style picture '" + style + "': expected a part that is not transparent, found none");
-    }
-  }
-  if (const auto file = init_file(args_)) start_ = read_image(*file, settings_.max_pixels);
+  const auto read_visible = [this](const std::string& what, const std::string& path) {
+    Image image = read_image(path, settings_.max_pixels);
+    if (!image.is_invisible()) return image;
+    throw Error(ErrorCode::kBadInput,
+                what + " '" + path + "': expected a part that is not transparent, found none");
+  };
+  content_ = read_visible("content picture", args_.content);
+  for (const std::string& style : args_.styles) styles_.push_back(read_visible("style picture", style));
+  if (const auto file = init_file(args_)) start_ = read_visible("initial picture", *file);
   if (!args_.resume.empty()) resume_ = load_checkpoint(args_.resume);
   weights_ = std::make_shared<const Weights>(find_weights(args_.weights));
   weights_name_ = weights_->name;

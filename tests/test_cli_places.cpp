@@ -254,13 +254,17 @@ TEST_CASE("a grey photograph and grey paintings give a file without colour") {
   }
 }
 
-TEST_CASE("a wholly transparent style is refused, a partly transparent one is not") {
+TEST_CASE("a wholly transparent picture is refused, a partly transparent one is not") {
   const CliFolder folder;
   Image style = read_image(folder / "style.png");
   style.alpha.assign(static_cast<std::size_t>(style.pixels()), 0);
   write_image(folder / "style.png", style);
   require_refused(folder, {"-o", "x.png"},
                   "style picture 'style.png': expected a part that is not transparent, found none");
+  require_refused(folder, {"-o", "x.png", "--init", "style.png"}, "expected a part that is not transparent");
+  require_failure(folder,
+                  {"render", "style.png", "content.png", "-o", "x.png", "--weights", "random-vgg16:1"}, 3,
+                  "content picture 'style.png': expected a part that is not transparent, found none");
   for (std::size_t i = 0; i < style.alpha.size() / 2; ++i) style.alpha[i] = 1;
   write_image(folder / "style.png", style);
   require_render(folder, {"-o", "x.png", "-q"});

@@ -355,6 +355,13 @@ TEST_CASE("coverage is the mean of alpha over each area, exactly zero where noth
   CHECK(thirds[0] == 1.0F);
   CHECK(thirds[1] == Approx(0.5));
   CHECK(coverage({4, 2, std::vector<float>(24), {}}, 3, 1) == std::vector<float>(3, 1.0F));
+  Image wide{1000, 1, std::vector<float>(3000), std::vector<float>(1000, 1.0F)};
+  for (std::size_t x = 500; x < 1000; ++x) wide.alpha[x] = 0;
+  for (const std::int64_t width : {6, 14, 22, 998, 1454}) {
+    const std::vector<float> shares = coverage(wide, width, 1);
+    for (std::int64_t x = 0; x < width; ++x)
+      CHECK(shares[static_cast<std::size_t>(x)] == (2 * x < width ? 1 : 0));
+  }
 }
 
 TEST_CASE("the transparent part of a style picture counts for nothing") {

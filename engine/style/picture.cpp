@@ -100,18 +100,17 @@ void make_grey(Image& image) {
 
 namespace {
 
-/// Means over `to` equal parts of a line of `from` values, `stride` apart.
+/// Means over `to` equal parts of a line of `from` values, `stride` apart. Lengths are counted in whole
+/// parts of 1 / (from * to) of the line, so that a part has exactly nothing of what lies beside it.
 void average_line(const float* line, std::int64_t from, float* out, std::int64_t to, std::int64_t stride) {
-  const double part = static_cast<double>(from) / static_cast<double>(to);
   for (std::int64_t i = 0; i < to; ++i) {
-    const double begin = static_cast<double>(i) * part, end = static_cast<double>(i + 1) * part;
+    const std::int64_t begin = i * from, end = begin + from;
     double sum = 0;
-    for (auto j = static_cast<std::int64_t>(begin); j < from && static_cast<double>(j) < end; ++j) {
-      const double overlap =
-          std::min(end, static_cast<double>(j + 1)) - std::max(begin, static_cast<double>(j));
-      sum += overlap * static_cast<double>(line[j * stride]);
+    for (std::int64_t j = begin / to; j * to < end; ++j) {
+      const std::int64_t overlap = std::min(end, (j + 1) * to) - std::max(begin, j * to);
+      sum += static_cast<double>(overlap) * static_cast<double>(line[j * stride]);
     }
-    out[i * stride] = static_cast<float>(std::min(sum / part, 1.0));
+    out[i * stride] = static_cast<float>(sum / static_cast<double>(from));
   }
 }
 

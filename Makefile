@@ -45,6 +45,10 @@ demo: build weights demo/$(DEMO_PHOTO).png
 	@echo "photograph  demo/$(DEMO_PHOTO).png"
 	@echo "style       demo/style.png"
 	@echo "result      demo/out.png"
+	@echo "Next:"
+	@echo "  $(BUILD)/bin/impasto render PHOTO PAINTING -o out.png    your own pictures (JPEG, PNG, WebP, TIFF)"
+	@echo "  $(BUILD)/bin/impasto plan PHOTO PAINTING --size 1024     what a larger result takes in time and memory"
+	@echo "  $(BUILD)/bin/impasto render --help                       every option and its default"
 
 test: configure
 	@cmake --build $(BUILD) --parallel $(JOBS)

@@ -233,8 +233,7 @@ void run_bench(const BenchArguments& a) {
   StyleOptions options;
   for (const auto& [name, value] : a.style_options) set_option(options, name, value);
   const auto weights = std::make_shared<const Weights>(random_weights(a.network, 0));
-  const auto backend =
-      make_backend({options.device, parse_precision(options.precision), options.threads, options.autotune});
+  const auto backend = open_device(options);
   std::vector<Timing> all;
   for (const PixelSize& size : sizes) {
     for (Timing& timing : time_layers(*backend, *weights, size, repeats)) {

@@ -181,6 +181,11 @@ std::string man_page(const CLI::App& root, const std::string& version) {
   return out;
 }
 
+bool lacks_only_a_command(const CLI::App& root, const CLI::ParseError& error) {
+  return dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
+         !subcommands(innermost(root)).empty() && root.remaining(true).empty();
+}
+
 std::string explain(const CLI::App& root, const CLI::ParseError& error) {
   const CLI::App& app = innermost(root);
   const std::string where = "'" + full_name(app) + "'";
@@ -211,7 +216,7 @@ std::string explain(const CLI::App& root, const CLI::ParseError& error) {
       return word + ": expected a command of " + where + ", found none of that name" +
              suggestion(word, names);
     }
-    return "command: expected one of " + where + ", found nothing (see " + full_name(app) + " --help)";
+    return "command: expected one of " + where + ", found nothing";  // not asked: lacks_only_a_command
   }
   for (const CLI::Option* o : app.get_options()) {
     if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) &&

@@ -14,6 +14,10 @@ class HelpFormatter : public CLI::Formatter {
 /// impasto.1 in man(7) macros: every subcommand and option of `root`.
 [[nodiscard]] std::string man_page(const CLI::App& root, const std::string& version);
 
+/// Is a command missing (of the program or of a subcommand that has some) and nothing else wrong? Then help
+/// says more than an error.
+[[nodiscard]] bool lacks_only_a_command(const CLI::App& root, const CLI::ParseError& error);
+
 /// One line for what a parser found wrong: "--sice: expected an option of 'impasto render', found none of
 /// that name; --size?".
 [[nodiscard]] std::string explain(const CLI::App& root, const CLI::ParseError& error);

@@ -1,4 +1,7 @@
 // The program: declares the subcommands, and turns every failure into one line and an exit code.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
@@ -8,6 +11,7 @@
 
 #include "apps/commands.h"
 #include "apps/help.h"
+#include "apps/text.h"
 #include "engine/core/error.h"
 
 namespace {
@@ -15,11 +19,7 @@ namespace {
 using namespace impasto;
 
 int fail(ErrorCode code, const std::string& message) {
-  std::string line = message;
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = ' ';  // one line, whatever a file's name holds
-  }
-  std::fputs(("impasto: error: " + line + "\n").c_str(), stderr);
+  std::fputs(("impasto: error: " + apps::one_line(message) + "\n").c_str(), stderr);
   return static_cast<int>(code);
 }
 
@@ -50,8 +50,13 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != 0) return fail(ErrorCode::kUsage, apps::explain(app, error));
-    app.exit(error);  // prints the text of --help or --version
+    if (apps::lacks_only_a_command(app, error)) {  // `impasto` alone: someone's first look
+      std::fputs(app.help().c_str(), stdout);
+    } else if (error.get_exit_code() != 0) {
+      return fail(ErrorCode::kUsage, apps::explain(app, error));
+    } else {
+      app.exit(error);  // prints the text of --help or --version
+    }
   }
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     return fail(ErrorCode::kBadInput, "standard output: expected room for the text, found an error");
@@ -59,9 +64,18 @@ int run(int argc, char** argv) {
   return exit_code;
 }
 
+/// Where a standard stream is closed, the first file that is opened would take its number, and progress would
+/// be written into a picture. The stand-in is for reading: writing to it fails as before.
+void fill_standard_streams() {
+  for (int stream = 0; stream <= STDERR_FILENO; ++stream) {
+    if (::fcntl(stream, F_GETFD) == -1 && ::open("/dev/null", O_RDONLY) < 0) return;
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  fill_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then a failed write, as a full disk is
   try {
     return run(argc, argv);

@@ -1,44 +1,29 @@
 #include "apps/places.h"
 
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 
-#include "engine/core/error.h"
+#include "engine/core/new_file.h"
 
 namespace impasto::apps {
 namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void refuse(const Place& place, const std::string& expected, const std::string& found) {
-  throw Error(ErrorCode::kBadInput,
-              place.what + " '" + place.path.string() + "': expected " + expected + ", found " + found);
-}
+std::string name_of(const Place& place) { return place.what + " '" + place.path.string() + "'"; }
 
-fs::path folder_of(const fs::path& path) {
-  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+[[noreturn]] void refuse(const Place& place, const std::string& expected, const std::string& found) {
+  throw file_error(name_of(place), expected, found);
 }
 
 /// The place itself, whether or not a file is there yet, and whatever links lead to it.
-bool same_file(const fs::path& a, const fs::path& b) {
+bool same_file(const Place& a, const Place& b) {
   std::error_code ignored;
-  if (fs::equivalent(a, b, ignored)) return true;
-  return fs::weakly_canonical(a, ignored) == fs::weakly_canonical(b, ignored);
-}
-
-/// Tries to make a file in the folder: permission bits alone do not tell of read-only and special file
-/// systems.
-void require_writable_folder(const Place& place) {
-  std::string name = (folder_of(place.path) / ".impasto-XXXXXX").string();
-  const int file = ::mkstemp(name.data());
-  if (file < 0) refuse(place, "a folder that can be written", std::strerror(errno));
-  ::unlink(name.c_str());
-  ::close(file);
+  if (fs::equivalent(a.path, b.path, ignored)) return true;
+  const auto place = [&](const Place& p) {
+    return fs::weakly_canonical(place_behind_links(name_of(p), p.path), ignored);
+  };
+  return place(a) == place(b);
 }
 
 }  // namespace
@@ -57,22 +42,25 @@ void require_inputs(const std::vector<Place>& inputs) {
 
 void require_writable(const Place& output, Existing existing) {
   if (output.path.empty()) return;
-  std::error_code error;
-  const fs::file_status status = fs::status(output.path, error);
-  if (fs::is_directory(status)) refuse(output, "a file", "a folder");
-  if (fs::exists(status) && !fs::is_regular_file(status)) return;  // a device or a pipe
-  if (fs::exists(status) && existing == Existing::kRefuse) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(output.path, ignored);
+  if (fs::is_regular_file(status) && existing == Existing::kRefuse) {
     refuse(output, "no file there, or --overwrite", "a file");
   }
-  if (!fs::is_directory(folder_of(output.path), error)) {
-    refuse(output, "a folder '" + folder_of(output.path).string() + "'", "none");
-  }
-  require_writable_folder(output);
+  const NewFile made_and_gone(name_of(output), output.path);
+}
+
+void require_stream(const Place& output, Existing existing) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(output.path, ignored);
+  const bool file = fs::is_regular_file(status) || fs::is_directory(status);
+  if (fs::exists(status) && !file) return;  // a terminal, a pipe
+  require_writable(output, existing);
 }
 
 void require_distinct(const std::vector<Place>& outputs, const std::vector<Place>& inputs) {
   const auto require = [](const Place& a, const Place& b) {
-    if (a.path.empty() || b.path.empty() || !same_file(a.path, b.path)) return;
+    if (a.path.empty() || b.path.empty() || !same_file(a, b)) return;
     throw Error(ErrorCode::kUsage, a.what + " '" + a.path.string() + "': expected another file than the " +
                                        b.what + ", found the same");
   };

@@ -16,9 +16,13 @@ void require_inputs(const std::vector<Place>& inputs);
 
 enum class Existing : bool { kRefuse, kReplace };
 
-/// Error(kBadInput) unless a file can be made at this place: its folder is there and can be written
-/// (tried with a file that is removed at once), and nothing stands there that must be kept.
+/// Error(kBadInput) unless a file can be made at this place: its folder, or that of the file that links lead
+/// to, is there and can be written (tried with a file that is removed at once), the name is not too long, and
+/// nothing stands there that must be kept.
 void require_writable(const Place& output, Existing existing);
+
+/// The same for what is written bit by bit: it may be a terminal, a pipe or another device.
+void require_stream(const Place& output, Existing existing);
 
 /// Error(kUsage) if two of the outputs, or an output and an input, are the same file.
 void require_distinct(const std::vector<Place>& outputs, const std::vector<Place>& inputs);

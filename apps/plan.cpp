@@ -40,8 +40,7 @@ void run_plan(const RenderArguments& a, bool json) {
     unlimited.memory_bytes = std::int64_t{1} << 60;
     plan = Stylizer(unlimited, weights).plan(content, styles);  // no such device: the same error again
   }
-  const auto backend =
-      make_backend({options.device, parse_precision(options.precision), options.threads, options.autotune});
+  const auto backend = open_device(options);
   if (too_large) {
     plan.budget_bytes = options.memory_bytes > 0 ? options.memory_bytes : backend->info().free_memory_bytes;
   }

@@ -10,6 +10,7 @@
 #include "apps/plan_report.h"
 #include "apps/text.h"
 #include "apps/trace.h"
+#include "engine/backend/backend.h"
 #include "engine/core/error.h"
 
 namespace impasto::apps {
@@ -19,7 +20,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr auto kRedraw = std::chrono::milliseconds(100);
 
-void say(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
+void say(const std::string& line) { std::fputs((one_line(line) + "\n").c_str(), stderr); }
 
 /// Text that a user's file names may be part of: bytes that are not UTF-8 are replaced.
 void say(const Json& object) { say(object.dump(-1, ' ', false, Json::error_handler_t::replace)); }
@@ -45,6 +46,7 @@ ProgressKind parse_progress(const std::string& text) {
 
 void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, const std::string& weights) {
   plan_ = plan;
+  began_ = Clock::now();
   if (kind_ == ProgressKind::kJson) {
     say(Json{{"event", "start"}, {"device", device}, {"weights", weights}, {"plan", plan_json(plan, {})}});
   } else if (kind_ == ProgressKind::kBar || kind_ == ProgressKind::kLines) {
@@ -56,6 +58,7 @@ void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, c
 }
 
 void ProgressDisplay::update(const Progress& progress) {
+  ++iterations_;
   if (progress.scale != last_.scale || last_.iteration == 0) scale_first_ = progress;
   last_ = progress;
   if (first_.iteration == 0) first_ = progress;
@@ -96,11 +99,15 @@ void ProgressDisplay::end(const Outcome& outcome) {
              {"loss", last_.loss},
              {"seconds", last_.seconds},
              {"planned_bytes", plan_.device_bytes},
-             {"counted_bytes", outcome.counted_bytes}});
+             {"counted_bytes", outcome.counted_bytes},
+             {"process_peak_bytes", peak_memory_bytes()}});
   } else if (kind_ == ProgressKind::kBar || kind_ == ProgressKind::kLines) {
+    const double seconds = std::chrono::duration<double>(Clock::now() - began_).count();
     say("impasto: wrote " + outcome.output + ", " + size_text(outcome.width, outcome.height) + ", loss " +
-        format_significant(last_.loss, 4) + ", " + format_significant(last_.seconds, 3) + " s, device peak " +
-        format_bytes(static_cast<double>(outcome.counted_bytes)));
+        format_significant(last_.loss, 4) + ", " + std::to_string(iterations_) +
+        (iterations_ == 1 ? " iteration in " : " iterations in ") + format_significant(seconds, 3) +
+        " s, device peak " + format_bytes(static_cast<double>(outcome.counted_bytes)) + ", process peak " +
+        format_bytes(static_cast<double>(peak_memory_bytes())));
   }
 }
 

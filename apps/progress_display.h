@@ -54,7 +54,8 @@ class ProgressDisplay {
   ProgressKind kind_;
   RenderPlan plan_;
   Progress first_, scale_first_, last_;  // of this run, which may have been resumed; of this scale
-  Clock::time_point drawn_{};
+  long long iterations_ = 0;             // of this run
+  Clock::time_point began_{}, drawn_{};
   bool bar_shown_ = false;
 };
 

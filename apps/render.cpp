@@ -1,5 +1,6 @@
 // impasto render: pictures and options in, a picture out.
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -52,17 +53,22 @@ Settings read_settings(const RenderArguments& a) {
   return s;
 }
 
-/// Everything that can be known to go wrong at the end is found here, before the work.
-void check_places(const RenderArguments& a, const Settings& s) {
-  (void)output_format_keeps_alpha(a.output);  // throws for a suffix that is not known
-  const std::string suffix = std::filesystem::path(a.output).extension().string();
-  if (s.write.bits == 16 && suffix != ".png" && suffix != ".tif" && suffix != ".tiff" && suffix != ".PNG" &&
-      suffix != ".TIF" && suffix != ".TIFF") {
-    throw Error(ErrorCode::kUsage, "option --output-bits: expected 8 for '" + suffix + "' files, found 16");
-  }
+std::vector<Place> input_places(const RenderArguments& a) {
   std::vector<Place> inputs{{"content picture", a.content}};
   for (const std::string& style : a.styles) inputs.push_back({"style picture", style});
   inputs.push_back({"initial picture", init_file(a).value_or("")});
+  return inputs;
+}
+
+/// Everything that can be known to go wrong at the end is found here, before the work.
+void check_places(const RenderArguments& a, const Settings& s) {
+  (void)output_format_keeps_alpha(a.output);  // throws for a suffix that is not known
+  if (s.write.bits == 16 && !output_format_keeps_16_bits(a.output)) {
+    throw Error(ErrorCode::kUsage, "option --output-bits: expected 8 for '" +
+                                       std::filesystem::path(a.output).extension().string() +
+                                       "' files, found 16");
+  }
+  std::vector<Place> inputs = input_places(a);
   const Place resume{"resumed checkpoint", a.resume};
   const Place output{"output", a.output}, trace{"trace", a.trace}, checkpoint{"checkpoint", a.checkpoint};
   require_distinct({output, checkpoint, trace}, inputs);
@@ -72,7 +78,7 @@ void check_places(const RenderArguments& a, const Settings& s) {
 
   const Existing existing = a.overwrite ? Existing::kReplace : Existing::kRefuse;
   require_writable(output, existing);
-  require_writable(trace, a.resume.empty() ? existing : Existing::kReplace);
+  require_stream(trace, a.resume.empty() ? existing : Existing::kReplace);
   std::error_code ignored;
   const bool goes_on = !a.resume.empty() && std::filesystem::equivalent(a.resume, a.checkpoint, ignored);
   require_writable(checkpoint, goes_on ? Existing::kReplace : existing);
@@ -112,9 +118,15 @@ class Render {
 };
 
 void Render::load() {
-  content_ = read_image(args_.content, settings_.max_pixels);
-  for (const std::string& style : args_.styles) styles_.push_back(read_image(style, settings_.max_pixels));
-  if (const auto file = init_file(args_)) start_ = read_image(*file, settings_.max_pixels);
+  const auto read_visible = [this](const std::string& what, const std::string& path) {
+    Image image = read_image(path, settings_.max_pixels);
+    if (!image.is_invisible()) return image;
+    throw Error(ErrorCode::kBadInput,
+                what + " '" + path + "': expected a part that is not transparent, found none");
+  };
+  content_ = read_visible("content picture", args_.content);
+  for (const std::string& style : args_.styles) styles_.push_back(read_visible("style picture", style));
+  if (const auto file = init_file(args_)) start_ = read_visible("initial picture", *file);
   if (!args_.resume.empty()) resume_ = load_checkpoint(args_.resume);
   weights_ = std::make_shared<const Weights>(find_weights(args_.weights));
   weights_name_ = weights_->name;
@@ -130,13 +142,22 @@ void Render::load() {
 }
 
 void Render::check_intermediates(const RenderPlan& plan) const {
-  if (settings_.save_every == 0 || args_.overwrite) return;
+  if (settings_.save_every == 0) return;
   const long long per_scale = settings_.options.iterations;
   const long long first = resume_ ? resume_->scale * per_scale + resume_->iteration : 0;
-  const long long last = static_cast<long long>(plan.scales.size()) * per_scale;
-  for (long long n = settings_.save_every; n <= last; n += settings_.save_every) {
-    if (n > first) require_writable({"intermediate picture", numbered(args_.output, n)}, Existing::kRefuse);
+  const long long end = static_cast<long long>(plan.scales.size()) * per_scale;
+  const Existing existing = args_.overwrite ? Existing::kReplace : Existing::kRefuse;
+  const std::vector<Place> inputs = input_places(args_);
+  Place last;
+  for (long long n = settings_.save_every; n <= end; n += settings_.save_every) {
+    if (n <= first) continue;
+    last = {"intermediate picture", numbered(args_.output, n)};
+    std::error_code ignored;
+    if (!std::filesystem::exists(std::filesystem::symlink_status(last.path, ignored))) continue;
+    require_distinct({last}, inputs);
+    require_writable(last, existing);
   }
+  require_writable(last, existing);  // the longest name
 }
 
 void Render::save(const std::filesystem::path& path, const Image& image, bool finished) {
@@ -200,6 +221,7 @@ int Render::run() {
   }
 
   begin_run();
+  if (const std::string note = stylizer_->device_note(); !note.empty()) display_.warn(note);
   display_.start(plan, stylizer_->device_description(), weights_name_);
   RunHooks hooks;
   hooks.progress = [this](const Progress& progress) { return after_iteration(progress); };
@@ -249,6 +271,8 @@ void add_render(CLI::App& root, int& exit_code) {
   app->get_option("--output")->required();
   app->callback([arguments, &exit_code] {
     install_interruption();
+    // Whoever read the progress has gone (| head -1): the picture is wanted all the same.
+    std::signal(SIGPIPE, SIG_IGN);
     exit_code = Render(*arguments, read_settings(*arguments)).run();
   });
 }

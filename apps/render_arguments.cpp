@@ -1,6 +1,7 @@
 #include "apps/render_arguments.h"
 
 #include <array>
+#include <cstdio>
 
 #include "apps/text.h"
 
@@ -191,11 +192,17 @@ StyleOptions resolve_options(const RenderArguments& a) {
   return options;
 }
 
-Precision parse_precision(const std::string& name) { return find_precision(name).value_or(Precision::kAuto); }
+std::unique_ptr<Backend> open_device(const StyleOptions& options) {
+  const Precision precision = find_precision(options.precision).value_or(Precision::kAuto);
+  auto backend = make_backend({options.device, precision, options.threads, options.autotune});
+  if (!backend->note().empty()) std::fprintf(stderr, "impasto: warning: %s\n", backend->note().c_str());
+  return backend;
+}
 
 std::string repeat_command(const RenderArguments& a, const StyleOptions& options, const Weights& weights) {
   const auto base = [](const std::string& path) {
-    return shell_quote(std::filesystem::path(path).filename().string());
+    const std::string name = std::filesystem::path(path).filename().string();
+    return shell_quote(name.starts_with('-') ? "./" + name : name);
   };
   std::string command = "impasto render " + base(a.content);
   for (const std::string& style : a.styles) command += " " + base(style);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,8 +37,9 @@ void add_render_arguments(CLI::App& app, RenderArguments& arguments);
 /// --device, --precision, --threads for the other subcommands.
 void add_device_options(CLI::App& app, std::map<std::string, std::string>& style_options);
 
-/// --precision's value; kAuto for a word that is none, which set_option has refused by then.
-[[nodiscard]] Precision parse_precision(const std::string& name);
+/// Opens the device that the options name. What --device auto has to say of a GPU that it passed over is
+/// printed on standard error.
+[[nodiscard]] std::unique_ptr<Backend> open_device(const StyleOptions& options);
 
 /// A command line that repeats the render: every option that changes the result, written out.
 [[nodiscard]] std::string repeat_command(const RenderArguments& arguments, const StyleOptions& options,

@@ -39,8 +39,7 @@ std::vector<Summary> summarise(const std::vector<SelftestRow>& rows) {
 int run(const std::map<std::string, std::string>& given, bool all) {
   StyleOptions options;
   for (const auto& [name, value] : given) set_option(options, name, value);
-  const auto backend =
-      make_backend({options.device, parse_precision(options.precision), options.threads, options.autotune});
+  const auto backend = open_device(options);
   std::printf("%s: %s\n", backend->info().name.c_str(), backend->info().description.c_str());
   std::fflush(stdout);
   const std::vector<SelftestRow> rows = run_selftest(*backend);

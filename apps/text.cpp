@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "engine/core/error.h"
+#include "engine/core/utf8.h"
 
 namespace impasto::apps {
 namespace {
@@ -52,9 +53,31 @@ std::string shell_quote(const std::string& word) {
   constexpr std::string_view safe =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,/:@%";
   if (!word.empty() && word.find_first_not_of(safe) == std::string::npos) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
+  std::string quoted = "'", escaped = "$'";
+  bool printable = true;
+  for (std::string_view rest = word; !rest.empty();) {
+    const std::size_t bytes = utf8_character(rest);
+    const std::string character(rest.substr(0, std::max<std::size_t>(bytes, 1)));
+    const auto first = static_cast<unsigned char>(character.front());
+    rest.remove_prefix(character.size());
+    quoted += character == "'" ? "'\\''" : character;
+    if (bytes == 0 || first < 0x20 || first == 0x7F) {
+      printable = false;
+      std::array<char, 5> octal{};  // \377: unlike \xff, never longer than it is
+      std::snprintf(octal.data(), octal.size(), "\\%03o", static_cast<unsigned>(first));
+      escaped += octal.data();
+    } else {
+      escaped += character == "'" || character == "\\" ? "\\" + character : character;
+    }
+  }
+  return (printable ? quoted : escaped) + "'";
+}
+
+std::string one_line(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = ' ';
+  }
+  return text;
 }
 
 std::vector<std::string> wrap(std::string_view text, std::size_t width) {

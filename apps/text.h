@@ -15,8 +15,11 @@ namespace impasto::apps {
 [[nodiscard]] std::string format_significant(double value, int digits);
 /// Printf's %.{digits}f.
 [[nodiscard]] std::string format_fixed(double value, int digits);
-/// One word of a POSIX shell: as it is where nothing needs quotes.
+/// One word of a POSIX shell: as it is where nothing needs quotes, $'...' with octal bytes where it holds
+/// control characters or is not UTF-8.
 [[nodiscard]] std::string shell_quote(const std::string& word);
+/// A blank for every control character, so that a file's name cannot break a line or move the cursor.
+[[nodiscard]] std::string one_line(std::string text);
 /// Broken at spaces so that no line is longer than `width`; a word that is longer stands alone.
 [[nodiscard]] std::vector<std::string> wrap(std::string_view text, std::size_t width);
 /// The whole text as a decimal integer from `lower` to `upper`; else Error(kUsage) naming `option`.

@@ -75,6 +75,8 @@ struct AdamParameters {
 /// adam_step           *step += 1; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x -= lr / (1 - b1^step) * m /
 ///                     (sqrt(v) / sqrt(1 - b2^step) + epsilon). Kingma, Ba 2015, as torch.optim.Adam.
 /// clamp               x[p,c] = min(max(x[p,c], lower[c]), upper[c]), 3 channels.
+/// average_channels    x[p,c] = (x[p,0] + x[p,1] + x[p,2]) / 3, 3 channels, the same bits in each: the projection
+///                     of a gradient onto moves that keep a grey picture grey.
 /// add_scaled          out = a + *scale * b; out may be a. scale is a slot.
 /// dot                 *out = sum_i a[i] * b[i], products and sums in double.
 /// lincomb             out = sum_r coefficients[r] * rows[r] (rows contiguous, one after another) +

@@ -274,6 +274,15 @@ TEST_CASE("adam_step follows the published recurrence over several steps") {
   require_close(device.read(dv), v, device.bound(kEps));
 }
 
+TEST_CASE("average_channels puts the mean of a pixel's three channels into each, to the same bit") {
+  TestDevice device(GENERATE(from_range(test::op_devices())));
+  const auto x = device.real({1, 3, 3}, {3, 6, 9, 0.1, 0.7, -1.3, -1, -1, -1});
+  device->average_channels(x);
+  const Numbers found = device.read(x);
+  require_close(found, Numbers{6, 6, 6, -1 / 6.0, -1 / 6.0, -1 / 6.0, -1, -1, -1}, device.bound(kEps));
+  for (std::size_t i = 0; i < 9; i += 3) CHECK((found[i] == found[i + 1] && found[i] == found[i + 2]));
+}
+
 TEST_CASE("clamp limits each channel to its own range") {
   TestDevice device(GENERATE(from_range(test::op_devices())));
   const auto x = device.real({2, 1, 3}, {-5, -5, -5, 5, 5, 5});

@@ -113,6 +113,7 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
   require_refused("adam_step", "apart", [&] {
     device->adam_step(picture, picture2, picture2, slot, r({4, 4, 3}), {});
   });
+  require_refused("average_channels", "x: expected (4,4,3)", [&] { device->average_channels(r({4, 4, 4})); });
   require_refused("clamp", "x: expected (4,4,3)", [&] { device->clamp(r({4, 4, 4}), {}, {}); });
   require_refused("add_scaled", "b", [&] { device->add_scaled(picture, picture, slot, r({4, 4, 2})); });
   require_refused("add_scaled", "apart", [&] { device->add_scaled(picture, picture2, slot, picture); });

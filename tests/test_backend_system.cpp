@@ -90,3 +90,43 @@ TEST_CASE("this process may use a core and some memory") {
   CHECK(usable_memory_bytes() > 0);
   CHECK(usable_memory_bytes() < system::kUnlimited);
 }
+
+TEST_CASE("the most memory that the process has held is read in kibibytes") {
+  const FakeRoot root;
+  CHECK(system::peak_memory(root.path()) == 0);
+  root.write("proc/self/status", "Name:\timpasto\nVmPeak:\t  900 kB\nVmHWM:\t  700 kB\nVmRSS:\t  600 kB\n");
+  CHECK(system::peak_memory(root.path()) == 700 * 1024);
+  CHECK(peak_memory_bytes() > (1 << 20));
+}
+
+TEST_CASE("a GPU that seems to be there is seen by its driver's files") {
+  for (const char* file :
+       {"proc/driver/nvidia/gpus/0000:65:00.0/information", "dev/nvidia0", "dev/nvidia3", "dev/dxg"}) {
+    const FakeRoot root;
+    CHECK_FALSE(system::has_nvidia_gpu(root.path()));
+    fs::create_directories(root.path() / "proc/driver/nvidia/gpus");  // a driver without a GPU
+    root.write("dev/nvidiactl", "");
+    CHECK_FALSE(system::has_nvidia_gpu(root.path()));
+    root.write(file, "");
+    if (std::string(file) == "dev/dxg") {  // Windows' GPU of any make, until NVIDIA's library is there
+      CHECK_FALSE(system::has_nvidia_gpu(root.path()));
+      root.write("usr/lib/wsl/lib/libcuda.so.1", "");
+    }
+    CHECK(system::has_nvidia_gpu(root.path()));
+  }
+}
+
+TEST_CASE("auto says why it takes the CPU where a GPU is there, and nothing where none is or it is hidden") {
+  const FakeRoot without, with;
+  with.write("dev/nvidia0", "");
+  const std::string reason = "this build has no CUDA module";
+  const std::string said =
+      "device auto: expected to use the GPU, but " + reason + "; the CPU is used instead";
+  CHECK(system::note_on_gpu({reason, false, nullptr}, with.path()) == said);
+  CHECK(system::note_on_gpu({reason, false, "0,1"}, with.path()) == said);
+  for (const char* hidden : {"", "-1"})
+    CHECK(system::note_on_gpu({reason, false, hidden}, with.path()).empty());
+  CHECK(system::note_on_gpu({reason, false, nullptr}, without.path()).empty());
+  CHECK(system::note_on_gpu({reason, true, nullptr}, without.path()) == said);  // the runtime knows better
+  CHECK(system::note_on_gpu({}, with.path()).empty());
+}

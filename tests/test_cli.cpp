@@ -9,35 +9,14 @@
 using namespace impasto;
 using namespace impasto::testing;
 
-namespace {
-
-/// One line on standard error that holds `message`, that exit code, and no new file.
-void require_failure(const CliFolder& folder, const std::vector<std::string>& arguments, int exit_code,
-                     const std::string& message) {
-  const auto before = folder.made();
-  const ProcessResult result = folder.run(arguments);
-  std::string words;
-  for (const std::string& argument : arguments) words += argument + " ";
-  INFO("impasto " << words << "\n" << result.err);
-  CHECK(result.exit_code == exit_code);
-  CHECK(lines_of(result.err).size() == 1);
-  CHECK(result.err.rfind("impasto: error: ", 0) == 0);
-  CHECK_THAT(result.err, ContainsSubstring(message));
-  CHECK(result.out.empty());
-  CHECK(folder.made() == before);
-}
-
-}  // namespace
-
 TEST_CASE("a command line that makes no sense is refused with exit code 2") {
   const CliFolder folder;
-  require_failure(folder, {}, 2, "command: expected one of");
   require_failure(folder, {"rendr"}, 2, "perhaps render");
   require_failure(folder, {"render"}, 2, "CONTENT");
   require_failure(folder, {"render", "content.png"}, 2, "STYLE");
   require_failure(folder, {"render", "content.png", "style.png"}, 2, "--output");
   require_failure(folder, {"devices", "more"}, 2, "more");
-  require_failure(folder, {"weights"}, 2, "command: expected one of");
+  require_failure(folder, {"weights", "lst"}, 2, "perhaps list");
   require_failure(folder, CliFolder::render({"-o", "x.png", "--sice", "3"}), 2, "perhaps --size");
   require_failure(folder, CliFolder::render({"-o", "x.png", "--seed"}), 2, "--seed: expected a value N");
   require_failure(folder, CliFolder::render({"-o", "x.png", "-q", "-v"}), 2, "-q, -v");
@@ -220,6 +199,18 @@ TEST_CASE("help fits a screen, is quick to read and names every command") {
   }
   CHECK(folder.run({"-h"}).out == result.out);
   CHECK_THAT(folder.run({"--version"}).out, ContainsSubstring("impasto 0."));
+}
+
+TEST_CASE("a program or command of commands that is given none shows its help") {
+  const CliFolder folder;
+  for (const std::vector<std::string>& words : {std::vector<std::string>{}, {"weights"}}) {
+    const ProcessResult result = folder.run(words);
+    std::vector<std::string> asked = words;
+    asked.emplace_back("--help");
+    CHECK(result.exit_code == 0);
+    CHECK(result.err.empty());
+    CHECK(result.out == folder.run(asked).out);
+  }
 }
 
 TEST_CASE("help of render states a default for every option that has one") {

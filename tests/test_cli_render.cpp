@@ -41,7 +41,9 @@ TEST_CASE("a render writes a picture of the asked size, quietly") {
   REQUIRE(lines.size() == 2);
   CHECK_THAT(lines[0], ContainsSubstring("rendering 32x24"));
   CHECK_THAT(lines[0], ContainsSubstring("on cpu"));
-  CHECK_THAT(lines[1], ContainsSubstring("wrote x.png"));
+  CHECK_THAT(lines[1], ContainsSubstring("wrote x.png, 32x24, loss "));
+  CHECK_THAT(lines[1], ContainsSubstring(", 3 iterations in "));
+  CHECK_THAT(lines[1], ContainsSubstring(" s, device peak ") && ContainsSubstring("B, process peak "));
 }
 
 TEST_CASE("the same render gives the same bytes") {

@@ -1,6 +1,8 @@
 #include "engine/style/objective.h"
 
 #include <cmath>
+#include <functional>
+#include <map>
 #include <random>
 
 #include "engine/core/error.h"
@@ -24,7 +26,8 @@ std::vector<double> random_picture(Shape shape, std::uint32_t seed) {
 
 /// An objective with its memory on any backend, targets set from two random style pictures of another size.
 struct Bench {
-  Bench(const std::string& device, const ObjectiveOptions& options, Shape picture, Shape style)
+  Bench(const std::string& device, const ObjectiveOptions& options, Shape picture, Shape style,
+        const std::vector<float>& coverage = {})
       : backend(make_backend(test::on_device(device))) {
     const Weights weights = test::tiny_vgg();
     const std::vector<std::string> taps = objective_taps(options);
@@ -36,24 +39,24 @@ struct Bench {
     layout = plan_scale(all, extractor->graph(), backend->traits(), {picture.w, picture.h}, styles);
     arena = backend->allocate(layout.arena_bytes());
     auto* base = static_cast<std::byte*>(arena.data());
-    std::byte* const network = base;
-    const Workspace workspace{base + layout.network_bytes, layout.workspace_bytes};
+    network = base;
+    workspace = {base + layout.network_bytes, layout.workspace_bytes};
     base += layout.network_bytes + layout.workspace_bytes;
-    const auto tensors = layout_views(layout.objective, backend->traits().alignment, base);
+    tensors = layout_views(layout.objective, backend->traits().alignment, base);
     const auto vectors = layout_views(layout.optimizer, backend->traits().alignment, base);
     x = vectors[0];
     gradient = vectors[1];
     objective = std::make_unique<StyleObjective>(*backend, *extractor, options, tensors,
                                                  NetworkMemory{&layout.training, network, workspace});
-    const auto stage = [&](const NetworkPlan& plan, std::uint32_t seed) {
-      const NetworkMemory memory{&plan, network, workspace};
-      backend->upload(memory.view(plan.staging), std::span<const double>(random_picture(plan.picture, seed)));
-      return memory;
-    };
     objective->set_content(stage(layout.content_pass, 21));
-    objective->add_style(stage(layout.style_passes[0], 22), 0.7);
+    objective->add_style(stage(layout.style_passes[0], 22), 0.7, coverage);
     objective->add_style(stage(layout.style_passes[1], 23), 0.3);
     objective->finish_targets([this](const std::string& w) { warnings.push_back(w); });
+  }
+  NetworkMemory stage(const NetworkPlan& plan, std::uint32_t seed) {
+    const NetworkMemory memory{&plan, network, workspace};
+    backend->upload(memory.view(plan.staging), std::span<const double>(random_picture(plan.picture, seed)));
+    return memory;
   }
   double evaluate(const std::vector<double>& host) {
     backend->upload(x, std::span<const double>(host));
@@ -69,6 +72,9 @@ struct Bench {
   std::unique_ptr<FeatureExtractor> extractor;
   ScaleLayout layout;
   Buffer arena;
+  std::byte* network = nullptr;
+  Workspace workspace;
+  std::vector<TensorView> tensors;
   std::unique_ptr<StyleObjective> objective;
   TensorView x, gradient;
   std::vector<std::string> warnings;
@@ -162,6 +168,108 @@ TEST_CASE("the loss is zero where picture and targets are the same, and J is the
   const double lambda[] = {1, 2, 1, 1, 0.5};
   for (std::size_t i = 0; i < 5; ++i) sum += 100 * lambda[i] / 5.5 * values.style[i].second;
   CHECK(values.total == Approx(sum).epsilon(1e-12));
+}
+
+namespace {
+
+/// Adds weight * sum_p m_p f_p f_p' / sum_p m_p of each style layer to `grams`, in double.
+void add_grams(Bench& bench, const NetworkPlan& plan, std::uint32_t seed, double weight,
+               const std::function<double(Shape tap, std::int64_t y, std::int64_t x)>& m,
+               std::map<std::string, std::vector<double>>& grams) {
+  bench.extractor->forward(
+      bench.stage(plan, seed), bench.stage(plan, seed).view(plan.staging),
+      [&](int tap, ConstTensorView view) {
+        const auto [h, w, c] = view.shape;
+        std::vector<double> f(static_cast<std::size_t>(view.shape.elements()));
+        bench.backend->download(std::span(f), view);
+        std::vector<double> gram(static_cast<std::size_t>(c * c));
+        double sum = 0;
+        for (std::int64_t p = 0; p < h * w; ++p) {
+          const double own = m(view.shape, p / w, p % w);
+          sum += own;
+          for (std::int64_t a = 0; a < c; ++a) {
+            for (std::int64_t b = 0; b < c; ++b) {
+              gram[static_cast<std::size_t>(a * c + b)] +=
+                  own * f[static_cast<std::size_t>(p * c + a)] * f[static_cast<std::size_t>(p * c + b)];
+            }
+          }
+        }
+        std::vector<double>& total = grams[bench.extractor->graph().taps[static_cast<std::size_t>(tap)]];
+        total.resize(gram.size());
+        for (std::size_t i = 0; i < gram.size(); ++i) total[i] += weight * gram[i] / sum;
+      });
+}
+
+}  // namespace
+
+TEST_CASE("style targets count each position by its coverage, averaged over the pools' blocks") {
+  // Two strips at relu1_1 (more than 2^21 values), odd sizes at both pools, partial coverage within blocks.
+  ObjectiveOptions options;
+  options.content_layers = {{"relu1_1", 1}};
+  options.style_layers = {{"relu1_1", 1}, {"conv2_1", 1}, {"relu3_1", 1}};
+  const Shape style{803, 701, 3};
+  const auto share = [](std::int64_t y, std::int64_t x) {  // opaque above, transparent at the right, between
+    return y < 500 && x < 600 ? 1.0F : x > 650 ? 0.0F : static_cast<float>((x + 2 * y) % 4) / 4;
+  };
+  std::vector<float> coverage;
+  for (std::int64_t p = 0; p < style.positions(); ++p) coverage.push_back(share(p / style.w, p % style.w));
+  Bench bench("cpu", options, {20, 23, 3}, style, coverage);
+  std::map<std::string, std::vector<double>> expected;
+  const auto covered = [&](Shape tap, std::int64_t y, std::int64_t x) {
+    const std::int64_t block = tap.h == style.h ? 1 : tap.h == style.h / 2 ? 2 : 4;
+    double sum = 0;
+    for (std::int64_t i = 0; i < block * block; ++i)
+      sum += share(block * y + i / block, block * x + i % block);
+    return sum / static_cast<double>(block * block);
+  };
+  add_grams(bench, bench.layout.style_passes[0], 22, 0.7, covered, expected);
+  add_grams(
+      bench, bench.layout.style_passes[1], 23, 0.3, [](auto&&...) { return 1.0; }, expected);
+  int compared = 0;
+  for (std::size_t i = 0; i < bench.layout.objective.size(); ++i) {
+    const std::string& name = bench.layout.objective[i].name;
+    if (!name.starts_with("style ") || name.starts_with("style gradient")) continue;
+    const std::vector<double>& wanted = expected.at(name.substr(6));
+    std::vector<double> found(wanted.size());
+    bench.backend->download(std::span(found), bench.tensors[i]);
+    for (std::size_t j = 0; j < found.size(); ++j) {
+      INFO(name << " element " << j);
+      CHECK(found[j] == Approx(wanted[j]).epsilon(2e-6).margin(1e-3));
+    }
+    ++compared;
+  }
+  CHECK(compared == 3);
+}
+
+TEST_CASE("a style picture of which a layer sees nothing is an error that names the layer") {
+  std::vector<float> coverage(17 * 17);
+  coverage.back() = 1;  // the last odd row and column, which the first pool leaves out
+  ObjectiveOptions options;
+  options.style_layers = {{"relu2_1", 1}};
+  try {
+    const Bench bench("cpu", options, {20, 23, 3}, {17, 17, 3}, coverage);
+    FAIL("expected an error");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::kBadInput);
+    CHECK_THAT(error.what(), ContainsSubstring("not transparent") && ContainsSubstring("relu2_1"));
+  }
+}
+
+TEST_CASE("kept grey, the gradient is the free one's mean over the channels, in each of them") {
+  const ObjectiveOptions options = with(Scaling::kRelative, TotalVariation::kL2, Pooling::kMax);
+  const Shape picture{20, 23, 3};
+  const std::vector<double> x = random_picture(picture, 7);
+  Bench bench("reference", options, picture, {27, 18, 3});
+  (void)bench.evaluate(x);
+  const std::vector<double> free = bench.download_gradient();
+  Bench grey("reference", options, picture, {27, 18, 3});
+  grey.objective->keep_grey();
+  (void)grey.evaluate(x);
+  const std::vector<double> kept = grey.download_gradient();
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    const std::size_t p = i - i % 3;
+    CHECK(kept[i] == Approx((free[p] + free[p + 1] + free[p + 2]) / 3).epsilon(1e-12).margin(1e-18));
+  }
 }
 
 TEST_CASE("an evaluation gives the same bits every time and allocates nothing") {

@@ -1,6 +1,7 @@
 #include "engine/style/stylizer.h"
 
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <thread>
 
@@ -240,6 +241,162 @@ TEST_CASE("alpha is kept and hidden colours do not matter") {
   REQUIRE(ra.image.has_alpha());
   CHECK(ra.image.alpha.front() == Approx(0).margin(0.01));
   CHECK(ra.image.alpha.back() == Approx(1).margin(0.01));
+}
+
+namespace {
+
+/// The same picture without colour.
+Image grey_of(Image image) {
+  make_grey(image);
+  return image;
+}
+
+bool channels_equal(const Image& image) {
+  for (std::size_t p = 0; p < image.rgb.size(); p += 3) {
+    if (image.rgb[p] != image.rgb[p + 1] || image.rgb[p] != image.rgb[p + 2]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("grey pictures make a grey picture, whatever the optimiser and the start") {
+  const Image photo = grey_of(content());
+  const std::vector<Image> paintings{grey_of(styles()[0]), grey_of(styles()[1])};
+  for (const std::string& device : test::op_devices()) {
+    for (const auto& [kind, search] : {std::pair{OptimizerKind::kLbfgs, LineSearch::kWolfe},
+                                       std::pair{OptimizerKind::kLbfgs, LineSearch::kNone},
+                                       std::pair{OptimizerKind::kAdam, LineSearch::kNone}}) {
+      for (const Init init : {Init::kContent, Init::kNoise}) {
+        StyleOptions options = options_with(device, kind, search);
+        options.init = init;
+        options.optimizer.clamp = init == Init::kNoise;
+        options.noise_deviation = kind == OptimizerKind::kAdam ? 2 : 0;
+        INFO(device << " " << to_string(kind) << " " << to_string(search) << " " << to_string(init));
+        Stylizer stylizer(options, weights());
+        std::vector<Progress> trace;
+        RunHooks hooks;
+        hooks.progress = [&](const Progress& p) {
+          trace.push_back(p);
+          CHECK(channels_equal(stylizer.picture()));
+          return Action::kContinue;
+        };
+        const RenderResult result = stylizer.run(photo, paintings, hooks);
+        CHECK(channels_equal(result.image));
+        CHECK(trace[6].loss < trace[0].loss);
+        // What is shown is what was optimised, not a grey copy of a coloured picture.
+        std::vector<float> x(result.image.rgb.size());
+        const Checkpoint checkpoint = stylizer.checkpoint();
+        if (checkpoint.tensors.front().dtype == DType::kFloat32) {
+          std::memcpy(x.data(), checkpoint.tensors.front().data.data(), 4 * x.size());
+          const Image raw = from_network_space(x, 48, 36, Preprocessing{});
+          float apart = 0;
+          for (std::size_t p = 0; p < x.size(); p += 3) {
+            apart = std::max(
+                {apart, std::abs(raw.rgb[p] - raw.rgb[p + 1]), std::abs(raw.rgb[p] - raw.rgb[p + 2])});
+          }
+          CHECK(apart < 1e-5F);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("one picture with colour among those that a render starts from sets the colours free") {
+  const StyleOptions options = options_with("cpu", OptimizerKind::kAdam);
+  const Image grey = grey_of(content());
+  const std::vector<Image> mixed{grey_of(styles()[0]), styles()[1]};
+  CHECK_FALSE(channels_equal(Stylizer(options, weights()).run(grey, mixed).image));
+  StyleOptions from_picture = options;
+  from_picture.init = Init::kPicture;
+  const std::vector<Image> greys{grey_of(styles()[0])};
+  RunHooks hooks;
+  hooks.start = &content();
+  CHECK_FALSE(channels_equal(Stylizer(from_picture, weights()).run(grey, greys, hooks).image));
+}
+
+TEST_CASE("grey is what lossy compression leaves of it, and no more") {
+  Image image{2, 1, {0.5F, 0.5F, 0.5F, 0.2F, 0.2F, 0.2F}, {}};
+  CHECK(is_grey(image));
+  image.rgb[4] += 3.0F / 255;
+  CHECK(is_grey(image));
+  image.rgb[4] += 1.0F / 255;
+  CHECK_FALSE(is_grey(image));
+  image.alpha = {1, 0};  // under transparency
+  CHECK(is_grey(flatten(image)));
+}
+
+TEST_CASE("grey noise has equal channels and the same distribution") {
+  const Preprocessing preprocessing;
+  for (const double deviation : {0.0, 20.0}) {
+    const std::vector<float> x = noise(60, 50, deviation, 5, preprocessing, Tint::kGrey);
+    const Image image = from_network_space(x, 60, 50, preprocessing);
+    double sum = 0, squares = 0;
+    for (std::size_t p = 0; p < x.size(); p += 3) {
+      REQUIRE(std::abs(image.rgb[p] - image.rgb[p + 1]) < 1e-6F);
+      REQUIRE(std::abs(image.rgb[p] - image.rgb[p + 2]) < 1e-6F);
+      const double grey = 255.0 * image.rgb[p];
+      sum += grey;
+      squares += grey * grey;
+    }
+    const double mean = sum / 3000;
+    CHECK(std::sqrt(squares / 3000 - mean * mean) ==
+          Approx(deviation > 0 ? 20 : 255 / std::sqrt(12)).epsilon(0.05));
+  }
+}
+
+TEST_CASE("coverage is the mean of alpha over each area, exactly zero where nothing is seen") {
+  const Image image{4, 2, std::vector<float>(24), {1, 1, 0, 0, 1, 0.5F, 0, 0}};
+  CHECK(coverage(image, 2, 1) == std::vector<float>{0.875F, 0});
+  CHECK(coverage(image, 4, 2) == image.alpha);
+  const std::vector<float> larger = coverage(image, 8, 2);
+  CHECK(std::vector<float>(larger.begin(), larger.begin() + 8) == std::vector<float>{1, 1, 1, 1, 0, 0, 0, 0});
+  const std::vector<float> thirds = coverage(image, 3, 2);
+  CHECK(thirds[0] == 1.0F);
+  CHECK(thirds[1] == Approx(0.5));
+  CHECK(coverage({4, 2, std::vector<float>(24), {}}, 3, 1) == std::vector<float>(3, 1.0F));
+  Image wide{1000, 1, std::vector<float>(3000), std::vector<float>(1000, 1.0F)};
+  for (std::size_t x = 500; x < 1000; ++x) wide.alpha[x] = 0;
+  for (const std::int64_t width : {6, 14, 22, 998, 1454}) {
+    const std::vector<float> shares = coverage(wide, width, 1);
+    for (std::int64_t x = 0; x < width; ++x)
+      CHECK(shares[static_cast<std::size_t>(x)] == (2 * x < width ? 1 : 0));
+  }
+}
+
+TEST_CASE("the transparent part of a style picture counts for nothing") {
+  const StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kAdam);
+  const auto run = [&](const Image& style) {
+    Stylizer stylizer(options, weights());
+    const std::vector<std::pair<std::int64_t, std::int64_t>> sizes{{style.width, style.height}};
+    const RenderPlan plan = stylizer.plan({60, 45}, sizes);
+    const RenderResult result = stylizer.run(content(), std::span(&style, 1));
+    CHECK(plan.device_bytes == result.counted_bytes);
+    return result.image.rgb;
+  };
+  Image half = styles()[0];
+  half.alpha.assign(static_cast<std::size_t>(half.pixels()), 1.0F);
+  CHECK(run(half) == run(styles()[0]));
+  for (std::size_t i = 0; i < half.alpha.size(); ++i) half.alpha[i] = i % 50 < 25 ? 1.0F : 0.0F;
+  Image other = half;
+  for (std::size_t i = 0; i < half.alpha.size(); ++i) {
+    for (std::size_t c = 0; c < 3 && half.alpha[i] == 0; ++c) other.rgb[3 * i + c] = 1 - other.rgb[3 * i + c];
+  }
+  CHECK(run(half) == run(other));
+  CHECK(run(half) != run(flatten(half)));
+}
+
+TEST_CASE("a style picture that is wholly transparent is an error that says which") {
+  std::vector<Image> pictures = styles();
+  pictures[1].alpha.assign(static_cast<std::size_t>(pictures[1].pixels()), 0.0F);
+  Stylizer stylizer(options_with("cpu", OptimizerKind::kAdam), weights());
+  try {
+    (void)stylizer.run(content(), pictures);
+    FAIL("expected an error");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::kBadInput);
+    CHECK_THAT(error.what(), ContainsSubstring("style picture 2: expected a part that is not transparent"));
+  }
 }
 
 TEST_CASE("the network's space and pixels are each other's inverse, in either channel order") {

@@ -422,6 +422,12 @@ void Backend::clamp(TensorView x, const std::array<double, 3>& lower, const std:
   do_clamp(x, lower, upper);
 }
 
+void Backend::average_channels(TensorView x) {
+  Check check("average_channels");
+  check.output("x", x, traits_.real, {x.shape.h, x.shape.w, 3});
+  do_average_channels(x);
+}
+
 void Backend::add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b) {
   Check check("add_scaled");
   check.output("out", out, traits_.real, a.shape);

@@ -139,6 +139,10 @@ class Backend {
 
   [[nodiscard]] const DeviceInfo& info() const { return info_; }
   [[nodiscard]] const BackendTraits& traits() const { return traits_; }
+  /// One line for people where `auto` came to this device because a GPU that seems to be there cannot be
+  /// used, with the reason; else empty.
+  [[nodiscard]] const std::string& note() const { return note_; }
+  void set_note(std::string note) { note_ = std::move(note); }
 
   // --- memory: counted, so that a plan can be held against it
   // --------------------------------------------------
@@ -220,6 +224,7 @@ class Backend {
   void adam_step(TensorView x, TensorView m, TensorView v, TensorView step, ConstTensorView g,
                  const AdamParameters& parameters);
   void clamp(TensorView x, const std::array<double, 3>& lower, const std::array<double, 3>& upper);
+  void average_channels(TensorView x);
   void add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b);
   void dot(TensorView out, ConstTensorView a, ConstTensorView b);
   /// history (2 * slots, 1, n): one row a vector. state float64 {1,1,LbfgsState::size(slots)};
@@ -242,6 +247,7 @@ class Backend {
   BackendTraits traits_;
 
  private:
+  std::string note_;
   virtual void* do_allocate(std::size_t bytes) = 0;  ///< nullptr: not enough
   virtual void do_free(void* data) = 0;
   virtual void do_upload(TensorView dst, const void* src, DType src_dtype) = 0;
@@ -270,6 +276,7 @@ class Backend {
   virtual void do_adam_step(TensorView, TensorView, TensorView, TensorView, ConstTensorView,
                             const AdamParameters&) = 0;
   virtual void do_clamp(TensorView, const std::array<double, 3>&, const std::array<double, 3>&) = 0;
+  virtual void do_average_channels(TensorView) = 0;
   virtual void do_add_scaled(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
   virtual void do_dot(TensorView, ConstTensorView, ConstTensorView) = 0;
   virtual void do_lbfgs_push(TensorView, TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
@@ -313,5 +320,7 @@ struct DeviceStatus {
 [[nodiscard]] int usable_cores();
 /// Memory that this process may still take: free memory and cgroup limit.
 [[nodiscard]] std::int64_t usable_memory_bytes();
+/// The most main memory that this process has held so far; 0 where the system does not say.
+[[nodiscard]] std::int64_t peak_memory_bytes();
 
 }  // namespace impasto

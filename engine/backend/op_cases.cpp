@@ -33,6 +33,7 @@ constexpr Bound kBounds[] = {
     {"momentum_step", 7e-7, 3.2e-7},
     {"adam_step", 2e-6, 8.7e-7},
     {"clamp", 0, 0},
+    {"average_channels", 1e-6, 4.8e-7},
     {"add_scaled", 6e-7, 2.6e-7},
     {"dot", 1e-13, 1.0e-15},
     {"lincomb", 5e-7, 2.2e-7},
@@ -385,6 +386,11 @@ void add_vectors(Cases& cases) {
                        Backend& device = bench.backend();
                        const auto x = bench.in_out("x", Role::kReal, shape, Values::kPixels);
                        return [=, &device] { device.clamp(x, {-100, -50.5, 0}, {100, 60.25, 5}); };
+                     }});
+    cases.push_back({"average_channels", text, [=](OpBench& bench) -> Call {
+                       Backend& device = bench.backend();
+                       const auto x = bench.in_out("x", Role::kReal, shape, Values::kNormal);
+                       return [=, &device] { device.average_channels(x); };
                      }});
     for (const bool in_place : {false, true}) {
       cases.push_back({"add_scaled", text + (in_place ? " in place" : ""), [=](OpBench& bench) -> Call {

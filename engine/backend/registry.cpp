@@ -1,10 +1,12 @@
 // Opens devices by name.
 #include <algorithm>
+#include <cstdlib>
 
 #include "engine/backend/backend.h"
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/backend/cuda/module.h"
 #include "engine/backend/reference/reference_backend.h"
+#include "engine/backend/system.h"
 #include "engine/core/error.h"
 
 namespace impasto {
@@ -20,22 +22,30 @@ int cuda_index(const std::string& device) {
   return std::stoi(digits);
 }
 
+/// The first GPU that can be used, else the CPU.
+std::unique_ptr<Backend> open_best(const BackendOptions& options) {
+  system::GpuSearch search;
+  search.visible_devices = std::getenv("CUDA_VISIBLE_DEVICES");
+  const CudaModule* const module = find_cuda_module(&search.reason);
+  for (int i = 0; module != nullptr && i < module->num_devices(); ++i) {
+    try {
+      return module->open(i, options);
+    } catch (const Error& error) {
+      search.found = true;
+      if (search.reason.empty()) search.reason = error.what();
+    }
+  }
+  std::unique_ptr<Backend> cpu = make_cpu_backend(options);
+  cpu->set_note(system::note_on_gpu(search, "/"));
+  return cpu;
+}
+
 std::unique_ptr<Backend> open(const BackendOptions& options) {
   const std::string& device = options.device;
   if (device == "reference") return make_reference_backend();
+  if (device == "auto") return open_best(options);
+  if (device == "cpu") return make_cpu_backend(options);
   std::string reason;
-  if (device == "auto") {
-    const CudaModule* const module = find_cuda_module(&reason);
-    for (int i = 0; module != nullptr && i < module->num_devices(); ++i) {
-      try {
-        return module->open(i, options);
-      } catch (const Error&) {  // the next one, then the CPU
-      }
-    }
-  }
-  if (device == "cpu" || device == "auto") {
-    return make_cpu_backend(options);
-  }
   if (const int index = cuda_index(device); index >= 0) {
     if (const CudaModule* const module = find_cuda_module(&reason)) return module->open(index, options);
     throw Error(ErrorCode::kResources, "device '" + device + "': expected a CUDA device, but " + reason);
@@ -57,7 +67,8 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
     for (const Precision precision : offered)
       names += (names.empty() ? "" : ", ") + std::string(to_string(precision));
     throw Error(ErrorCode::kResources, "precision of " + backend->info().name + ": expected " + names +
-                                           ", found " + to_string(options.precision));
+                                           ", found " + to_string(options.precision) +
+                                           (backend->note().empty() ? "" : "; " + backend->note()));
   }
   return backend;
 }

@@ -104,7 +104,31 @@ std::int64_t available_memory(const fs::path& root) {
   return kilobytes ? static_cast<std::int64_t>(*kilobytes) * 1024 : kUnlimited;
 }
 
+std::int64_t peak_memory(const fs::path& root) {
+  return static_cast<std::int64_t>(read_entry(root / "proc/self/status", "VmHWM:").value_or(0)) * 1024;
+}
+
+bool has_nvidia_gpu(const fs::path& root) {
+  std::error_code none;
+  const fs::path gpus = root / "proc/driver/nvidia/gpus";  // one folder a GPU
+  if (fs::is_directory(gpus, none) && !fs::is_empty(gpus, none)) return true;
+  for (int i = 0; i < 16; ++i) {  // in a container, perhaps not the first
+    if (fs::exists(root / ("dev/nvidia" + std::to_string(i)), none)) return true;
+  }
+  return fs::exists(root / "dev/dxg", none) && fs::exists(root / "usr/lib/wsl/lib/libcuda.so.1", none);
+}
+
+std::string note_on_gpu(const GpuSearch& search, const fs::path& root) {
+  if (search.reason.empty()) return {};
+  const std::string visible = search.visible_devices != nullptr ? search.visible_devices : "";
+  const bool hidden = search.visible_devices != nullptr && (visible.empty() || visible.starts_with('-'));
+  if (!search.found && (hidden || !has_nvidia_gpu(root))) return {};
+  return "device auto: expected to use the GPU, but " + search.reason + "; the CPU is used instead";
+}
+
 }  // namespace system
+
+std::int64_t peak_memory_bytes() { return system::peak_memory("/"); }
 
 int usable_cores() {
   int cores = 1;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <string>
 
 namespace impasto::system {
 
@@ -17,5 +18,21 @@ inline constexpr std::int64_t kUnlimited = std::numeric_limits<std::int64_t>::ma
 [[nodiscard]] std::int64_t cgroup_free_memory(const std::filesystem::path& root);
 /// MemAvailable; kUnlimited if it cannot be read.
 [[nodiscard]] std::int64_t available_memory(const std::filesystem::path& root);
+
+/// VmHWM of this process; 0 if it cannot be read.
+[[nodiscard]] std::int64_t peak_memory(const std::filesystem::path& root);
+
+/// Does an NVIDIA GPU with its driver seem to be there? Asked of the driver's files, so that a program
+/// without any CUDA library can tell.
+[[nodiscard]] bool has_nvidia_gpu(const std::filesystem::path& root);
+
+/// How the look for a GPU ended that `--device auto` begins with.
+struct GpuSearch {
+  std::string reason;                     ///< why none could be opened; empty: one was
+  bool found = false;                     ///< the CUDA runtime knows of one
+  const char* visible_devices = nullptr;  ///< CUDA_VISIBLE_DEVICES
+};
+/// What `auto` says when it takes the CPU instead: empty where there is no GPU, or where the user hid it.
+[[nodiscard]] std::string note_on_gpu(const GpuSearch& search, const std::filesystem::path& root);
 
 }  // namespace impasto::system

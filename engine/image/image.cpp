@@ -10,8 +10,9 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <random>
 
+#include "engine/core/new_file.h"
+#include "engine/core/utf8.h"
 #include "engine/image/codec.h"
 #include "engine/image/exif.h"
 
@@ -45,25 +46,11 @@ auto named(const std::string& name, const Body& body) {
   }
 }
 
-/// Owns a file descriptor; close() may be called early to learn of errors.
-struct Descriptor {
-  int number = -1;
-  explicit Descriptor(int n) : number(n) {}
-  ~Descriptor() { close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  bool close() {
-    const int n = number;
-    number = -1;
-    return n < 0 || ::close(n) == 0;
-  }
-};
-
 std::vector<std::uint8_t> read_file(const fs::path& path) {
   const std::string name = path.string();
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status {};
-  if (file.number < 0 || ::fstat(file.number, &status) != 0) throw system_error(name, "a readable file");
+  if (!file.valid() || ::fstat(file.number(), &status) != 0) throw system_error(name, "a readable file");
   if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)) {
     throw bad_input(
         name, std::string("expected a file, found a ") + (S_ISDIR(status.st_mode) ? "folder" : "device"));
@@ -73,7 +60,7 @@ std::vector<std::uint8_t> read_file(const fs::path& path) {
   std::size_t size = 0;
   for (;;) {
     if (size == bytes.size()) bytes.resize(2 * size);
-    const ssize_t got = ::read(file.number, bytes.data() + size, bytes.size() - size);
+    const ssize_t got = ::read(file.number(), bytes.data() + size, bytes.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw system_error(name, "a readable file");
     if (got == 0) break;
@@ -95,52 +82,6 @@ const Codec& codec_for_suffix(const fs::path& path) {
   }
   throw Error(ErrorCode::kUsage, path.string() + ": expected a suffix of " + known + ", found " +
                                      (suffix.empty() ? "none" : "'" + suffix + "'"));
-}
-
-fs::path folder_of(const fs::path& path) {
-  return path.has_parent_path() ? path.parent_path() : fs::path(".");
-}
-
-/// Where path itself is a link, the file that it stands for.
-fs::path resolve_link(const fs::path& path) {
-  std::error_code ignored;
-  if (!fs::is_symlink(path, ignored)) return path;
-  fs::path target = fs::canonical(path, ignored);
-  return ignored ? path : target;
-}
-
-void write_atomically(const fs::path& path, const std::vector<std::uint8_t>& bytes) {
-  const std::string name = path.string();
-  const fs::path target = resolve_link(path);
-  const fs::path folder = folder_of(target);
-  fs::path temporary;
-  Descriptor file(-1);
-  std::random_device random;
-  for (int attempt = 0; attempt < 100 && file.number < 0; ++attempt) {
-    char text[64];
-    std::snprintf(text, sizeof text, ".impasto-%ld-%08x.tmp", static_cast<long>(::getpid()), random());
-    temporary = folder / text;
-    file.number = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (file.number < 0 && errno != EEXIST) break;
-  }
-  if (file.number < 0) throw system_error(name, "a folder that can be written to");
-  try {
-    for (std::size_t done = 0; done < bytes.size();) {
-      const ssize_t n = ::write(file.number, bytes.data() + done, bytes.size() - done);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) throw system_error(name, "room for " + std::to_string(bytes.size()) + " bytes");
-      done += static_cast<std::size_t>(n);
-    }
-    if (::fsync(file.number) != 0 || !file.close()) throw system_error(name, "the file to reach the disk");
-    if (::rename(temporary.c_str(), target.c_str()) != 0)
-      throw system_error(name, "a name that can be taken");
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  // So that the new name survives a power failure. Some file systems cannot; the file itself is safe.
-  const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.number >= 0) ::fsync(directory.number);
 }
 
 /// Clamped to 0..1 (not a number: 0) and rounded to nearest.
@@ -195,26 +136,14 @@ Image read_image(const fs::path& path, std::int64_t max_pixels) {
 }
 
 bool output_format_keeps_alpha(const fs::path& path) { return codec_for_suffix(path).keeps_alpha; }
+bool output_format_keeps_16_bits(const fs::path& path) { return codec_for_suffix(path).keeps_16_bits; }
 
 void check_output_path(const fs::path& path) {
   (void)codec_for_suffix(path);
-  const std::string name = path.string();
-  const fs::path target = resolve_link(path);
-  std::error_code ignored;
-  const fs::file_status status = fs::status(target, ignored);
-  if (fs::exists(status) && !fs::is_regular_file(status)) {
-    throw bad_input(name, std::string("expected a file to write, found a ") +
-                              (fs::is_directory(status) ? "folder" : "device"));
-  }
-  const fs::path folder = folder_of(target);
-  if (!fs::is_directory(folder, ignored)) {
-    throw bad_input(name, "expected an existing folder, found none at " + folder.string());
-  }
-  if (::access(folder.c_str(), W_OK | X_OK) != 0) throw system_error(name, "a folder that can be written to");
+  const NewFile made_and_gone(path.string(), path);
 }
 
 void write_image(const fs::path& path, const Image& image, const WriteOptions& options) {
-  check_output_path(path);
   const Codec& codec = codec_for_suffix(path);
   const std::vector<std::uint8_t> file = named(path.string(), [&] {
     check_consistent(image);
@@ -236,9 +165,13 @@ void write_image(const fs::path& path, const Image& image, const WriteOptions& o
     } else {
       quantise_picture<std::uint16_t>(image, raster);
     }
-    return codec.encode(raster, options);
+    WriteOptions valid = options;
+    for (auto& [key, value] : valid.metadata) value = printable_utf8(value);
+    return codec.encode(raster, valid);
   });
-  write_atomically(path, file);
+  NewFile out(path.string(), path);
+  out.write_at(0, file.data(), file.size());
+  out.commit();
 }
 
 }  // namespace impasto

@@ -1,5 +1,6 @@
 #pragma once
 // Pictures on the host, and the files that hold them. Knows nothing of tensors or networks.
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -14,6 +15,10 @@ struct Image {
   std::vector<float> rgb;    ///< height * width * 3, interleaved R G B; colour is not premultiplied by alpha
   std::vector<float> alpha;  ///< height * width, or empty: opaque
   [[nodiscard]] bool has_alpha() const { return !alpha.empty(); }
+  /// Nothing of it shows: transparent everywhere.
+  [[nodiscard]] bool is_invisible() const {
+    return has_alpha() && std::none_of(alpha.begin(), alpha.end(), [](float a) { return a > 0; });
+  }
   [[nodiscard]] std::int64_t pixels() const { return width * height; }
 };
 
@@ -33,20 +38,24 @@ struct WriteOptions {
   int bits = 8;      ///< 8 or 16 (PNG and TIFF; others write 8)
   int quality = 95;  ///< JPEG and WebP, 1..100
   std::map<std::string, std::string>
-      metadata;  ///< keys such as "Software", "Comment"; PNG text, EXIF or XMP elsewhere
+      metadata;  ///< keys such as "Software", "Comment"; PNG text, EXIF or XMP elsewhere. Written as UTF-8:
+                 ///< bytes that are none and control characters become U+FFFD
 };
 
 /// True where the format of that suffix keeps alpha (PNG, WebP, TIFF). Throws Error(kUsage), naming the
 /// known suffixes, for another suffix.
 [[nodiscard]] bool output_format_keeps_alpha(const std::filesystem::path& path);
+/// The same for 16 bits a channel (PNG, TIFF).
+[[nodiscard]] bool output_format_keeps_16_bits(const std::filesystem::path& path);
 
 /// What can be known before a long render: throws Error(kUsage) for an unknown suffix, Error(kBadInput) for
-/// a folder that is missing or not writable, or a path that is itself a folder or device. write_image does
-/// the same checks.
+/// a folder that is missing or not writable, a path that is itself a folder or device, a name that is longer
+/// than the file system allows, and links that lead in a circle. write_image does the same checks.
 void check_output_path(const std::filesystem::path& path);
 
 /// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile, to a temporary name in the same
-/// folder, synced and renamed: the file at `path` is either the old one or the whole new one. Values are
+/// folder, synced and renamed: the file at `path` is either the old one or the whole new one. Where `path` is
+/// a link, its target is written, also one that is not there yet. Values are
 /// clamped to 0..1 and rounded to nearest. Alpha is dropped where the format has none (composited over
 /// white). Throws Error(kBadInput) for a place that cannot be written (missing folder, full disk, no
 /// permission), leaving nothing behind.

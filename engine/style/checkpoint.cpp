@@ -13,12 +13,12 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
-#include <random>
 #include <set>
 #include <utility>
 
 #include "engine/core/error.h"
 #include "engine/core/hdf5.h"
+#include "engine/core/new_file.h"
 
 namespace impasto {
 namespace {
@@ -176,55 +176,11 @@ void require_writable(const Checkpoint& c) {
   }
 }
 
-/// Where path itself is a link, the file that it stands for.
-fs::path resolve_link(const fs::path& path) {
-  std::error_code failed;
-  if (!fs::is_symlink(path, failed)) return path;
-  fs::path target = fs::canonical(path, failed);
-  return failed ? path : target;
-}
-
-/// Closes a descriptor when it goes; close() tells whether that worked.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { static_cast<void>(close()); }
-  [[nodiscard]] int number() const { return number_; }
-  [[nodiscard]] bool close() { return number_ < 0 || ::close(std::exchange(number_, -1)) == 0; }
-
- private:
-  int number_;
-};
-
-/// A new file in a folder, where so many bytes have room.
-fs::path make_temporary(const std::string& what, const fs::path& folder, std::size_t bytes) {
-  std::random_device random;
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    const fs::path path =
-        folder / (".impasto-" + std::to_string(::getpid()) + "-" + std::to_string(random()) + ".tmp");
-    const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (file.number() < 0 && errno == EEXIST) continue;
-    if (file.number() < 0) break;
-    if (::fallocate(file.number(), 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP &&
-        errno != ENOSYS) {
-      const Error error = system_error(what, "room for " + std::to_string(bytes) + " bytes");
-      ::unlink(path.c_str());
-      throw error;
-    }
-    return path;
-  }
-  throw system_error(what, "a folder that can be written to");
-}
-
-void write_at(const std::string& what, int file, const Piece& piece) {
-  for (std::size_t done = 0; done < piece.bytes;) {
-    const ssize_t n = ::pwrite(file, static_cast<const char*>(piece.data) + done, piece.bytes - done,
-                               static_cast<off_t>(piece.offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw system_error(what, "room for " + std::to_string(piece.bytes) + " bytes");
-    done += static_cast<std::size_t>(n);
+/// Takes the room on the disk, so that it cannot run out inside of HDF5.
+void reserve(const NewFile& file, std::size_t bytes) {
+  if (::fallocate(file.descriptor(), 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP &&
+      errno != ENOSYS) {
+    throw system_error(file.what(), "room for " + std::to_string(bytes) + " bytes");
   }
 }
 
@@ -394,32 +350,16 @@ void require_same(const std::string& prefix, const std::map<std::string, std::st
 void save_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
   require_writable(checkpoint);
   const std::string what = path.string();
-  const fs::path target = resolve_link(path);
-  const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
   std::size_t bytes = 1 << 16;  // of the structure around the tensors
   for (const Checkpoint::Tensor& t : checkpoint.tensors) bytes += t.data.size();
-  const fs::path temporary = make_temporary(what, folder, bytes);
-  try {
-    const auto pieces = write_structure(temporary, checkpoint,
-                                        bad(what, "room for a checkpoint", "an error in writing it").what());
-    Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CLOEXEC));
-    if (file.number() < 0) throw system_error(what, "a file that can be written to");
-    for (const Piece& piece : pieces) write_at(what, file.number(), piece);
-    const std::string block = user_block(what, temporary);
-    write_at(what, file.number(), {0, block.data(), block.size()});
-    if (::fsync(file.number()) != 0 || !file.close()) {
-      throw system_error(what, "the checkpoint to reach the disk");
-    }
-    if (::rename(temporary.c_str(), target.c_str()) != 0) {
-      throw system_error(what, "a name that can be taken");
-    }
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  // So that the new name survives a power failure. Some file systems cannot; the file itself is safe.
-  const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.number() >= 0) ::fsync(directory.number());
+  NewFile file(what, path);
+  reserve(file, bytes);
+  const auto pieces = write_structure(file.temporary(), checkpoint,
+                                      bad(what, "room for a checkpoint", "an error in writing it").what());
+  for (const Piece& piece : pieces) file.write_at(piece.offset, piece.data, piece.bytes);
+  const std::string block = user_block(what, file.temporary());
+  file.write_at(0, block.data(), block.size());
+  file.commit();
 }
 
 Checkpoint load_checkpoint(const fs::path& path) {

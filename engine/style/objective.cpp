@@ -30,6 +30,23 @@ Shape tap_shape(const NodeGraph& graph, const std::vector<Shape>& shapes, int ta
   return shapes[static_cast<std::size_t>(graph.tap_nodes[static_cast<std::size_t>(tap)])];
 }
 
+/// Means of 2x2 blocks, sizes rounded down, as often as the network pools between the picture and a tap.
+std::vector<float> pooled(std::span<const float> coverage, Shape picture, Shape tap) {
+  std::vector<float> m(coverage.begin(), coverage.end());
+  for (std::int64_t h = picture.h, w = picture.w; h > tap.h || w > tap.w; h /= 2, w /= 2) {
+    std::vector<float> half;
+    half.reserve(static_cast<std::size_t>((h / 2) * (w / 2)));
+    for (std::int64_t y = 0; y + 1 < h; y += 2) {
+      for (std::int64_t x = 0; x + 1 < w; x += 2) {
+        const float* const block = m.data() + y * w + x;
+        half.push_back((block[0] + block[1] + block[w] + block[w + 1]) / 4);
+      }
+    }
+    m = std::move(half);
+  }
+  return m;
+}
+
 }  // namespace
 
 std::vector<std::string> objective_taps(const ObjectiveOptions& options) {
@@ -136,7 +153,8 @@ void StyleObjective::set_content(const NetworkMemory& forward_memory) {
       last);
 }
 
-void StyleObjective::add_style(const NetworkMemory& forward_memory, double weight) {
+void StyleObjective::add_style(const NetworkMemory& forward_memory, double weight,
+                               std::span<const float> coverage) {
   int last = 0;
   for (const Term& term : style_) {
     last = std::max(last, extractor_.graph().tap_nodes[static_cast<std::size_t>(term.tap)]);
@@ -147,12 +165,64 @@ void StyleObjective::add_style(const NetworkMemory& forward_memory, double weigh
       [&](int tap, ConstTensorView features) {
         for (const Term& term : style_) {
           if (term.tap != tap) continue;
+          if (!coverage.empty()) {
+            add_covered_gram(term, forward_memory, coverage, weight);
+            continue;
+          }
           backend_.gram(term.target, features, weight / static_cast<double>(features.shape.positions()),
                         first_style_ ? Accumulate::kOverwrite : Accumulate::kAdd, forward_memory.workspace);
         }
       },
       last);
   first_style_ = false;
+}
+
+/// A position's weight goes into the features, as its root, by way of the host: it happens once for a style
+/// picture and scale, strip by strip, and only where weights differ. The features are put back, as the next
+/// layer reads them.
+void StyleObjective::add_covered_gram(const Term& term, const NetworkMemory& memory,
+                                      std::span<const float> coverage, double weight) {
+  constexpr std::int64_t kStripElements = 1 << 21;  // 8 MiB on the host
+  const int node = extractor_.graph().tap_nodes[static_cast<std::size_t>(term.tap)];
+  const TensorView features = memory.view(memory.plan->output[static_cast<std::size_t>(node)]);
+  const auto [h, w, c] = features.shape;
+  const std::vector<float> m = pooled(coverage, memory.plan->picture, features.shape);
+  const double sum = std::accumulate(m.begin(), m.end(), 0.0);
+  if (sum == 0) {
+    throw Error(ErrorCode::kBadInput,
+                "style picture: expected a part that is not transparent and that layer " + term.layer +
+                    " sees, found none of its " + std::to_string(w) + "x" + std::to_string(h) + " positions");
+  }
+  Accumulate accumulate = first_style_ ? Accumulate::kOverwrite : Accumulate::kAdd;
+  std::vector<float> plain, weighted;
+  std::int64_t rows = 0;
+  for (std::int64_t y = 0; y < h; y += rows) {
+    TensorView strip{static_cast<std::byte*>(features.data) +
+                         y * w * c * static_cast<std::int64_t>(size_of(features.dtype)),
+                     {std::min(h - y, std::max<std::int64_t>(1, kStripElements / (w * c))), w, c},
+                     features.dtype};
+    // Of less positions, a product may be split into more parts.
+    while (strip.shape.h > 1 &&
+           backend_.traits().gram_workspace_bytes(strip.shape) > memory.workspace.bytes) {
+      --strip.shape.h;
+    }
+    rows = strip.shape.h;
+    const std::span<const float> own(m.data() + y * w, static_cast<std::size_t>(rows * w));
+    const auto [least, most] = std::minmax_element(own.begin(), own.end());
+    if (*most == 0) continue;
+    if (*least < 1) {
+      plain.resize(static_cast<std::size_t>(strip.shape.elements()));
+      backend_.download(std::span<float>(plain), strip);
+      weighted = plain;
+      for (std::size_t i = 0; i < weighted.size(); ++i) {
+        weighted[i] *= std::sqrt(own[i / static_cast<std::size_t>(c)]);
+      }
+      backend_.upload(strip, std::span<const float>(weighted));
+    }
+    backend_.gram(term.target, strip, weight / sum, accumulate, memory.workspace);
+    accumulate = Accumulate::kAdd;
+    if (*least < 1) backend_.upload(strip, std::span<const float>(plain));
+  }
 }
 
 void StyleObjective::finish_targets(const std::function<void(const std::string&)>& warn) {
@@ -187,6 +257,7 @@ void StyleObjective::run(ConstTensorView x, TensorView gradient) {
   extractor_.backward(memory_, gradient, 1 / gradient_scale_, write_tap_gradient_);
   if (options_.tv_weight != 0)
     backend_.total_variation(tv_slot_, gradient, x, options_.tv, options_.tv_weight);
+  if (grey_) backend_.average_channels(gradient);
 }
 
 void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {

@@ -38,12 +38,18 @@ class StyleObjective final : public Objective {
   StyleObjective(Backend& backend, FeatureExtractor& extractor, const ObjectiveOptions& options,
                  std::span<const TensorView> tensors, NetworkMemory memory);
 
+  /// From now on the gradient has equal channels, so that a grey x stays grey. Before the first evaluation.
+  void keep_grey() { grey_ = true; }
+
   /// Measures the targets. Each picture is uploaded into its plan's staging tensor first (kForward plans in
   /// the same arena). Call set_content once, then add_style for every style picture (weight w_i, sum 1), then
   /// finish_targets, which reads the targets' energies and warns of layers that are dead in them (and leaves
   /// those out).
+  /// `coverage` (h * w of the picture, 0..1; empty: 1 everywhere): what each position counts for,
+  ///   A^ = sum_p m_p f_p f_p' / sum_p m_p
+  /// with m its mean over the pools' blocks at deeper layers. Error(kBadInput) where a layer sees none.
   void set_content(const NetworkMemory& forward_memory);
-  void add_style(const NetworkMemory& forward_memory, double weight);
+  void add_style(const NetworkMemory& forward_memory, double weight, std::span<const float> coverage = {});
   void finish_targets(const std::function<void(const std::string&)>& warn);
 
   /// x and gradient lie in the same memory each time: the device may replay what it did before
@@ -79,6 +85,8 @@ class StyleObjective final : public Objective {
     TensorView slot;
   };
   void run(ConstTensorView x, TensorView gradient);
+  void add_covered_gram(const Term& term, const NetworkMemory& memory, std::span<const float> coverage,
+                        double weight);
   void write_tap_gradient(int tap, TensorView d, ConstTensorView features);
   void read_slots(std::span<const double> slots);
 
@@ -99,6 +107,7 @@ class StyleObjective final : public Objective {
   double gradient_scale_ = 1;
   std::unique_ptr<Recording> recording_;
   bool first_style_ = true;
+  bool grey_ = false;
 };
 
 }  // namespace impasto

@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <memory>
@@ -81,15 +82,67 @@ Image flatten(const Image& image) {
   return result;
 }
 
+bool is_grey(const Image& image) {
+  constexpr float kMostApart = 3.5F / 255;  // grey in a JPEG of three channels: chroma is rounded
+  for (std::size_t p = 0; p < image.rgb.size(); p += 3) {
+    const auto [least, most] = std::minmax({image.rgb[p], image.rgb[p + 1], image.rgb[p + 2]});
+    if (!(most - least <= kMostApart)) return false;
+  }
+  return true;
+}
+
+void make_grey(Image& image) {
+  for (std::size_t p = 0; p < image.rgb.size(); p += 3) {
+    const double sum = static_cast<double>(image.rgb[p]) + image.rgb[p + 1] + image.rgb[p + 2];
+    image.rgb[p] = image.rgb[p + 1] = image.rgb[p + 2] = static_cast<float>(sum / 3);
+  }
+}
+
+namespace {
+
+/// Means over `to` equal parts of a line of `from` values, `stride` apart. Lengths are counted in whole
+/// parts of 1 / (from * to) of the line, so that a part has exactly nothing of what lies beside it.
+void average_line(const float* line, std::int64_t from, float* out, std::int64_t to, std::int64_t stride) {
+  for (std::int64_t i = 0; i < to; ++i) {
+    const std::int64_t begin = i * from, end = begin + from;
+    double sum = 0;
+    for (std::int64_t j = begin / to; j * to < end; ++j) {
+      const std::int64_t overlap = std::min(end, (j + 1) * to) - std::max(begin, j * to);
+      sum += static_cast<double>(overlap) * static_cast<double>(line[j * stride]);
+    }
+    out[i * stride] = static_cast<float>(sum / static_cast<double>(from));
+  }
+}
+
+}  // namespace
+
+std::vector<float> coverage(const Image& image, std::int64_t width, std::int64_t height) {
+  std::vector<float> shares(static_cast<std::size_t>(width * height), 1.0F);
+  if (!image.has_alpha()) return shares;
+  std::vector<float> rows(static_cast<std::size_t>(width * image.height));
+  for (std::int64_t y = 0; y < image.height; ++y) {
+    average_line(image.alpha.data() + y * image.width, image.width, rows.data() + y * width, width, 1);
+  }
+  for (std::int64_t x = 0; x < width; ++x) {
+    average_line(rows.data() + x, image.height, shares.data() + x, height, width);
+  }
+  return shares;
+}
+
 std::vector<float> noise(std::int64_t width, std::int64_t height, double deviation, std::uint64_t seed,
-                         const Preprocessing& preprocessing) {
+                         const Preprocessing& preprocessing, Tint tint) {
   std::vector<float> x(static_cast<std::size_t>(width * height * 3));
+  const bool grey = tint == Tint::kGrey;
+  const auto& mean = preprocessing.mean;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    if (deviation > 0) {  // Box-Muller
-      const double r = std::sqrt(-2 * std::log(uniform(seed, 2 * i)));
-      x[i] = static_cast<float>(deviation * r * std::cos(2 * std::numbers::pi * uniform(seed, 2 * i + 1)));
+    const std::size_t n = grey ? i - i % 3 : i;  // which number
+    if (deviation > 0) {                         // Box-Muller
+      const double r = std::sqrt(-2 * std::log(uniform(seed, 2 * n)));
+      const double around = grey ? (mean[0] + mean[1] + mean[2]) / 3 - mean[i % 3] : 0;
+      x[i] = static_cast<float>(around +
+                                deviation * r * std::cos(2 * std::numbers::pi * uniform(seed, 2 * n + 1)));
     } else {
-      x[i] = static_cast<float>(255 * uniform(seed, i) - preprocessing.mean[i % 3]);
+      x[i] = static_cast<float>(255 * uniform(seed, n) - mean[i % 3]);
     }
   }
   return x;

@@ -23,10 +23,23 @@ namespace impasto {
 /// so that hidden colours neither show nor leak into the features.
 [[nodiscard]] Image flatten(const Image& image);
 
+/// Is each pixel grey, but for what lossy compression does: channels at most 3 of 255 levels apart?
+[[nodiscard]] bool is_grey(const Image& image);
+/// Every channel becomes their mean, all three the same bits.
+void make_grey(Image& image);
+
+/// What share of each of width x height equal areas is not transparent: the mean of alpha. 1 where the
+/// picture has no alpha.
+[[nodiscard]] std::vector<float> coverage(const Image& image, std::int64_t width, std::int64_t height);
+
+enum class Tint : std::uint8_t { kColour, kGrey };
+
 /// A starting picture of noise in x's space, the same for a seed everywhere: Gaussian around the mean colour
-/// with that deviation in 0..255 units, or uniform displayable pixels where the deviation is 0.
+/// with that deviation in 0..255 units, or uniform displayable pixels where the deviation is 0. Grey: the
+/// first channel's numbers for all three, around the mean's grey.
 [[nodiscard]] std::vector<float> noise(std::int64_t width, std::int64_t height, double deviation,
-                                       std::uint64_t seed, const Preprocessing& preprocessing);
+                                       std::uint64_t seed, const Preprocessing& preprocessing,
+                                       Tint tint = Tint::kColour);
 
 /// SHA-256 of size and pixels, in hex.
 [[nodiscard]] std::string digest(const Image& image);

@@ -84,6 +84,26 @@ Precision parse_precision(const std::string& text) {
   throw Error(ErrorCode::kUsage, "precision: expected " + precision_names() + ", found '" + text + "'");
 }
 
+/// What a render starts from. Those without "as given" are opaque, and grey where all of them are.
+struct Sources {
+  Image content, start;  // start: Init::kPicture's
+  std::vector<Image> styles;
+  std::span<const Image> styles_as_given;
+};
+
+bool has_transparency(const Image& image) {
+  return std::any_of(image.alpha.begin(), image.alpha.end(), [](float a) { return a < 1; });
+}
+
+/// Error(kBadInput) for a style picture that has nothing to show.
+void require_visible(std::span<const Image> styles) {
+  for (std::size_t i = 0; i < styles.size(); ++i) {
+    if (!styles[i].is_invisible()) continue;
+    throw Error(ErrorCode::kBadInput, "style picture " + std::to_string(i + 1) +
+                                          ": expected a part that is not transparent, found none");
+  }
+}
+
 }  // namespace
 
 struct Stylizer::Impl {
@@ -103,6 +123,7 @@ struct Stylizer::Impl {
   std::optional<std::size_t> good;        // the one whose loss was finite last
   int scale = 0, iteration = 0;
   bool failed = false;
+  bool grey = false;  // what is rendered from has no colour, so the result has none
   double seconds_before = 0, started = 0;
   std::map<std::string, std::string> inputs;
 
@@ -112,7 +133,9 @@ struct Stylizer::Impl {
   [[nodiscard]] Image download_picture(ConstTensorView x) const {
     std::vector<float> host(static_cast<std::size_t>(x.shape.elements()));
     backend->download(std::span(host), x);
-    return from_network_space(host, x.shape.w, x.shape.h, weights->preprocessing);
+    Image image = from_network_space(host, x.shape.w, x.shape.h, weights->preprocessing);
+    if (grey) make_grey(image);  // x is, but for roundings
+    return image;
   }
 
   /// The point after the last move, unless it is not finite: then the last one with a finite loss.
@@ -126,8 +149,9 @@ struct Stylizer::Impl {
     return download_picture(last_pictures[good.value_or(0)]);
   }
 
-  void enter_scale(const Image& content, std::span<const Image> styles, const std::vector<float>& start,
-                   const RunHooks& hooks);
+  /// Sets `grey`.
+  [[nodiscard]] Sources prepare(const Image& content, std::span<const Image> styles, const Image* start);
+  void enter_scale(const Sources& sources, const std::vector<float>& start, const RunHooks& hooks);
   /// Does the optimiser read the loss in each step?
   [[nodiscard]] bool searches() const {
     return options.optimizer.kind == OptimizerKind::kLbfgs &&
@@ -194,8 +218,21 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
                                          bytes_text(static_cast<double>(plan.device_bytes)) + hint);
 }
 
-void Stylizer::Impl::enter_scale(const Image& content, std::span<const Image> styles,
-                                 const std::vector<float>& start, const RunHooks& hooks) {
+Sources Stylizer::Impl::prepare(const Image& content, std::span<const Image> styles, const Image* start) {
+  Sources sources{flatten(content), {}, {}, styles};
+  for (const Image& style : styles) sources.styles.push_back(flatten(style));
+  if (options.init == Init::kPicture) sources.start = flatten(*start);
+  std::vector<Image*> all{&sources.content, &sources.start};
+  for (Image& style : sources.styles) all.push_back(&style);
+  grey = std::all_of(all.begin(), all.end(), [](const Image* image) { return is_grey(*image); });
+  if (grey) {
+    for (Image* const image : all) make_grey(*image);
+  }
+  return sources;
+}
+
+void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float>& start,
+                                 const RunHooks& hooks) {
   const ScaleLayout& layout = layouts[static_cast<std::size_t>(scale)];
   const std::size_t alignment = backend->traits().alignment;
   auto* base = static_cast<std::byte*>(arena.data());
@@ -218,12 +255,17 @@ void Stylizer::Impl::enter_scale(const Image& content, std::span<const Image> st
     backend->upload(memory.view(plan.staging), std::span(x));
     return memory;
   };
-  objective->set_content(stage(layout.content_pass, content));
+  if (grey) objective->keep_grey();
+  objective->set_content(stage(layout.content_pass, sources.content));
   std::vector<double> blend = options.objective.style_blend;
-  if (blend.empty()) blend.assign(styles.size(), 1);
+  if (blend.empty()) blend.assign(sources.styles.size(), 1);
   const double sum = std::accumulate(blend.begin(), blend.end(), 0.0);
-  for (std::size_t i = 0; i < styles.size(); ++i) {
-    objective->add_style(stage(layout.style_passes[i], styles[i]), blend[i] / sum);
+  for (std::size_t i = 0; i < sources.styles.size(); ++i) {
+    const Image& as_given = sources.styles_as_given[i];
+    const auto [height, width, channels] = layout.style_passes[i].picture;
+    std::vector<float> seen;
+    if (has_transparency(as_given)) seen = coverage(as_given, width, height);
+    objective->add_style(stage(layout.style_passes[i], sources.styles[i]), blend[i] / sum, seen);
   }
   objective->finish_targets(hooks.warn);
   gradient = optimizer_views[1];
@@ -260,6 +302,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   if (o.init == Init::kPicture && hooks.start == nullptr) {
     throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
   }
+  require_visible(styles_in);
   const auto resumed_device = [&](const char* name) {
     const auto& texts = hooks.resume != nullptr ? hooks.resume->device : std::map<std::string, std::string>{};
     const auto found = texts.find(name);
@@ -305,9 +348,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
     s.arena = s.backend->allocate(arena_bytes);
   }
 
-  const Image content = flatten(content_in);
-  std::vector<Image> styles;
-  for (const Image& style : styles_in) styles.push_back(flatten(style));
+  const Sources sources = s.prepare(content_in, styles_in, hooks.start);
 
   s.started = seconds_now();
   s.seconds_before = hooks.resume != nullptr ? hooks.resume->seconds : 0;
@@ -321,12 +362,13 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
     if (previous) {
       start = to_network_space(resize(*previous, width, height), preprocessing);
     } else if (o.init == Init::kNoise) {
-      start = noise(width, height, o.noise_deviation, o.seed, preprocessing);
+      start = noise(width, height, o.noise_deviation, o.seed, preprocessing,
+                    s.grey ? Tint::kGrey : Tint::kColour);
     } else {
-      const Image picture = o.init == Init::kPicture ? flatten(*hooks.start) : content;
+      const Image& picture = o.init == Init::kPicture ? sources.start : sources.content;
       start = to_network_space(resize(picture, width, height, Overshoot::kClip), preprocessing);
     }
-    s.enter_scale(content, styles, start, quiet);
+    s.enter_scale(sources, start, quiet);
     s.iteration = 0;
     if (hooks.resume != nullptr && s.scale == first_scale) {
       for (const auto& [name, view] : s.optimizer->tensors())
@@ -401,6 +443,7 @@ Checkpoint Stylizer::checkpoint() const {
 }
 
 const StyleOptions& Stylizer::options() const { return impl_->options; }
+std::string Stylizer::device_note() const { return impl_->backend->note(); }
 std::string Stylizer::device_activity() const { return impl_->backend->activity(); }
 std::string Stylizer::device_description() const {
   return impl_->backend->info().name + ": " + impl_->backend->info().description;

@@ -93,6 +93,8 @@ class Stylizer {
 
   [[nodiscard]] const StyleOptions& options() const;
   [[nodiscard]] std::string device_description() const;
+  /// One line where `auto` could not use a GPU that seems to be there, with the reason; else empty.
+  [[nodiscard]] std::string device_note() const;
   /// One line on how work was given to the device, for people; may be empty.
   [[nodiscard]] std::string device_activity() const;
 

@@ -108,6 +108,7 @@ struct Kernels {
                float one_minus_beta1, float beta2, float one_minus_beta2, float step_size, float v_scale,
                float epsilon);
   void (*clamp)(float* x, std::int64_t num_pixels, const float* lower, const float* upper);
+  void (*average_channels)(float* x, std::int64_t num_pixels);
   void (*add_scaled)(float* out, const float* a, float scale, const float* b, std::int64_t n);
   double (*dot)(const float* a, const float* b, std::int64_t n);
   double (*sum_abs)(const float* a, std::int64_t n);

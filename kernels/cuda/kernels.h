@@ -101,6 +101,8 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 /// x (n, 3)
 [[nodiscard]] cudaError_t clamp(const Launch&, float* x, std::int64_t n, const double lower[3],
                                 const double upper[3]);
+/// x (n, 3)
+[[nodiscard]] cudaError_t average_channels(const Launch&, float* x, std::int64_t n);
 [[nodiscard]] cudaError_t add_scaled(const Launch&, float* out, const float* a, const double* scale,
                                      const float* b, std::int64_t n);
 [[nodiscard]] cudaError_t dot(const Launch&, double* out, const float* a, const float* b, std::int64_t n);

@@ -106,7 +106,7 @@ cudaError_t adam_step(const Launch& launch, float* x, float* m, float* v, double
       x, m, v, g);
 }
 
-// --- clamp, add_scaled
+// --- clamp, average_channels, add_scaled
 
 namespace {
 
@@ -149,6 +149,24 @@ cudaError_t clamp(const Launch& launch, float* x, std::int64_t n, const double l
         return run(launch, clamp_kernel<width>, blocks_for(launch, 3 * n / width), 0, x, 3 * n, limits);
       },
       x);
+}
+
+namespace {
+
+/// x (n, 3). A thread takes a pixel: a warp's three loads share their sectors in the first-level cache.
+__global__ void __launch_bounds__(kThreads) average_channels_kernel(float* x, std::int64_t n) {
+  for_each(n, [=](std::int64_t i) {
+    float* const pixel = x + 3 * i;
+    const float average = (pixel[0] + pixel[1] + pixel[2]) * (1.0F / 3);
+    pixel[0] = pixel[1] = pixel[2] = average;
+  });
+}
+
+}  // namespace
+
+cudaError_t average_channels(const Launch& launch, float* x, std::int64_t n) {
+  if (n == 0) return cudaSuccess;
+  return run(launch, average_channels_kernel, blocks_for(launch, n), 0, x, n);
 }
 
 namespace {

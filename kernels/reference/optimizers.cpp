@@ -31,6 +31,11 @@ void clamp(double* x, std::int64_t positions, const double* lower, const double*
     x[i] = std::min(std::max(x[i], lower[i % 3]), upper[i % 3]);
 }
 
+void average_channels(double* x, std::int64_t positions) {
+  for (std::int64_t i = 0; i < 3 * positions; i += 3)
+    x[i] = x[i + 1] = x[i + 2] = (x[i] + x[i + 1] + x[i + 2]) / 3;
+}
+
 void add_scaled(double* out, const double* a, double scale, const double* b, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = a[i] + scale * b[i];
 }

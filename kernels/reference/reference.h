@@ -55,6 +55,8 @@ void adam_step(double* x, double* m, double* v, double* step, const double* g, s
                const AdamParameters& parameters);
 void clamp(double* x,  // (positions, 3)
            std::int64_t positions, const double* lower, const double* upper);
+void average_channels(double* x,  // (positions, 3)
+                      std::int64_t positions);
 void add_scaled(double* out, const double* a, double scale, const double* b, std::int64_t n);
 double dot(const double* a, const double* b, std::int64_t n);
 void lincomb(double* out,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/image/image.h"
+#include "tests/support/catch.h"
 #include "tests/support/process.h"
 
 namespace impasto::testing {
@@ -102,6 +103,22 @@ class CliFolder {
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) lines.push_back(line);
   return lines;
+}
+
+/// One line on standard error that holds `message`, that exit code, and no new file.
+inline void require_failure(const CliFolder& folder, const std::vector<std::string>& arguments, int exit_code,
+                            const std::string& message) {
+  const auto before = folder.made();
+  const ProcessResult result = folder.run(arguments);
+  std::string words;
+  for (const std::string& argument : arguments) words += argument + " ";
+  INFO("impasto " << words << "\n" << result.err);
+  CHECK(result.exit_code == exit_code);
+  CHECK(lines_of(result.err).size() == 1);
+  CHECK(result.err.rfind("impasto: error: ", 0) == 0);
+  CHECK_THAT(result.err, ContainsSubstring(message));
+  CHECK(result.out.empty());
+  CHECK(folder.made() == before);
 }
 
 }  // namespace impasto::testing

@@ -359,6 +359,11 @@ class CpuBackend final : public Backend {
       kernels_.clamp(x.as<float>() + 3 * first, count, low.data(), high.data());
     });
   }
+  void do_average_channels(TensorView x) override {
+    for_runs(x.shape.positions(), [&](std::int64_t first, std::int64_t count) {
+      kernels_.average_channels(x.as<float>() + 3 * first, count);
+    });
+  }
   void do_add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b) override {
     for_runs(out.shape.elements(), [&](std::int64_t first, std::int64_t count) {
       kernels_.add_scaled(out.as<float>() + first, a.as<float>() + first,

@@ -327,6 +327,9 @@ class CudaBackend final : public Backend {
     check(cuda::clamp(context_.launch(), x.as<float>(), x.shape.positions(), lower.data(), upper.data()),
           "clamp");
   }
+  void do_average_channels(TensorView x) override {
+    check(cuda::average_channels(context_.launch(), x.as<float>(), x.shape.positions()), "average_channels");
+  }
   void do_add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b) override {
     check(cuda::add_scaled(context_.launch(), out.as<float>(), a.as<float>(), scale.as<double>(),
                            b.as<float>(), a.shape.elements()),

@@ -19,7 +19,8 @@ std::string why_unusable(const cuda::DeviceProperties& p) {
   const cudaError_t code = cuda::find_code();
   if (code == cudaErrorNoKernelImageForDevice || code == cudaErrorInvalidDeviceFunction) {
     (void)cudaGetLastError();
-    return has + ", for which the CUDA module was not compiled";
+    return has + ", for which the CUDA module was not compiled (CMAKE_CUDA_ARCHITECTURES=" +
+           std::to_string(capability) + ")";
   }
   cuda::check(code, "the look for kernels");
   return {};

@@ -163,6 +163,9 @@ class ReferenceBackend final : public Backend {
                 const std::array<double, 3>& upper) override {
     reference::clamp(x.as<double>(), x.shape.positions(), lower.data(), upper.data());
   }
+  void do_average_channels(TensorView x) override {
+    reference::average_channels(x.as<double>(), x.shape.positions());
+  }
   void do_add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b) override {
     reference::add_scaled(out.as<double>(), a.as<double>(), *scale.as<double>(), b.as<double>(),
                           a.shape.elements());

@@ -45,6 +45,7 @@ const Kernels kKernels = {
     .momentum = momentum,
     .adam = adam,
     .clamp = clamp,
+    .average_channels = average_channels,
     .add_scaled = add_scaled,
     .dot = dot,
     .sum_abs = sum_abs,

@@ -35,6 +35,13 @@ static void clamp(float* __restrict x, std::int64_t num_pixels, const float* low
   }
 }
 
+static void average_channels(float* x, std::int64_t num_pixels) {
+  for (float* const end = x + 3 * num_pixels; x != end; x += 3) {
+    const float average = (x[0] + x[1] + x[2]) * (1.0F / 3);
+    x[0] = x[1] = x[2] = average;
+  }
+}
+
 static void add_scaled(float* out, const float* a, float scale, const float* b, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = a[i] + scale * b[i];
 }

@@ -10,7 +10,7 @@ class Adam final : public Optimizer {
       : backend_(parts.backend),
         range_(parts.range),
         clamp_(parts.options.clamp),
-        parameters_{parts.options.learning_rate, parts.options.beta1, parts.options.beta2,
+        parameters_{parts.options.learning_rate.value_or(1), parts.options.beta1, parts.options.beta2,
                     parts.options.epsilon},
         x_(parts.find("x")),
         gradient_(parts.find("gradient")),

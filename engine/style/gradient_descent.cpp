@@ -20,7 +20,7 @@ class GradientDescent final : public Optimizer {
   void step(Objective& objective) override {
     backend_.repeat(recording_, [&] {
       objective.evaluate(x_, gradient_);
-      backend_.momentum_step(x_, velocity_, gradient_, options_.learning_rate, options_.momentum);
+      backend_.momentum_step(x_, velocity_, gradient_, *options_.learning_rate, options_.momentum);
       if (options_.clamp) backend_.clamp(x_, range_.lower, range_.upper);
     });
   }

@@ -137,12 +137,12 @@ class LbfgsWolfe final : public Optimizer {
     backend_.copy(base_, x_);
     backend_.lbfgs_push(history_, previous_gradient_, state_, direction_, gradient_);
     backend_.lbfgs_dots(dots_, history_, state_, gradient_);
-    backend_.lbfgs_direction(coefficients_, state_, dots_, options_.learning_rate);
+    backend_.lbfgs_direction(coefficients_, state_, dots_, options_.learning_rate.value_or(1));
     backend_.lincomb(direction_, coefficients_, history_, gradient_);
     std::array<double, LbfgsState::kSlope + 1> head{};
     backend_.download(std::span<double>(head), {state_.data, {1, 1, head.size()}, DType::kFloat64});
     steepest_ = head[LbfgsState::kCount] == 0;
-    begin_search(head[LbfgsState::kSlope], steepest_ ? steepest_length() : options_.learning_rate);
+    begin_search(head[LbfgsState::kSlope], steepest_ ? steepest_length() : options_.learning_rate.value_or(1));
   }
 
   /// Forgets the history and goes down the gradient of the base. Where that was tried already, a shorter way.
@@ -166,7 +166,7 @@ class LbfgsWolfe final : public Optimizer {
     const double sum_abs = read(slot(dots_, dots_.shape.c - 2));
     const double length = kFirstMove * static_cast<double>(x_.shape.elements()) / sum_abs;
     const double gain = last_decrease_ > 0 ? 4 * last_decrease_ / squared_gradient() : kInfinity;
-    return options_.learning_rate * shrink_ * std::min(length, gain);
+    return options_.learning_rate.value_or(1) * shrink_ * std::min(length, gain);
   }
 
   void begin_search(double slope, double length) {

@@ -12,13 +12,30 @@ void Optimizer::restore_host_state(std::span<const double> state) {
   }
 }
 
+bool reads_loss(const OptimizerOptions& options) {
+  switch (options.kind) {
+    case OptimizerKind::kGradientDescent: return !options.learning_rate;
+    case OptimizerKind::kAdam: return false;
+    case OptimizerKind::kLbfgs: break;
+  }
+  return options.line_search == LineSearch::kWolfe;
+}
+
 std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape picture, DType real) {
   const auto scalars = [](const std::string& name, std::int64_t count) {
     return TensorSpec{name, {1, 1, count}, DType::kFloat64};
   };
   std::vector<TensorSpec> specs{{"x", picture, real}, {"gradient", picture, real}};
   switch (options.kind) {
-    case OptimizerKind::kGradientDescent: specs.push_back({"velocity", picture, real}); break;
+    case OptimizerKind::kGradientDescent:
+      if (options.learning_rate || options.momentum > 0) specs.push_back({"velocity", picture, real});
+      if (options.learning_rate) break;
+      specs.push_back({"base", picture, real});
+      specs.push_back({"base_gradient", picture, real});
+      specs.push_back({"best", picture, real});
+      specs.push_back(scalars("dots", 5));
+      specs.push_back(scalars("scalars", 2));
+      break;
     case OptimizerKind::kAdam:
       specs.push_back({"mean", picture, real});
       specs.push_back({"variance", picture, real});
@@ -67,7 +84,8 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, Backe
   }
   const OptimizerParts parts{options, backend, range, specs, tensors};
   switch (options.kind) {
-    case OptimizerKind::kGradientDescent: return make_gradient_descent(parts);
+    case OptimizerKind::kGradientDescent:
+      return options.learning_rate ? make_gradient_descent(parts) : make_gradient_descent_auto(parts);
     case OptimizerKind::kAdam: return make_adam(parts);
     case OptimizerKind::kLbfgs: break;
   }

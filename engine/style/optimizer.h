@@ -35,8 +35,9 @@ struct PixelRange {
 
 /// One step = one evaluation of the objective ("iteration"), then a move of x.
 ///
-/// Gradient descent, Adam and L-BFGS without line search neither allocate nor wait in step(); with the Wolfe
-/// line search each step reads J, one slope and a few scalars, and allocates nothing. Everything that a
+/// Gradient descent at a given rate, Adam and L-BFGS without line search neither allocate nor wait in step();
+/// gradient descent that chooses its steps and L-BFGS with the Wolfe line search read J and a few scalars in
+/// each (reads_loss), and allocate nothing. Everything that a
 /// resumed run needs is in tensors() and host_state(): restored into a new optimiser of the same options,
 /// they continue with the same bits, in the middle of a line search too.
 class Optimizer {
@@ -45,8 +46,9 @@ class Optimizer {
   /// Evaluates at x (tensors()[0]), then moves x to where the next step will evaluate. Always the same
   /// objective: the device may replay the whole step (Backend::repeat).
   virtual void step(Objective& objective) = 0;
-  /// The picture to show and save, between two steps: with the Wolfe line search the evaluated point with the
-  /// lowest loss (it may be rebuilt in the gradient's memory), else the point after the last move.
+  /// The picture to show and save, between two steps: where the optimiser reads the loss (reads_loss) the
+  /// evaluated point with the lowest one (it may be rebuilt in the gradient's memory), else the point after
+  /// the last move.
   [[nodiscard]] virtual ConstTensorView picture() const = 0;
   /// Doubles on the host that belong to the state (line search bracket, counters); same length at all times.
   [[nodiscard]] virtual std::vector<double> host_state() const { return {}; }
@@ -61,12 +63,16 @@ class Optimizer {
 };
 
 /// The device tensors that an optimiser works in, x first and the gradient second: pure, for the memory plan.
-///   gradient descent   x, gradient, velocity
+///   gradient descent   x, gradient, velocity; with learning rate auto x, gradient, [velocity,] base,
+///                      base_gradient, best, dots, scalars; the bracketed one with momentum
 ///   Adam               x, gradient, mean, variance, step
 ///   L-BFGS             x, gradient, previous_gradient, direction, [base,] history, state, dots, coefficients
 ///                      [, scalars]; the bracketed ones with the Wolfe line search or with clamp
 [[nodiscard]] std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape picture,
                                                         DType real);
+
+/// Does such an optimiser read the loss in each step, and take back a step that led to one that is not finite?
+[[nodiscard]] bool reads_loss(const OptimizerOptions& options);
 
 /// `tensors` are memory for optimizer_tensors(), in that order; x (tensors[0]) holds the start, everything
 /// else is initialised here. The range is used when options.clamp is set.

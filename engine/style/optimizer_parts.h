@@ -22,6 +22,7 @@ struct OptimizerParts {
 };
 
 [[nodiscard]] std::unique_ptr<Optimizer> make_gradient_descent(const OptimizerParts& parts);
+[[nodiscard]] std::unique_ptr<Optimizer> make_gradient_descent_auto(const OptimizerParts& parts);
 [[nodiscard]] std::unique_ptr<Optimizer> make_adam(const OptimizerParts& parts);
 [[nodiscard]] std::unique_ptr<Optimizer> make_lbfgs(const OptimizerParts& parts);
 [[nodiscard]] std::unique_ptr<Optimizer> make_lbfgs_wolfe(const OptimizerParts& parts);

@@ -172,6 +172,15 @@ std::int64_t parse_bytes(const std::string& what, const std::string& text) {
   return static_cast<std::int64_t>(value * unit);
 }
 
+std::optional<double> parse_rate(const std::string& what, const std::string& text) {
+  if (text == "auto") return {};
+  double value = 0;
+  if (!read_number(text, value) || !kPositive.has(value)) {
+    fail(what, "auto or " + kPositive.describe("a number"), text);
+  }
+  return value;
+}
+
 /// One option: how its text is made and read. Both describe() and set_option() are made from these alone.
 struct Field {
   std::string name;
@@ -252,7 +261,13 @@ std::vector<Field> make_fields() {
       number("noise-deviation", IMPASTO_AT(noise_deviation), kAtLeastZero),
       number("seed", IMPASTO_AT(seed), kAtLeastZero),
       choice("optimizer", kOptimizers, IMPASTO_AT(optimizer.kind)),
-      number("learning-rate", IMPASTO_AT(optimizer.learning_rate), kPositive),
+      {"learning-rate",
+       [](const StyleOptions& o) {
+         return o.optimizer.learning_rate ? format(*o.optimizer.learning_rate) : "auto";
+       },
+       [](StyleOptions& o, const std::string& what, const std::string& text) {
+         o.optimizer.learning_rate = parse_rate(what, text);
+       }},
       number("history", IMPASTO_AT(optimizer.history), {.least = 1, .most = kMaxHistory}),
       choice("line-search", kLineSearches, IMPASTO_AT(optimizer.line_search)),
       number("momentum", IMPASTO_AT(optimizer.momentum), kBelowOne),
@@ -320,7 +335,6 @@ StyleOptions make_preset(const std::string& name) {
     o.iterations = 1000;
     o.optimizer.kind = OptimizerKind::kGradientDescent;
     o.optimizer.momentum = 0.9;
-    o.optimizer.learning_rate = 1e-5;  // falls steadily for VGGs with large and with small activations
     return o;
   }
   // The two programs that step as torch.optim.LBFGS does: history 100, no line search, layers not averaged.

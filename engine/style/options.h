@@ -2,6 +2,7 @@
 // Everything a render can be told, as plain values. Presets only set these; docs/losses.md has the formulas.
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,8 +38,9 @@ struct ObjectiveOptions {
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::kLbfgs;
-  double learning_rate =
-      1;             ///< gradient descent: in 0..255 pixel units, as Adam's; L-BFGS: factor of the step
+  /// Adam: grey levels (0..255) a step; gradient descent: x -= rate * v; L-BFGS: factor of the step. None:
+  /// "auto", 1 for Adam and L-BFGS, and gradient descent finds its steps itself.
+  std::optional<double> learning_rate;
   int history = 10;  ///< L-BFGS: pairs kept
   LineSearch line_search = LineSearch::kWolfe;
   double momentum = 0;                                ///< gradient descent

@@ -153,10 +153,7 @@ struct Stylizer::Impl {
   [[nodiscard]] Sources prepare(const Image& content, std::span<const Image> styles, const Image* start);
   void enter_scale(const Sources& sources, const std::vector<float>& start, const RunHooks& hooks);
   /// Does the optimiser read the loss in each step?
-  [[nodiscard]] bool searches() const {
-    return options.optimizer.kind == OptimizerKind::kLbfgs &&
-           options.optimizer.line_search == LineSearch::kWolfe;
-  }
+  [[nodiscard]] bool searches() const { return reads_loss(options.optimizer); }
   void step(int num_bad);
   void check_finite(double loss, int at, int& num_bad) const;
 };

@@ -221,7 +221,7 @@ TEST_CASE("a render goes on when the reader of its messages has gone") {
   }
   CHECK(folder.made() == std::set<std::string>{"a.png", "b.png", "c.png"});
   const ProcessResult closed =
-      run_process({"bash", "-c", render + "-o d.png -v --trace t 2>&- >&-"}, folder.options());
+      run_process({"bash", "-c", render + "-o d.png -v --trace t 2>&-"}, folder.options());
   CHECK(closed.exit_code == 0);
   CHECK(read_image(folder / "d.png").width == 32);
   CHECK(lines_of(folder.read("t")).size() == 20);

@@ -35,9 +35,14 @@ std::unique_ptr<Backend> open_best(const BackendOptions& options) {
       if (search.reason.empty()) search.reason = error.what();
     }
   }
-  std::unique_ptr<Backend> cpu = make_cpu_backend(options);
-  cpu->set_note(system::note_on_gpu(search, "/"));
-  return cpu;
+  const std::string note = system::note_on_gpu(search, "/");
+  try {
+    std::unique_ptr<Backend> cpu = make_cpu_backend(options);
+    cpu->set_note(note);
+    return cpu;
+  } catch (const Error& error) {  // a precision of GPUs, perhaps
+    throw Error(error.code(), error.what() + (note.empty() ? "" : "; " + note));
+  }
 }
 
 std::unique_ptr<Backend> open(const BackendOptions& options) {
@@ -67,8 +72,7 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
     for (const Precision precision : offered)
       names += (names.empty() ? "" : ", ") + std::string(to_string(precision));
     throw Error(ErrorCode::kResources, "precision of " + backend->info().name + ": expected " + names +
-                                           ", found " + to_string(options.precision) +
-                                           (backend->note().empty() ? "" : "; " + backend->note()));
+                                           ", found " + to_string(options.precision));
   }
   return backend;
 }

@@ -123,7 +123,8 @@ std::string note_on_gpu(const GpuSearch& search, const fs::path& root) {
   const std::string visible = search.visible_devices != nullptr ? search.visible_devices : "";
   const bool hidden = search.visible_devices != nullptr && (visible.empty() || visible.starts_with('-'));
   if (!search.found && (hidden || !has_nvidia_gpu(root))) return {};
-  return "device auto: expected to use the GPU, but " + search.reason + "; the CPU is used instead";
+  const std::string what = search.found ? "" : "device auto: expected to use the GPU, but ";
+  return what + search.reason + "; the CPU is used instead";
 }
 
 }  // namespace system

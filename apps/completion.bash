@@ -14,6 +14,8 @@ _impasto() {
     --progress) words=(auto bar json none) ;;
     --optimizer) words=(lbfgs adam gd) ;;
     --line-search) words=(none wolfe) ;;
+    --preconditioner) words=(none pyramid) ;;
+    --handover) words=(picture change) ;;
     --pooling) words=(max average) ;;
     --scaling) words=(relative paper mean) ;;
     --tv) words=(l2 l1 half-sum) ;;

@@ -144,7 +144,8 @@ void ProgressDisplay::draw_bar() {
 double ProgressDisplay::work_until(int scale, int iterations) const {
   double work = 0;
   for (int i = 0; i < scale && i < static_cast<int>(plan_.scales.size()); ++i) {
-    work += plan_.scales[static_cast<std::size_t>(i)].flops * last_.iterations;
+    const ScalePlan& before = plan_.scales[static_cast<std::size_t>(i)];
+    work += before.flops * before.iterations;
   }
   if (scale < static_cast<int>(plan_.scales.size())) {
     work += plan_.scales[static_cast<std::size_t>(scale)].flops * iterations;

@@ -98,8 +98,8 @@ class Render {
   void save(const std::filesystem::path& path, const Image& image, bool finished);
   void save_state();
   /// Evaluations so far over all scales: what numbers intermediate pictures.
-  [[nodiscard]] static long long total(const Progress& p) {
-    return static_cast<long long>(p.scale) * p.iterations + p.iteration;
+  [[nodiscard]] long long total(const Progress& p) const {
+    return iterations_before(settings_.options, p.scale) + p.iteration;
   }
   [[nodiscard]] std::string done_so_far() const;
 
@@ -143,9 +143,10 @@ void Render::load() {
 
 void Render::check_intermediates(const RenderPlan& plan) const {
   if (settings_.save_every == 0) return;
-  const long long per_scale = settings_.options.iterations;
-  const long long first = resume_ ? resume_->scale * per_scale + resume_->iteration : 0;
-  const long long end = static_cast<long long>(plan.scales.size()) * per_scale;
+  const StyleOptions& options = settings_.options;
+  const long long first = resume_ ? iterations_before(options, resume_->scale) + resume_->iteration : 0;
+  const long long end =
+      iterations_before(options, static_cast<long long>(plan.scales.size()) - 1) + options.iterations;
   const Existing existing = args_.overwrite ? Existing::kReplace : Existing::kRefuse;
   const std::vector<Place> inputs = input_places(args_);
   Place last;

@@ -82,6 +82,11 @@ struct AdamParameters {
 /// lincomb             out = sum_r coefficients[r] * rows[r] (rows contiguous, one after another) +
 ///                     coefficients[rows] * g. A row whose coefficient is 0 may hold anything, NaN included.
 /// lincomb_step        the same into d, then x += *t * d.
+/// halve               y = D x, overwrites. x (h,w,C), y (ceil(h/2),ceil(w/2),C): along each axis y[i] =
+///                     (x[2i-1] + 3 x[2i] + 3 x[2i+1] + x[2i+2]) / 8, positions beyond an end read the pixel
+///                     at it. Burt, Adelson 1983 with an even kernel.
+/// halve_transposed    x += scale * D'y: the transpose of halve, to rounding.
+///   _add
 ///
 /// L-BFGS without the two-loop recursion's passes over memory (Chen, Wang, Zhou, NIPS 2014). The history
 /// holds slots = m + 1 pairs: row i is s_i, row slots + i is y_i; the slot after the newest is spare. `state`

@@ -35,6 +35,8 @@ const std::vector<std::string> kOperations = {"conv2d_forward",
                                               "dot",
                                               "lincomb",
                                               "lincomb_step",
+                                              "halve",
+                                              "halve_transposed_add",
                                               "lbfgs_push",
                                               "lbfgs_dots",
                                               "lbfgs_direction"};

@@ -149,6 +149,11 @@ OptimizerOptions wolfe(int history) {
   o.history = history;
   return o;
 }
+OptimizerOptions pyramid(int history) {
+  OptimizerOptions o = wolfe(history);
+  o.preconditioner = Preconditioner::kPyramid;
+  return o;
+}
 
 }  // namespace
 
@@ -220,7 +225,7 @@ TEST_CASE("every optimiser comes close to a bowl's lowest point") {
 
 TEST_CASE("a step allocates nothing and needs no more than the tensors it names") {
   const auto backend = make_reference();
-  for (const OptimizerOptions& base : {descent(0.01, 0.5), adam(1), lbfgs(3), wolfe(3)}) {
+  for (const OptimizerOptions& base : {descent(0.01, 0.5), adam(1), lbfgs(3), wolfe(3), pyramid(3)}) {
     for (const bool clamp : {false, true}) {
       OptimizerOptions options = base;
       options.clamp = clamp;
@@ -251,7 +256,7 @@ TEST_CASE("a clamped optimiser stays in the displayable range and finds the best
   for (std::size_t i = 0; i < best.size(); ++i) {
     best[i] = std::clamp(10 * std::sin(static_cast<double>(i)), range.lower[i % 3], range.upper[i % 3]);
   }
-  for (OptimizerOptions options : {descent(0.02, 0.5), adam(0.5), lbfgs(10), wolfe(10)}) {
+  for (OptimizerOptions options : {descent(0.02, 0.5), adam(0.5), lbfgs(10), wolfe(10), pyramid(10)}) {
     INFO(to_string(options.kind) << " " << to_string(options.line_search));
     options.clamp = true;
     Rig rig(*backend, options, noise(30, 7), range);
@@ -323,7 +328,7 @@ TEST_CASE("state saved after any step continues with the same bits") {
   BackendOptions opened = test::on_device(device);
   opened.record = false;  // the objective is on the host
   const auto backend = make_backend(opened);
-  for (OptimizerOptions options : {descent(1e-4, 0.9), adam(0.1), lbfgs(3), wolfe(3)}) {
+  for (OptimizerOptions options : {descent(1e-4, 0.9), adam(0.1), lbfgs(3), wolfe(3), pyramid(3)}) {
     for (const bool clamp : {false, true}) {
       options.clamp = clamp;
       check_resumes_with_same_bits(*backend, options, rosenbrock, 40);

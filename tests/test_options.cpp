@@ -109,12 +109,15 @@ TEST_CASE("every option reads back exactly when it is not the default") {
                                                   {"learning-rate", "0.02"},
                                                   {"history", "7"},
                                                   {"line-search", "none"},
+                                                  {"preconditioner", "none"},
                                                   {"momentum", "0.95"},
                                                   {"beta1", "0.8"},
                                                   {"beta2", "0.99"},
                                                   {"epsilon", "1e-07"},
                                                   {"clamp", "true"},
                                                   {"iterations", "3"},
+                                                  {"coarse-iterations", "9"},
+                                                  {"handover", "change"},
                                                   {"min-size", "0"},
                                                   {"scales", "4"}};
   for (const auto& [name, value] : values) set_option(o, name, value);
@@ -138,6 +141,33 @@ TEST_CASE("options of the machine can be set but are no part of the description"
   CHECK(describe(o) == describe(StyleOptions{}));
   set_option(o, "memory", "1000");
   CHECK(o.memory_bytes == 1000);
+}
+
+TEST_CASE("a preconditioner needs L-BFGS with the Wolfe line search") {
+  StyleOptions o;
+  set_option(o, "preconditioner", "pyramid");
+  CHECK_NOTHROW(validate(o));
+  set_option(o, "line-search", "none");
+  CHECK_THROWS_WITH(validate(o),
+                    "option --preconditioner: expected none, or --optimizer lbfgs with "
+                    "--line-search wolfe beside it, found 'pyramid'");
+  set_option(o, "line-search", "wolfe");
+  set_option(o, "optimizer", "adam");
+  CHECK_THROWS_WITH(validate(o), ContainsSubstring("--optimizer lbfgs"));
+}
+
+TEST_CASE("coarse iterations are a number or as many as the last scale's") {
+  StyleOptions o;
+  CHECK(describe(o).at("coarse-iterations") == "auto");
+  CHECK(iterations_at(o, 0, 3) == o.iterations);
+  set_option(o, "coarse-iterations", "7");
+  CHECK(iterations_at(o, 0, 3) == 7);
+  CHECK(iterations_at(o, 1, 3) == 7);
+  CHECK(iterations_at(o, 2, 3) == o.iterations);
+  CHECK(iterations_before(o, 2) == 14);
+  CHECK_THAT(set_error("coarse-iterations", "0"), ContainsSubstring("expected a whole number from 1"));
+  set_option(o, "coarse-iterations", "auto");
+  CHECK(iterations_before(o, 2) == 2 * o.iterations);
 }
 
 TEST_CASE("scales and min-size put each other out of use") {

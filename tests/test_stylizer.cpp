@@ -49,6 +49,11 @@ const std::vector<Image>& styles() {
   return images;
 }
 
+StyleOptions with_pyramid(StyleOptions options) {
+  options.optimizer.preconditioner = Preconditioner::kPyramid;
+  return options;
+}
+
 struct Run {
   RenderResult result;
   std::vector<Progress> trace;
@@ -95,14 +100,18 @@ TEST_CASE(
 
 TEST_CASE("the bytes that were planned are the bytes that were counted") {
   for (const std::string& device : test::op_devices()) {
+    std::vector<StyleOptions> variants;
     for (const OptimizerKind kind :
          {OptimizerKind::kLbfgs, OptimizerKind::kAdam, OptimizerKind::kGradientDescent}) {
-      const StyleOptions options = options_with(device, kind);
+      variants.push_back(options_with(device, kind));
+    }
+    variants.push_back(with_pyramid(options_with(device, OptimizerKind::kLbfgs)));
+    for (const StyleOptions& options : variants) {
       Stylizer stylizer(options, weights());
       const std::vector<std::pair<std::int64_t, std::int64_t>> sizes{{50, 50}, {40, 70}};
       const RenderPlan plan = stylizer.plan({60, 45}, sizes);
       const RenderResult result = stylizer.run(content(), styles());
-      INFO(device << " " << to_string(kind));
+      INFO(device << " " << to_string(options.optimizer.kind));
       CHECK(plan.device_bytes == result.counted_bytes);
     }
   }
@@ -125,13 +134,20 @@ TEST_CASE("the same render gives the same bits, whatever the number of threads a
 }
 
 TEST_CASE("a render stopped at any iteration and resumed ends with the same bits") {
+  std::vector<StyleOptions> variants;
   for (const auto& [kind, search] : {std::pair{OptimizerKind::kLbfgs, LineSearch::kWolfe},
                                      std::pair{OptimizerKind::kLbfgs, LineSearch::kNone},
                                      std::pair{OptimizerKind::kAdam, LineSearch::kNone},
                                      std::pair{OptimizerKind::kGradientDescent, LineSearch::kNone}}) {
-    StyleOptions options = options_with(test::op_devices().back(), kind, search);
+    variants.push_back(options_with(test::op_devices().back(), kind, search));
+  }
+  variants.push_back(with_pyramid(variants.front()));
+  variants.back().coarse_iterations = 4;
+  variants.back().handover = Handover::kChange;
+  for (const StyleOptions& options : variants) {
     const Run whole = render(options);
-    for (int stop = 1; stop <= 14; ++stop) {
+    const auto total = static_cast<int>(whole.trace.size());
+    for (int stop = 1; stop <= total; ++stop) {
       Checkpoint checkpoint;
       {
         Stylizer stylizer(options, weights());
@@ -155,12 +171,51 @@ TEST_CASE("a render stopped at any iteration and resumed ends with the same bits
                                               {},
                                               &checkpoint,
                                               nullptr});
-      INFO(to_string(kind) << " " << to_string(search) << " stopped after " << stop);
-      CHECK(losses.size() == static_cast<std::size_t>(14 - stop));
+      INFO(to_string(options.optimizer.kind)
+           << " " << to_string(options.optimizer.line_search) << " "
+           << to_string(options.optimizer.preconditioner) << " stopped after " << stop);
+      CHECK(losses.size() == static_cast<std::size_t>(total - stop));
       if (!losses.empty()) CHECK(losses.back() == whole.trace.back().loss);
       CHECK(rest.image.rgb == whole.result.image.rgb);
     }
   }
+}
+
+TEST_CASE("coarse scales may have iterations of their own") {
+  StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kAdam);
+  options.coarse_iterations = 2;
+  options.iterations = 3;
+  const Run run = render(options);
+  REQUIRE(run.trace.size() == 5);
+  CHECK(run.trace[1].iteration == 2);
+  CHECK(run.trace[1].iterations == 2);
+  CHECK(run.trace[1].width == 24);
+  CHECK(run.trace[4].iteration == 3);
+  CHECK(run.trace[4].iterations == 3);
+  CHECK(run.trace[4].width == 48);
+  options.num_scales = 1;  // the last scale is no coarse one
+  CHECK(render(options).trace.size() == 3);
+}
+
+TEST_CASE("a scale that hands over its change keeps the first picture's detail") {
+  StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kLbfgs);
+  options.iterations = 1;  // the picture is where it began: there is no change
+  options.handover = Handover::kChange;
+  const double begun = render(options).trace[1].loss;
+  options.handover = Handover::kPicture;
+  const double blurred = render(options).trace[1].loss;
+  options.num_scales = 1;
+  const double fresh = render(options).trace[0].loss;
+  CHECK(std::abs(begun - fresh) < 1e-4 * fresh);
+  CHECK(std::abs(blurred - fresh) > 1e-2 * fresh);
+  options.num_scales = 2;
+  options.iterations = 7;
+  const Run picture = render(options);
+  options.handover = Handover::kChange;
+  const Run change = render(options);
+  CHECK(change.trace[6].loss == picture.trace[6].loss);
+  CHECK(change.trace[7].loss != picture.trace[7].loss);
+  CHECK(change.trace[7].loss < fresh);  // what the coarse scale gained is not lost
 }
 
 TEST_CASE("resuming with another picture or option is an error that names it") {

@@ -106,6 +106,7 @@ Shape padded_output(const Check& check, const Shape& input, std::int64_t channel
   return output;
 }
 
+Shape halved(const Shape& x) { return {(x.h + 1) / 2, (x.w + 1) / 2, x.c}; }
 Shape pooled(const Shape& x) { return {x.h / 2, x.w / 2, x.c}; }
 
 std::int64_t num_slots(const Check& check, const char* name, std::int64_t rows) {
@@ -443,6 +444,20 @@ void Backend::dot(TensorView out, ConstTensorView a, ConstTensorView b) {
   check.input("a", a, a.dtype == traits_.activation ? traits_.activation : traits_.real, a.shape);
   check.input("b", b, a.dtype, a.shape);
   do_dot(out, a, b);
+}
+
+void Backend::halve(TensorView y, ConstTensorView x) {
+  Check check("halve");
+  check.output("y", y, traits_.real, halved(x.shape));
+  check.input("x", x, traits_.real, x.shape);
+  do_halve(y, x);
+}
+
+void Backend::halve_transposed_add(TensorView x, ConstTensorView y, double scale) {
+  Check check("halve_transposed_add");
+  check.output("x", x, traits_.real, x.shape);
+  check.input("y", y, traits_.real, halved(x.shape));
+  do_halve_transposed_add(x, y, scale);
 }
 
 void Backend::lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,

@@ -227,6 +227,8 @@ class Backend {
   void average_channels(TensorView x);
   void add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b);
   void dot(TensorView out, ConstTensorView a, ConstTensorView b);
+  void halve(TensorView y, ConstTensorView x);
+  void halve_transposed_add(TensorView x, ConstTensorView y, double scale);
   /// history (2 * slots, 1, n): one row a vector. state float64 {1,1,LbfgsState::size(slots)};
   /// dots float64 {1,1,LbfgsState::num_dots(slots)}; coefficients float64 {1,1,2 * slots + 1}.
   void lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
@@ -279,6 +281,8 @@ class Backend {
   virtual void do_average_channels(TensorView) = 0;
   virtual void do_add_scaled(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
   virtual void do_dot(TensorView, ConstTensorView, ConstTensorView) = 0;
+  virtual void do_halve(TensorView, ConstTensorView) = 0;
+  virtual void do_halve_transposed_add(TensorView, ConstTensorView, double) = 0;
   virtual void do_lbfgs_push(TensorView, TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
   virtual void do_lbfgs_dots(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
   virtual void do_lbfgs_direction(TensorView, TensorView, ConstTensorView, double) = 0;

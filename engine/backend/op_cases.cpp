@@ -36,6 +36,8 @@ constexpr Bound kBounds[] = {
     {"average_channels", 1e-6, 4.8e-7},
     {"add_scaled", 6e-7, 2.6e-7},
     {"dot", 1e-13, 1.0e-15},
+    {"halve", 1e-6, 0},
+    {"halve_transposed_add", 1e-6, 0},
     {"lincomb", 5e-7, 2.2e-7},
     {"lincomb_step", 7e-7, 0},
     {"lbfgs_push", 5e-7, 2.4e-7},
@@ -359,6 +361,7 @@ void add_vectors(Cases& cases) {
   constexpr Shape kSlot{1, 1, 1};
   for (const Shape shape : {Shape{1, 1, 3}, Shape{7, 13, 3}, Shape{200, 301, 3}}) {
     const std::string text = to_string(shape);
+    const Shape halved{(shape.h + 1) / 2, (shape.w + 1) / 2, shape.c};
     cases.push_back({"momentum_step", text, [=](OpBench& bench) -> Call {
                        Backend& device = bench.backend();
                        const auto x = bench.in_out("x", Role::kReal, shape, Values::kNormal);
@@ -382,6 +385,18 @@ void add_vectors(Cases& cases) {
                          return [=, &device] { device.adam_step(x, m, v, step, g, {0.02, 0.9, 0.99, 1e-8}); };
                        }});
     }
+    cases.push_back({"halve", text, [=](OpBench& bench) -> Call {
+                       Backend& device = bench.backend();
+                       const auto x = bench.input("x", Role::kReal, shape, Values::kNormal);
+                       const auto y = bench.output("y", Role::kReal, halved);
+                       return [=, &device] { device.halve(y, x); };
+                     }});
+    cases.push_back({"halve_transposed_add", text, [=](OpBench& bench) -> Call {
+                       Backend& device = bench.backend();
+                       const auto x = bench.in_out("x", Role::kReal, shape, Values::kNormal);
+                       const auto y = bench.input("y", Role::kReal, halved, Values::kNormal);
+                       return [=, &device] { device.halve_transposed_add(x, y, 1.5); };
+                     }});
     cases.push_back({"clamp", text, [=](OpBench& bench) -> Call {
                        Backend& device = bench.backend();
                        const auto x = bench.in_out("x", Role::kReal, shape, Values::kPixels);

@@ -5,14 +5,23 @@
 // P(base + t d) - base, and the search runs along this chord with t <= 1. The box is convex, so every trial
 // is displayable, and the search sees a straight line with an exact slope. If the bent direction no longer
 // descends, the projected steepest descent, which always does, takes its place.
+//
+// Preconditioned, H0 = gamma B with gamma = y.s / y.By. The recursion needs the products of y_i, s_i and By_i
+// with g and y alone, never y_i itself: the history keeps B(g - g_previous) = Bg - Bg_previous in place of y,
+// so each accepted point costs one application of B and no further pass over the history. lbfgs_dots gives
+// <row, g>; <row, y> is the difference to what that was at the point before (in double, where nothing of
+// float32's digits cancels), put where lbfgs_direction looks for it. B = I gives plain L-BFGS.
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <vector>
 
 #include "engine/core/error.h"
 #include "engine/style/line_search.h"
 #include "engine/style/optimizer_parts.h"
+#include "engine/style/preconditioner.h"
 
 namespace impasto {
 namespace {
@@ -47,6 +56,17 @@ class LbfgsWolfe final : public Optimizer {
                 {"base", base_},
                 {"history", history_},
                 {"state", state_}};
+    if (options_.preconditioner == Preconditioner::kPyramid) {
+      const auto levels = PyramidPreconditioner::tensors(x_.shape, x_.dtype);
+      std::vector<TensorView> views;
+      for (const TensorSpec& level : levels) views.push_back(parts.find(level.name));
+      preconditioner_.emplace(backend_, views);
+      conditioned_ = parts.find("conditioned");
+      previous_conditioned_ = parts.find("previous_conditioned");
+      tensors_.emplace_back("previous_conditioned", previous_conditioned_);
+      with_previous_.resize(static_cast<std::size_t>(history_.shape.h));
+      host_dots_.resize(static_cast<std::size_t>(dots_.shape.c));
+    }
     backend_.fill(minus_one_, -1);
     if (options_.clamp) backend_.clamp(x_, range_.lower, range_.upper);
     backend_.copy(base_, x_);
@@ -83,13 +103,15 @@ class LbfgsWolfe final : public Optimizer {
                               shrink_};
     const auto search = search_.state();
     state.insert(state.end(), search.begin(), search.end());
+    state.insert(state.end(), with_previous_.begin(), with_previous_.end());
     return state;
   }
 
   void restore_host_state(std::span<const double> state) override {
-    constexpr std::size_t kOwn = 5, kAll = kOwn + WolfeSearch::kStateSize;
-    if (state.size() != kAll || !(state[0] == 0 || state[0] == 1 || state[0] == 2)) {
-      throw Error(ErrorCode::kBadInput, "checkpoint: expected " + std::to_string(kAll) +
+    constexpr std::size_t kOwn = 5, kSearch = kOwn + WolfeSearch::kStateSize;
+    const std::size_t all = kSearch + with_previous_.size();
+    if (state.size() != all || !(state[0] == 0 || state[0] == 1 || state[0] == 2)) {
+      throw Error(ErrorCode::kBadInput, "checkpoint: expected " + std::to_string(all) +
                                             " numbers of a line search, found " +
                                             std::to_string(state.size()) + " that are none");
     }
@@ -98,7 +120,9 @@ class LbfgsWolfe final : public Optimizer {
     last_decrease_ = state[2];
     steepest_ = state[3] != 0;
     shrink_ = state[4];
-    search_.restore(state.last<WolfeSearch::kStateSize>());
+    search_.restore(state.subspan<kOwn, WolfeSearch::kStateSize>());
+    const std::span<const double> rest = state.subspan(kSearch);
+    std::copy(rest.begin(), rest.end(), with_previous_.begin());
   }
 
  private:
@@ -135,17 +159,54 @@ class LbfgsWolfe final : public Optimizer {
     if (phase_ != Phase::kStart) shrink_ = 1;
     value_ = value;
     backend_.copy(base_, x_);
-    backend_.lbfgs_push(history_, previous_gradient_, state_, direction_, gradient_);
-    backend_.lbfgs_dots(dots_, history_, state_, gradient_);
+    push();
     backend_.lbfgs_direction(coefficients_, state_, dots_, options_.learning_rate.value_or(1));
-    backend_.lincomb(direction_, coefficients_, history_, gradient_);
+    backend_.lincomb(direction_, coefficients_, history_, preconditioner_ ? conditioned_ : gradient_);
     std::array<double, LbfgsState::kSlope + 1> head{};
     backend_.download(std::span<double>(head), {state_.data, {1, 1, head.size()}, DType::kFloat64});
-    steepest_ = head[LbfgsState::kCount] == 0;
-    begin_search(head[LbfgsState::kSlope], steepest_ ? steepest_length() : options_.learning_rate.value_or(1));
+    const bool no_pair = head[LbfgsState::kCount] == 0;
+    steepest_ = no_pair && !preconditioner_;  // -Bg, bent into the box, need not descend: restart() then
+    begin_search(head[LbfgsState::kSlope], no_pair ? steepest_length() : options_.learning_rate.value_or(1));
   }
 
-  /// Forgets the history and goes down the gradient of the base. Where that was tried already, a shorter way.
+  /// The accepted point's pair into the spare slot, and all inner products with it and the gradient.
+  void push() {
+    if (!preconditioner_) {
+      backend_.lbfgs_push(history_, previous_gradient_, state_, direction_, gradient_);
+      backend_.lbfgs_dots(dots_, history_, state_, gradient_);
+      return;
+    }
+    preconditioner_->apply(conditioned_, gradient_);
+    backend_.lbfgs_push(history_, previous_conditioned_, state_, direction_, conditioned_);
+    backend_.lbfgs_dots(dots_, history_, state_, gradient_);
+    const auto num_rows = static_cast<std::size_t>(history_.shape.h), slots = num_rows / 2;
+    const auto spare = static_cast<std::size_t>(read(slot(state_, LbfgsState::kSpare)));
+    for (const std::size_t row : {spare, slots + spare}) {
+      with_previous_[row] = dot(history_row(row), previous_gradient_);
+    }
+    backend_.copy(previous_gradient_, gradient_);
+
+    backend_.download(std::span(host_dots_), dots_);
+    const std::span<double> with_s(host_dots_.data(), num_rows), with_y(with_s.data() + num_rows, num_rows),
+        with_g(with_y.data() + num_rows, num_rows);
+    for (std::size_t row = 0; row < num_rows; ++row) {
+      with_y[row] = with_g[row] - with_previous_[row];
+      with_previous_[row] = with_g[row];
+    }
+    with_s[slots + spare] = with_y[spare];
+    // Of the gradient alone, for the direction -Bg: sum |g| times |Bg| / |g|, near enough to sum |Bg|; g.Bg.
+    double &sum_abs = host_dots_[host_dots_.size() - 2], &square = host_dots_.back();
+    if (square > 0) sum_abs *= std::sqrt(dot(conditioned_, conditioned_) / square);
+    square = dot(gradient_, conditioned_);
+    backend_.upload(dots_, std::span<const double>(host_dots_));
+  }
+  [[nodiscard]] ConstTensorView history_row(std::size_t row) const {
+    const std::size_t bytes = row * static_cast<std::size_t>(x_.shape.elements()) * size_of(x_.dtype);
+    return {static_cast<const std::byte*>(history_.data) + bytes, x_.shape, x_.dtype};
+  }
+
+  /// Forgets the history and goes down the gradient of the base itself, which always descends, bent into the
+  /// box too. Where that was tried already, a shorter way.
   void restart() {
     if (steepest_) shrink_ = shrink_ > kLeastShrink ? shrink_ * kShrink : 1;
     steepest_ = true;
@@ -159,9 +220,10 @@ class LbfgsWolfe final : public Optimizer {
     begin_search(-squared_gradient(), length);
   }
 
+  /// g.g, or g.Bg where d = -Bg.
   [[nodiscard]] double squared_gradient() { return read(slot(dots_, dots_.shape.c - 1)); }
-  /// A first length for d = -g: a move of kFirstMove, or, where the last iteration gained little, the length
-  /// that would gain twice as much on a parabola (Nocedal, Wright, eq. 3.60 and below).
+  /// A first length for d = -g or -Bg: a move of kFirstMove, or, where the last iteration gained little, the
+  /// length that would gain twice as much on a parabola (Nocedal, Wright, eq. 3.60 and below).
   [[nodiscard]] double steepest_length() {
     const double sum_abs = read(slot(dots_, dots_.shape.c - 2));
     const double length = kFirstMove * static_cast<double>(x_.shape.elements()) / sum_abs;
@@ -196,6 +258,10 @@ class LbfgsWolfe final : public Optimizer {
   /// previous_gradient_ is the gradient at the base.
   TensorView x_, gradient_, previous_gradient_, direction_, base_, history_, state_, dots_, coefficients_;
   TensorView dot_, minus_one_, best_;
+  std::optional<PyramidPreconditioner> preconditioner_;
+  TensorView conditioned_, previous_conditioned_;  ///< B times the gradient, and at the base
+  std::vector<double> with_previous_;              ///< <row of the history, previous_gradient_>
+  std::vector<double> host_dots_;                  ///< scratch
   WolfeSearch search_;
   Phase phase_ = Phase::kStart;
   double value_ = 0;          ///< at the base

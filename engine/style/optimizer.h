@@ -67,7 +67,8 @@ class Optimizer {
 ///                      base_gradient, best, dots, scalars; the bracketed one with momentum
 ///   Adam               x, gradient, mean, variance, step
 ///   L-BFGS             x, gradient, previous_gradient, direction, [base,] history, state, dots, coefficients
-///                      [, scalars]; the bracketed ones with the Wolfe line search or with clamp
+///                      [, scalars]; the bracketed ones with the Wolfe line search or with clamp; with the
+///                      pyramid also conditioned, previous_conditioned and its levels
 [[nodiscard]] std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape picture,
                                                         DType real);
 

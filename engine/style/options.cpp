@@ -46,6 +46,9 @@ const Names<OptimizerKind> kOptimizers{{OptimizerKind::kLbfgs, "lbfgs"},
                                        {OptimizerKind::kAdam, "adam"},
                                        {OptimizerKind::kGradientDescent, "gd"}};
 const Names<LineSearch> kLineSearches{{LineSearch::kNone, "none"}, {LineSearch::kWolfe, "wolfe"}};
+const Names<Preconditioner> kPreconditioners{{Preconditioner::kNone, "none"},
+                                             {Preconditioner::kPyramid, "pyramid"}};
+const Names<Handover> kHandovers{{Handover::kPicture, "picture"}, {Handover::kChange, "change"}};
 const Names<bool> kBooleans{{true, "true"}, {false, "false"}};
 
 template <class E>
@@ -270,12 +273,19 @@ std::vector<Field> make_fields() {
        }},
       number("history", IMPASTO_AT(optimizer.history), {.least = 1, .most = kMaxHistory}),
       choice("line-search", kLineSearches, IMPASTO_AT(optimizer.line_search)),
+      choice("preconditioner", kPreconditioners, IMPASTO_AT(optimizer.preconditioner)),
       number("momentum", IMPASTO_AT(optimizer.momentum), kBelowOne),
       number("beta1", IMPASTO_AT(optimizer.beta1), kBelowOne),
       number("beta2", IMPASTO_AT(optimizer.beta2), kBelowOne),
       number("epsilon", IMPASTO_AT(optimizer.epsilon), kPositive),
       choice("clamp", kBooleans, IMPASTO_AT(optimizer.clamp)),
       number("iterations", IMPASTO_AT(iterations), {.least = 1, .most = 1e9}),
+      {"coarse-iterations",
+       [](const StyleOptions& o) { return o.coarse_iterations == 0 ? "auto" : format(o.coarse_iterations); },
+       [](StyleOptions& o, const std::string& what, const std::string& text) {
+         o.coarse_iterations = text == "auto" ? 0 : parse_number<int>(what, text, {.least = 1, .most = 1e9});
+       }},
+      choice("handover", kHandovers, IMPASTO_AT(handover)),
       {"scales", [](const StyleOptions& o) { return o.min_size > 0 ? "auto" : format(o.num_scales); },
        [](StyleOptions& o, const std::string& what, const std::string& text) {
          if (text == "auto") return;
@@ -311,6 +321,15 @@ bool has_weight(const std::vector<LayerWeight>& layers) {
 }
 
 }  // namespace
+
+int iterations_at(const StyleOptions& options, int scale, int num_scales) {
+  const bool coarse = scale + 1 < num_scales && options.coarse_iterations > 0;
+  return coarse ? options.coarse_iterations : options.iterations;
+}
+
+long long iterations_before(const StyleOptions& options, long long scale) {
+  return scale * (options.coarse_iterations > 0 ? options.coarse_iterations : options.iterations);
+}
 
 std::vector<std::string> preset_names() { return {"impasto", "paper", "neural-style-pt", "gatys-notebook"}; }
 
@@ -396,6 +415,12 @@ void validate(const StyleOptions& options) {
          format_number(j.content_weight) + ", " + format_number(j.style_weight) + ", " +
              format_number(j.tv_weight));
   }
+  const OptimizerOptions& optimizer = options.optimizer;
+  if (optimizer.preconditioner != Preconditioner::kNone &&
+      (optimizer.kind != OptimizerKind::kLbfgs || optimizer.line_search != LineSearch::kWolfe)) {
+    fail("option --preconditioner", "none, or --optimizer lbfgs with --line-search wolfe beside it",
+         to_string(optimizer.preconditioner));
+  }
   if (!j.style_blend.empty() &&
       std::none_of(j.style_blend.begin(), j.style_blend.end(), [](double w) { return w > 0; })) {
     fail("option --style-blend", "at least one weight above 0", format_blend(j.style_blend));
@@ -408,6 +433,8 @@ std::string to_string(Pooling value) { return name_of(kPoolings, value); }
 std::string to_string(Init value) { return name_of(kInits, value); }
 std::string to_string(OptimizerKind value) { return name_of(kOptimizers, value); }
 std::string to_string(LineSearch value) { return name_of(kLineSearches, value); }
+std::string to_string(Preconditioner value) { return name_of(kPreconditioners, value); }
+std::string to_string(Handover value) { return name_of(kHandovers, value); }
 
 std::string to_string(const std::vector<LayerWeight>& layers) {
   std::string text;

@@ -21,6 +21,10 @@ enum class Scaling : std::uint8_t { kRelative, kPaper, kMean };
 enum class Init : std::uint8_t { kContent, kNoise, kPicture };
 enum class OptimizerKind : std::uint8_t { kLbfgs, kAdam, kGradientDescent };
 enum class LineSearch : std::uint8_t { kNone, kWolfe };
+enum class Preconditioner : std::uint8_t { kNone, kPyramid };
+/// What a scale hands to the next, twice its size: its picture, or what it changed in the picture it began
+/// with.
+enum class Handover : std::uint8_t { kPicture, kChange };
 
 struct ObjectiveOptions {
   Scaling scaling = Scaling::kRelative;
@@ -43,9 +47,10 @@ struct OptimizerOptions {
   std::optional<double> learning_rate;
   int history = 10;  ///< L-BFGS: pairs kept
   LineSearch line_search = LineSearch::kWolfe;
-  double momentum = 0;                                ///< gradient descent
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< Adam
-  bool clamp = false;                                 ///< project onto displayable pixels after every step
+  Preconditioner preconditioner = Preconditioner::kNone;  ///< L-BFGS with the Wolfe line search
+  double momentum = 0;                                    ///< gradient descent
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;      ///< Adam
+  bool clamp = false;  ///< project onto displayable pixels after every step
 };
 
 struct StyleOptions {
@@ -62,8 +67,10 @@ struct StyleOptions {
       0;  ///< Init::kNoise: Gaussian around the mean colour, 0..255 units; 0: uniform pixels
   std::uint64_t seed = 0;
   OptimizerOptions optimizer;
-  int iterations = 100;  ///< evaluations of loss and gradient at each scale
-  int num_scales = 1;    ///< each scale doubles the one before; the last has `size`
+  int iterations = 100;       ///< evaluations of loss and gradient at each scale
+  int coarse_iterations = 0;  ///< at each scale before the last; 0: as `iterations`
+  Handover handover = Handover::kPicture;
+  int num_scales = 1;  ///< each scale doubles the one before; the last has `size`
   std::int64_t min_size =
       0;  ///< > 0: as many scales as keep the long side at least this (num_scales is ignored)
   // Machine: changes speed and rounding, not the objective
@@ -73,6 +80,10 @@ struct StyleOptions {
   bool autotune = false;
   std::int64_t memory_bytes = 0;  ///< budget; 0: what the device has free, less a margin
 };
+
+/// Evaluations at scale `scale` (from 0) of `num_scales`, and at all the scales before that one.
+[[nodiscard]] int iterations_at(const StyleOptions& options, int scale, int num_scales);
+[[nodiscard]] long long iterations_before(const StyleOptions& options, long long scale);
 
 /// "impasto", "paper", "neural-style-pt", "gatys-notebook"; Error(kUsage) naming these for another name.
 [[nodiscard]] StyleOptions make_preset(const std::string& name);
@@ -105,6 +116,8 @@ void set_option(StyleOptions& options, const std::string& name, const std::strin
 [[nodiscard]] std::string to_string(Init);
 [[nodiscard]] std::string to_string(OptimizerKind);
 [[nodiscard]] std::string to_string(LineSearch);
+[[nodiscard]] std::string to_string(Preconditioner);
+[[nodiscard]] std::string to_string(Handover);
 [[nodiscard]] std::string to_string(const std::vector<LayerWeight>&);
 [[nodiscard]] Scaling parse_scaling(const std::string&);
 [[nodiscard]] TotalVariation parse_total_variation(const std::string&);

@@ -91,6 +91,8 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
       const Shape s = shapes[static_cast<std::size_t>(graph.tap_nodes[static_cast<std::size_t>(tap)])];
       scale.flops += 4.0 * static_cast<double>(s.elements()) * static_cast<double>(s.c);
     }
+    scale.iterations =
+        iterations_at(options, static_cast<int>(plan.scales.size()), static_cast<int>(sizes.size()));
     plan.scales.push_back(scale);
     arena = std::max(arena, layout.arena_bytes());
     if (layouts != nullptr) layouts->push_back(layout);

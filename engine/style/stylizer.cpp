@@ -66,6 +66,17 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
   throw Error(ErrorCode::kBadInput, "checkpoint: expected a tensor '" + name + "', found none");
 }
 
+/// The first picture at width x height, with what the coarser scale made of it added: result - first there,
+/// enlarged. So what the small sizes cannot hold, the picture's own detail, is not lost on the way.
+Image add_change(const Image& first, Image result, std::int64_t width, std::int64_t height) {
+  const Image before = resize(first, result.width, result.height, Overshoot::kClip);
+  for (std::size_t i = 0; i < result.rgb.size(); ++i) result.rgb[i] -= before.rgb[i];
+  Image next = resize(first, width, height, Overshoot::kClip);
+  const Image change = resize(result, width, height);
+  for (std::size_t i = 0; i < next.rgb.size(); ++i) next.rgb[i] += change.rgb[i];
+  return next;
+}
+
 /// Names, sizes and preprocessing only.
 std::shared_ptr<const Weights> without_filters(const Weights& weights) {
   auto result = std::make_shared<Weights>();
@@ -352,21 +363,25 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   s.failed = false;
   const Preprocessing& preprocessing = s.weights->preprocessing;
   std::optional<Image> previous;  // result of the scale before
+  const Image& first = o.init == Init::kPicture ? sources.start : sources.content;
   const int first_scale = hooks.resume != nullptr ? static_cast<int>(hooks.resume->scale) : 0;
   for (s.scale = first_scale; s.scale < num_scales && !result.stopped; ++s.scale) {
     const auto [width, height] = s.size();
     std::vector<float> start;
     if (previous) {
-      start = to_network_space(resize(*previous, width, height), preprocessing);
+      const bool changes = o.handover == Handover::kChange && o.init != Init::kNoise;
+      const Image next =
+          changes ? add_change(first, *previous, width, height) : resize(*previous, width, height);
+      start = to_network_space(next, preprocessing);
     } else if (o.init == Init::kNoise) {
       start = noise(width, height, o.noise_deviation, o.seed, preprocessing,
                     s.grey ? Tint::kGrey : Tint::kColour);
     } else {
-      const Image& picture = o.init == Init::kPicture ? sources.start : sources.content;
-      start = to_network_space(resize(picture, width, height, Overshoot::kClip), preprocessing);
+      start = to_network_space(resize(first, width, height, Overshoot::kClip), preprocessing);
     }
     s.enter_scale(sources, start, quiet);
     s.iteration = 0;
+    const int iterations = iterations_at(o, s.scale, num_scales);
     if (hooks.resume != nullptr && s.scale == first_scale) {
       for (const auto& [name, view] : s.optimizer->tensors())
         restore_tensor(*s.backend, *hooks.resume, name, view);
@@ -378,11 +393,11 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
       s.objective->calibrate(s.optimizer->tensors().front().second, s.gradient);
     }
     const auto runs_ahead = [&] {  // may the next iteration be queued before this one is reported?
-      const int total = s.scale * o.iterations + s.iteration;
+      const long long total = iterations_before(o, s.scale) + s.iteration;
       const bool exact = hooks.exact_every > 0 && total % hooks.exact_every == 0;
       return s.backend->traits().asynchronous && !s.searches() && !exact;
     };
-    const auto may_step = [&] { return s.iteration < o.iterations && !result.stopped; };
+    const auto may_step = [&] { return s.iteration < iterations && !result.stopped; };
     int num_bad = 0, reported = s.iteration;
     while (true) {
       if (reported == s.iteration) {
@@ -400,8 +415,8 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
       }
       if (num_bad == 0) s.good = static_cast<std::size_t>(reported) % s.last_pictures.size();
       if (!hooks.progress) continue;
-      const Progress progress{s.scale,      num_scales,     reported,     o.iterations, width,      height,
-                              values.total, values.content, values.style, values.tv,    s.seconds()};
+      const Progress progress{s.scale,      num_scales,     reported,     iterations, width,      height,
+                              values.total, values.content, values.style, values.tv,  s.seconds()};
       if (hooks.progress(progress) == Action::kStop) result.stopped = true;
     }
     previous = s.current_picture();

@@ -43,6 +43,7 @@ struct RunHooks {
 };
 
 struct ScalePlan {
+  int iterations = 0;  ///< evaluations of loss and gradient
   std::int64_t width = 0, height = 0;
   std::vector<std::pair<std::int64_t, std::int64_t>> style_sizes;  ///< width, height of each style picture
   std::size_t activation_bytes = 0;  ///< feature maps and their gradients, at their offsets in one arena

@@ -98,6 +98,11 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 /// One launch: every block reads *step, the last one to finish raises it.
 [[nodiscard]] cudaError_t adam_step(const Launch&, float* x, float* m, float* v, double* step, const float* g,
                                     std::int64_t n, const AdamParameters&);
+/// y (ceil(h/2), ceil(w/2), c), x (h, w, c)
+[[nodiscard]] cudaError_t halve(const Launch&, float* y, const float* x, std::int64_t h, std::int64_t w,
+                                std::int64_t c);
+[[nodiscard]] cudaError_t halve_transposed_add(const Launch&, float* x, const float* y, double scale,
+                                               std::int64_t h, std::int64_t w, std::int64_t c);
 /// x (n, 3)
 [[nodiscard]] cudaError_t clamp(const Launch&, float* x, std::int64_t n, const double lower[3],
                                 const double upper[3]);

@@ -36,6 +36,37 @@ void average_channels(double* x, std::int64_t positions) {
     x[i] = x[i + 1] = x[i + 2] = (x[i] + x[i + 1] + x[i + 2]) / 3;
 }
 
+namespace {
+
+/// visit(of y, of x, weight) for every product of D, as its definition has them.
+template <class Visit>
+void for_each_of_halve(std::int64_t h, std::int64_t w, std::int64_t c, Visit visit) {
+  constexpr double kWeights[] = {1.0 / 8, 3.0 / 8, 3.0 / 8, 1.0 / 8};
+  const std::int64_t out_h = (h + 1) / 2, out_w = (w + 1) / 2;
+  for (std::int64_t i = 0; i < out_h * out_w; ++i) {
+    for (std::int64_t tap = 0; tap < 16; ++tap) {
+      const auto row = std::clamp<std::int64_t>(2 * (i / out_w) - 1 + tap / 4, 0, h - 1);
+      const auto column = std::clamp<std::int64_t>(2 * (i % out_w) - 1 + tap % 4, 0, w - 1);
+      for (std::int64_t k = 0; k < c; ++k) {
+        visit(i * c + k, (row * w + column) * c + k, kWeights[tap / 4] * kWeights[tap % 4]);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void halve(double* y, const double* x, std::int64_t h, std::int64_t w, std::int64_t c) {
+  std::fill_n(y, (h + 1) / 2 * ((w + 1) / 2) * c, 0.0);
+  for_each_of_halve(h, w, c, [&](std::int64_t i, std::int64_t j, double weight) { y[i] += weight * x[j]; });
+}
+
+void halve_transposed_add(double* x, const double* y, double scale, std::int64_t h, std::int64_t w,
+                          std::int64_t c) {
+  for_each_of_halve(h, w, c,
+                    [&](std::int64_t i, std::int64_t j, double weight) { x[j] += scale * weight * y[i]; });
+}
+
 void add_scaled(double* out, const double* a, double scale, const double* b, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = a[i] + scale * b[i];
 }

@@ -53,6 +53,11 @@ void momentum_step(double* x, double* v, const double* g, std::int64_t n, double
                    double momentum);
 void adam_step(double* x, double* m, double* v, double* step, const double* g, std::int64_t n,
                const AdamParameters& parameters);
+/// y (ceil(h/2), ceil(w/2), c) = D x
+void halve(double* y, const double* x, std::int64_t h, std::int64_t w, std::int64_t c);
+/// x (h, w, c) += scale * D'y
+void halve_transposed_add(double* x, const double* y, double scale, std::int64_t h, std::int64_t w,
+                          std::int64_t c);
 void clamp(double* x,  // (positions, 3)
            std::int64_t positions, const double* lower, const double* upper);
 void average_channels(double* x,  // (positions, 3)

@@ -18,6 +18,7 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/lbfgs.h"
 #include "kernels/cpu/pack.h"
+#include "kernels/cpu/pyramid.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace impasto {
@@ -376,6 +377,17 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void do_halve(TensorView y, ConstTensorView x) override {
+    const cpu::HalvedShape shape{x.shape.h, x.shape.w, x.shape.c};
+    pool_.parallel_for(
+        y.shape.h, [&](std::int64_t row, int) { cpu::halve_row(y.as<float>(), x.as<float>(), shape, row); });
+  }
+  void do_halve_transposed_add(TensorView x, ConstTensorView y, double scale) override {
+    const cpu::HalvedShape shape{x.shape.h, x.shape.w, x.shape.c};
+    pool_.parallel_for(x.shape.h, [&](std::int64_t row, int) {
+      cpu::halve_transposed_add_row(x.as<float>(), y.as<float>(), static_cast<float>(scale), shape, row);
+    });
+  }
   void do_lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
                      ConstTensorView g) override {
     const std::int64_t n = g.shape.elements(), slots = history.shape.h / 2;

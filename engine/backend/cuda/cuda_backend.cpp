@@ -340,6 +340,15 @@ class CudaBackend final : public Backend {
                     a.shape.elements()),
           "dot");
   }
+  void do_halve(TensorView y, ConstTensorView x) override {
+    check(cuda::halve(context_.launch(), y.as<float>(), x.as<float>(), x.shape.h, x.shape.w, x.shape.c),
+          "halve");
+  }
+  void do_halve_transposed_add(TensorView x, ConstTensorView y, double scale) override {
+    check(cuda::halve_transposed_add(context_.launch(), x.as<float>(), y.as<float>(), scale, x.shape.h,
+                                     x.shape.w, x.shape.c),
+          "halve_transposed_add");
+  }
   void do_lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
                      ConstTensorView g) override {
     check(cuda::lbfgs_push(context_.launch(), history.as<float>(), g_previous.as<float>(), state.as<double>(),

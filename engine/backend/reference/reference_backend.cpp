@@ -173,6 +173,12 @@ class ReferenceBackend final : public Backend {
   void do_dot(TensorView out, ConstTensorView a, ConstTensorView b) override {
     *out.as<double>() = reference::dot(a.as<double>(), b.as<double>(), a.shape.elements());
   }
+  void do_halve(TensorView y, ConstTensorView x) override {
+    reference::halve(y.as<double>(), x.as<double>(), x.shape.h, x.shape.w, x.shape.c);
+  }
+  void do_halve_transposed_add(TensorView x, ConstTensorView y, double scale) override {
+    reference::halve_transposed_add(x.as<double>(), y.as<double>(), scale, x.shape.h, x.shape.w, x.shape.c);
+  }
   void do_lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
                      ConstTensorView g) override {
     reference::lbfgs_push(history.as<double>(), g_previous.as<double>(), state.as<double>(), d.as<double>(),

@@ -239,6 +239,11 @@ TEST_CASE("a file with a known name and other contents is refused under that nam
   CHECK_THROWS_WITH(find_weights("hed-vgg16"), ContainsSubstring("content digest 72f64fa9"));
   write_own(folder / "impasto/vgg16_imagenet_convolutions.h5", tiny_layers("vgg16"), "vgg16");
   CHECK_THROWS_WITH(find_weights("vgg16"), ContainsSubstring("content digest f3cb9ffb"));
+  // The publisher's file is taken before the one out of a package, without a look at the latter.
+  write_own(folder / "impasto/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", tiny_layers("vgg16"),
+            "vgg16");
+  CHECK_THROWS_WITH(find_weights("vgg16"),
+                    ContainsSubstring("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"));
   write_own(folder / "impasto/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", tiny_layers("vgg19"),
             "vgg19");
   CHECK_THROWS_WITH(find_weights("vgg19"), ContainsSubstring("MD5 253f8cb5"));

@@ -75,6 +75,10 @@ class Torch(Formats):
     def test_a_bare_sequential(self):
         state = state_dict("vgg19")
         bare = {k.removeprefix("features."): v for k, v in state.items()}
+        for prefix in (lambda i: "vgg.", lambda i: f"net.slice{1 + i // 6}."):  # the latter with one numbering
+            named = {prefix(int(k.split(".")[0])) + k: v for k, v in bare.items()}
+            named["head.0.weight"], named["head.0.bias"] = numpy.ones((2, 2), "<f4"), numpy.ones(2, "<f4")
+            self.check(TorchWriter().zip(self.folder / "a.pth", named), state, network="vgg19", source="caffe")
         for network, path in (("pth", TorchWriter().zip(self.folder / "a.pth", bare)),
                               ("safetensors", write_safetensors(self.folder / "a.safetensors", bare))):
             with self.subTest(network):

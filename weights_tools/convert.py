@@ -3,8 +3,8 @@
 
     convert.py IN OUT [--network vgg16|vgg19] [--source torchvision|caffe|caffe-rgb] [--overwrite]
 
-IN: PyTorch (.pth, either format), .safetensors, Keras (.keras, and .h5 of any number type, chunked or compressed), ONNX,
-NumPy (.npz), MatConvNet (.mat, with SciPy) or Caffe (.caffemodel).
+IN: PyTorch (.pth, either format), .safetensors, Keras (.keras, and .h5 of any number type, chunked or compressed),
+ONNX, NumPy (.npz), MatConvNet (.mat, with SciPy) or Caffe (.caffemodel).
 --source says how a picture is prepared: torchvision (red first, 0..1, mean and deviation), caffe (blue first, 0..255,
 mean only; also jcjohnson's, Gatys' and Keras' files) or caffe-rgb (the same, red first: MatConvNet's). It is told from
 the file where that is possible.
@@ -65,8 +65,8 @@ def prepare(network, source, sha256):
         return "the file", network.preprocessing
     source = source or known.CONVERTIBLE.get(sha256, ("",))[0] or network.source
     if not source:
-        raise Failure(f"source: expected --source {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, because this file does not "
-                      "show how a picture is prepared")
+        raise Failure(f"source: expected --source {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, because this file does "
+                      "not show how a picture is prepared")
     return source, kinds[source]
 
 

@@ -62,7 +62,8 @@ def _keras(path, archive):
         order = str(own["channel_order"])
         mean, scale = (tuple(numpy.atleast_1d(own.get(key, ())).tolist()) for key in ("mean", "scale"))
         if order not in ("BGR", "RGB") or len(mean) != 3 or len(scale) != 3:
-            raise Failure("attributes channel_order, mean and scale: expected BGR or RGB and 3 numbers each, found others")
+            raise Failure("attributes channel_order, mean and scale: expected BGR or RGB and 3 numbers each, found "
+                          "others")
         said = layers.Preprocessing(order, mean, scale)
     return layers.Network(found, name, layout, "caffe", said)
 

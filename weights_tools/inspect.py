@@ -3,8 +3,8 @@
 
     inspect.py FILE
 
-FILE: HDF5 in any layout that impasto reads, or what convert.py reads. Prints digests, layout, and for each layer its shape
-and the mean, deviation and extremes of its filter. Exit codes: 0 the file is sound, 2 usage, 3 it is not.
+FILE: HDF5 in any layout that impasto reads, or what convert.py reads. Prints digests, layout, and for each layer its
+shape and the mean, deviation and extremes of its filter. Exit codes: 0 the file is sound, 2 usage, 3 it is not.
 Needs numpy and h5py (Debian: python3-h5py).
 """
 import sys

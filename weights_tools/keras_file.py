@@ -53,13 +53,14 @@ def _array(group, path, any_storage):
     if data.size > 1 << 28:
         raise Failure(f"{printable(path)}: expected at most {1 << 28} values, found {data.size}")
     if any_storage:
-        bfloat16 = _text(data.attrs.get("dtype")) == "bfloat16" and data.dtype.itemsize == 2 and data.dtype.kind in "Vui"
+        bfloat16 = (_text(data.attrs.get("dtype")) == "bfloat16" and data.dtype.itemsize == 2
+                    and data.dtype.kind in "Vui")
         if data.dtype.kind != "f" and not bfloat16:
             raise Failure(f"{printable(path)}: expected floating-point numbers, found {data.dtype}")
         return layers.as_float32(data[()].view("<u2") if bfloat16 else data[()], bfloat16)
     if data.dtype.kind != "f" or data.dtype.itemsize != 4 or data.chunks is not None:
-        raise Failure(f"{printable(path)}: expected float32 in plain contiguous storage, found another (convert.py makes "
-                      "it that)")
+        raise Failure(f"{printable(path)}: expected float32 in plain contiguous storage, found another (convert.py "
+                      "makes it that)")
     return data[()]
 
 
@@ -70,7 +71,8 @@ def _text(value):
 def _refuse_layer(name):
     """A layer among the convolutions with numbers of its own and no kernel."""
     lower = name.lower()
-    kind = ("PReLU" if re.search("p_?re_?lu|alpha", lower) else "batch normalisation" if re.search("batch|moving|bn", lower)
+    kind = ("PReLU" if re.search("p_?re_?lu|alpha", lower)
+            else "batch normalisation" if re.search("batch|moving|bn", lower)
             else "normalisation" if re.search("norm|gamma", lower) else "a layer without a kernel")
     raise Failure(f"expected convolutions, ReLU and pooling alone, found {kind} among them ('{printable(name)}')")
 
@@ -160,18 +162,22 @@ def refuse_activations(config):
     def visit(value, depth):
         if depth > 40:
             return
-        if isinstance(value, dict) and isinstance(value.get("class_name"), str) and isinstance(value.get("config"), dict):
-            found.append((value["class_name"], value["config"]))
-        for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(value, dict):
+            kind, config = value.get("class_name"), value.get("config")
+            if isinstance(kind, str) and isinstance(config, dict):
+                found.append((kind, config))
+            value = list(value.values())
+        for child in value if isinstance(value, list) else ():
             visit(child, depth + 1)
     visit(model, 0)
     filters = [i for i, (kind, config) in enumerate(found) if kind == "Conv2D" and config.get("kernel_size") == [3, 3]]
     for kind, config in found[:filters[-1] + 1] if filters else []:
         activation = config.get("activation") if kind in ("Conv2D", "Activation") else None
         activation = activation if isinstance(activation, str) else "relu"
-        if re.search("Normalization|PReLU|LeakyReLU|ELU", kind) and kind != "ReLU" or activation not in ("relu", "linear"):
+        plain = activation in ("relu", "linear")
+        if not plain or re.search("Normalization|PReLU|LeakyReLU|ELU", kind) and kind != "ReLU":
             raise Failure("expected convolutions, ReLU and pooling alone, found "
-                          f"{printable(kind if activation in ('relu', 'linear') else activation, 40)} among them")
+                          f"{printable(kind if plain else activation, 40)} among them")
     return bool(filters)
 
 
@@ -219,7 +225,8 @@ def read(path, any_storage=False, ordered=False):
                     layout, pairs = ("Keras whole model" if whole else layout), _legacy(base)
                 else:
                     pairs, layout = _tree(base, ordered)
-            found = [layers.Layer(name, *(_array(*place, any_storage) for place in pairs[name])) for name in sorted(pairs)]
+            found = [layers.Layer(name, *(_array(*place, any_storage) for place in pairs[name]))
+                     for name in sorted(pairs)]
             return found, layers.check(found, network), layout, own
     except (OSError, KeyError, ValueError, RuntimeError, UnicodeError, TypeError) as error:
         raise Failure(f"expected a sound HDF5 file, found damage ({printable(error, 100)})") from error

@@ -65,7 +65,8 @@ def _refuse_bending(tensors, indices):
         weight = tensors[f"features.{i}.weight"]
         if len(weight.shape) != 1:
             continue
-        raise Failure(f"features.{i}: expected a convolution, found batch normalisation or PReLU, which are not supported")
+        raise Failure(f"features.{i}: expected a convolution, found batch normalisation or PReLU, which are not "
+                      "supported")
 
 
 def pairs(tensors, network):

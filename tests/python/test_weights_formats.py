@@ -247,7 +247,7 @@ class Onnx(Formats):
 
     def test_other_graphs_are_refused(self):
         state = state_dict()
-        for between, text in ((lambda x: onnx_node("BatchNormalization", [x, "a"], "y"), "found BatchNormalization among"),
+        for between, text in ((lambda x: onnx_node("BatchNormalization", [x, "a"], "y"), "found BatchNormalization"),
                               (lambda x: onnx_node("LeakyRelu", [x], "y"), "found LeakyRelu among"),
                               (lambda x: onnx_node("Add", [x, "input"], "y"), "a sum of two"),
                               (lambda x: onnx_node("MaxPool", [x], "y"), "pooling after convolutions 2, 4, 7, 10")):
@@ -261,7 +261,7 @@ class Onnx(Formats):
     def test_tensors_that_lie_are_refused(self):
         state = state_dict()
         for tensor, text in ((lambda n, a: onnx_tensor(n, a) + field(14, 1), "inside the file"),
-                             (lambda n, a: onnx_tensor(n, a[:-1]) if a.ndim == 1 else onnx_tensor(n, a), "bias: expected"),
+                             (lambda n, a: onnx_tensor(n, a[:-1] if a.ndim == 1 else a), "bias: expected"),
                              (lambda n, a: onnx_tensor(n, a) + field(9, b"1234"), "values, found 1"),
                              (lambda n, a: onnx_tensor(n, a, dtype=6), "found type 6"),
                              (lambda n, a: field(1, 1 << 62) + onnx_tensor(n, a), "expected a shape|3x3")):
@@ -270,7 +270,8 @@ class Onnx(Formats):
     def test_lying_lengths_of_the_wire_format_are_refused(self):
         for data, text in ((varint(7 << 3 | 2) + varint(1 << 40) + b"x", "cut short or damaged"),
                            (varint(7 << 3 | 2) + b"\xff" * 11, "whole number"), (b"\xff" * 12, "whole number"),
-                           (b"\x3a\x80", "whole number"), (b"\x00\x01", "field's number"), (b"\x0b\x01", "kind of field"),
+                           (b"\x3a\x80", "whole number"), (b"\x00\x01", "field's number"),
+                           (b"\x0b\x01", "kind of field"),
                            (b"\x09\x01\x02", "expected 8 bytes"), (b"\x0d\x01", "expected 4 bytes")):
             with self.subTest(data=data), self.assertRaisesRegex(Failure, text):
                 list(protobuf.fields(memoryview(data)))
@@ -339,7 +340,7 @@ class Others(Formats):
         state = state_dict("vgg19", style="conv")
         path = self.folder / "a.mat"
         if scipy is None:
-            self.refused(self.bytes("a.mat", b"MATLAB 5.0 MAT-file, Platform: x" + bytes(200)), "apt install python3-scipy")
+            self.refused(self.bytes("a.mat", b"MATLAB 5.0 MAT-file, x" + bytes(200)), "apt install python3-scipy")
             return
         found = []
         for key in list(state)[::2]:
@@ -379,7 +380,8 @@ class Content(Formats):
     def test_the_digest_is_the_program_s(self):
         # The same numbers as in tests/test_weights.cpp.
         found = [layers.Layer("conv1_1", numpy.arange(27, dtype="f4").reshape(3, 3, 3, 1), numpy.array([0.5], "f4")),
-                 layers.Layer("conv1_2", (0 - numpy.arange(9, dtype="f4")).reshape(3, 3, 1, 1), numpy.array([-2], "f4"))]
+                 layers.Layer("conv1_2", (0 - numpy.arange(9, dtype="f4")).reshape(3, 3, 1, 1),
+                              numpy.array([-2], "f4"))]
         self.assertEqual(content.digest(found, "vgg16")[0],
                          "35f48cef8e361c069d1fa29c062f194b1dac4b0d35343e78a3528b0d8a027928")
 

@@ -465,6 +465,7 @@ TEST_CASE("a file that is no plain HDF5 is called by its name, with the next ste
   refused("a b.onnx", "\x08\x07\x12\x07tf2onnx\x1a\x01",
           "impasto weights convert '" + here + "/a b.onnx' '" + here + "/a b.h5'");
   refused("a.mat", "MATLAB 5.0 MAT-file, x", "found a MATLAB file; convert it with: impasto weights convert");
+  refused("a.pkl", "\x80\x04\x95..", "found a Python pickle; save its arrays as .npz");
   refused("odd.bin", "\x01\x02\x03", "one of an unknown kind");
   std::filesystem::create_directory(folder / "d");
   CHECK_THROWS_WITH(load_weights(folder / "d"), ContainsSubstring("found a folder"));

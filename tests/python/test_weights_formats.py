@@ -357,7 +357,7 @@ class Others(Formats):
     def test_what_is_no_network_is_called_by_its_name(self):
         for data, text in ((b"", "an empty file"), (b"GIF89a", "a GIF picture"), (b"<!DOCTYPE html>", "a web page"),
                            (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"), (b"\x1f\x8b\x08", "gunzip"),
-                           (b"\x01\x02", "none of these")):
+                           (b"\x80\x04\x95", "a Python pickle; save"), (b"\x01\x02", "none of these")):
             self.refused(self.bytes("a", data), text)
         self.refused(self.folder, "found a folder")
 

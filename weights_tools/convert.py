@@ -105,8 +105,11 @@ def main():
         raise Failure(f"output '{target}': expected a new file, found one that exists (--overwrite)")
     if not target.parent.is_dir():
         raise Failure(f"output '{target}': expected a folder to write in, found none")
-    network, source, count = convert(arguments.input, target, arguments.network, arguments.source)
-    print(f"{target}: {network}, {count} layers, prepared as {source}")
+
+    def work():
+        network, source, count = convert(arguments.input, target, arguments.network, arguments.source)
+        print(f"{target}: {network}, {count} layers, prepared as {source}")
+    known.in_child(arguments.input, work)
 
 
 if __name__ == "__main__":

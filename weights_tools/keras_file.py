@@ -1,6 +1,5 @@
 """Finds VGG's layers in an HDF5 file of any layout (docs/weights.md). Needs h5py."""
 import json
-import pathlib
 import re
 import shutil
 import struct
@@ -183,21 +182,21 @@ def refuse_activations(config):
 
 def read_archive(path):
     """As read, of a .keras: a zip of config.json, metadata.json and model.weights.h5."""
-    with tempfile.TemporaryDirectory() as folder:
-        weights = pathlib.Path(folder) / "model.weights.h5"
+    with tempfile.TemporaryFile() as weights:  # without a name: nothing is left, whatever the HDF5 library does
         try:
             with zipfile.ZipFile(path) as archive:
                 size = archive.getinfo("model.weights.h5").file_size
                 if size > MOST_BYTES or archive.getinfo("config.json").file_size > 64 << 20:
                     raise Failure(f"model.weights.h5: expected at most {MOST_BYTES} bytes, found more")
-                with archive.open("model.weights.h5") as member, open(weights, "wb") as out:
-                    shutil.copyfileobj(member, out)
+                with archive.open("model.weights.h5") as member:
+                    shutil.copyfileobj(member, weights)
                 config = archive.read("config.json").decode("utf-8", "replace")
         except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError, ValueError,
                 OverflowError, struct.error) as error:
             raise Failure("expected a whole .keras archive with config.json and model.weights.h5, found damage "
                           f"({printable(error, 100)})") from error
         ordered = refuse_activations(config)
+        weights.seek(0)
         found, network, layout, own = read(weights, any_storage=True, ordered=ordered)
     return found, network, f"{layout} in a .keras", own
 

@@ -9,14 +9,15 @@ import io
 import json
 import pathlib
 import random
+import subprocess
 import sys
 import unittest
 import unittest.mock
 import zipfile
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent))
-from weights_samples import (Folder, TorchWriter, field, needs_h5py, onnx_model, onnx_node, onnx_tensor,  # noqa: E402
-                             state_dict, tool, varint, write_safetensors, write_tree)
+from weights_samples import (ROOT, Folder, TorchWriter, field, needs_h5py, onnx_model, onnx_node,  # noqa: E402
+                             onnx_tensor, state_dict, tool, varint, write_safetensors, write_tree)
 from weights_tools import fetch, known  # noqa: E402
 from weights_tools.known import Failure  # noqa: E402
 
@@ -205,6 +206,14 @@ class KerasArchive(Formats):
         self.refused(self.archive(state, ["LeakyReLU"]), "found LeakyReLU among them")
         self.refused(self.archive(state, ["BatchNormalization"]), "found BatchNormalization among them")
         self.refused(self.archive(state, activation="tanh"), "found tanh among them")
+
+    def test_a_crash_of_the_library_is_an_error_of_one_line(self):
+        script = ("import os, signal; from weights_tools import known; "
+                  "crash = lambda: os.kill(os.getpid(), signal.SIGSEGV); "
+                  "raise SystemExit(known.run(lambda: known.in_child('a.h5', crash)))")
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (3, ""))
+        self.assertRegex(done.stderr, r"\Aimpasto: error: weights 'a.h5': [^\n]*SIGSEGV[^\n]*\n\Z")
 
     def test_damage_is_refused(self):
         state = state_dict()

@@ -239,6 +239,11 @@ TEST_CASE("a file with a known name and other contents is refused under that nam
   CHECK_THROWS_WITH(find_weights("hed-vgg16"), ContainsSubstring("content digest 72f64fa9"));
   write_own(folder / "impasto/vgg16_imagenet_convolutions.h5", tiny_layers("vgg16"), "vgg16");
   CHECK_THROWS_WITH(find_weights("vgg16"), ContainsSubstring("content digest f3cb9ffb"));
+  // The publisher's file is taken before the one out of a package, without a look at the latter.
+  write_own(folder / "impasto/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", tiny_layers("vgg16"),
+            "vgg16");
+  CHECK_THROWS_WITH(find_weights("vgg16"),
+                    ContainsSubstring("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"));
   write_own(folder / "impasto/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", tiny_layers("vgg19"),
             "vgg19");
   CHECK_THROWS_WITH(find_weights("vgg19"), ContainsSubstring("MD5 253f8cb5"));
@@ -460,6 +465,7 @@ TEST_CASE("a file that is no plain HDF5 is called by its name, with the next ste
   refused("a b.onnx", "\x08\x07\x12\x07tf2onnx\x1a\x01",
           "impasto weights convert '" + here + "/a b.onnx' '" + here + "/a b.h5'");
   refused("a.mat", "MATLAB 5.0 MAT-file, x", "found a MATLAB file; convert it with: impasto weights convert");
+  refused("a.pkl", "\x80\x04\x95..", "found a Python pickle; save its arrays as .npz");
   refused("odd.bin", "\x01\x02\x03", "one of an unknown kind");
   std::filesystem::create_directory(folder / "d");
   CHECK_THROWS_WITH(load_weights(folder / "d"), ContainsSubstring("found a folder"));

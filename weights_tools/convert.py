@@ -3,8 +3,8 @@
 
     convert.py IN OUT [--network vgg16|vgg19] [--source torchvision|caffe|caffe-rgb] [--overwrite]
 
-IN: PyTorch (.pth, either format), .safetensors, Keras (.keras, and .h5 of any number type, chunked or compressed), ONNX,
-NumPy (.npz), MatConvNet (.mat, with SciPy) or Caffe (.caffemodel).
+IN: PyTorch (.pth, either format), .safetensors, Keras (.keras, and .h5 of any number type, chunked or compressed),
+ONNX, NumPy (.npz), MatConvNet (.mat, with SciPy) or Caffe (.caffemodel).
 --source says how a picture is prepared: torchvision (red first, 0..1, mean and deviation), caffe (blue first, 0..255,
 mean only; also jcjohnson's, Gatys' and Keras' files) or caffe-rgb (the same, red first: MatConvNet's). It is told from
 the file where that is possible.
@@ -65,8 +65,8 @@ def prepare(network, source, sha256):
         return "the file", network.preprocessing
     source = source or known.CONVERTIBLE.get(sha256, ("",))[0] or network.source
     if not source:
-        raise Failure(f"source: expected --source {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, because this file does not "
-                      "show how a picture is prepared")
+        raise Failure(f"source: expected --source {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, because this file does "
+                      "not show how a picture is prepared")
     return source, kinds[source]
 
 
@@ -105,8 +105,11 @@ def main():
         raise Failure(f"output '{target}': expected a new file, found one that exists (--overwrite)")
     if not target.parent.is_dir():
         raise Failure(f"output '{target}': expected a folder to write in, found none")
-    network, source, count = convert(arguments.input, target, arguments.network, arguments.source)
-    print(f"{target}: {network}, {count} layers, prepared as {source}")
+
+    def work():
+        network, source, count = convert(arguments.input, target, arguments.network, arguments.source)
+        print(f"{target}: {network}, {count} layers, prepared as {source}")
+    known.in_child(arguments.input, work)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ EXPECTED = "expected a .pth, .safetensors, .keras, .h5, .onnx, .npz, .mat or .ca
 # What else is met, by its first bytes.
 OTHERS = ((b"version https://git-lfs", "a Git LFS pointer; get the file itself with: git lfs pull"),
           (b"\x1f\x8b", "a gzip-compressed file; unpack it with: gunzip"), (b"\x93NUMPY", "a single NumPy array"),
+          *((bytes((0x80, version)), "a Python pickle; save its arrays as .npz or .safetensors")
+            for version in range(2, 6)),
           (b"GIF8", "a GIF picture"), (b"\xff\xd8", "a JPEG picture"), (b"\x89PNG", "a PNG picture"),
           (b"MATLAB 7.3", "a MATLAB 7.3 file; save it with -v7"), (b"%PDF", "a PDF document"))
 
@@ -62,7 +64,8 @@ def _keras(path, archive):
         order = str(own["channel_order"])
         mean, scale = (tuple(numpy.atleast_1d(own.get(key, ())).tolist()) for key in ("mean", "scale"))
         if order not in ("BGR", "RGB") or len(mean) != 3 or len(scale) != 3:
-            raise Failure("attributes channel_order, mean and scale: expected BGR or RGB and 3 numbers each, found others")
+            raise Failure("attributes channel_order, mean and scale: expected BGR or RGB and 3 numbers each, found "
+                          "others")
         said = layers.Preprocessing(order, mean, scale)
     return layers.Network(found, name, layout, "caffe", said)
 

@@ -3,18 +3,15 @@
 
     inspect.py FILE
 
-FILE: HDF5 in any layout that impasto reads, or what convert.py reads. Prints digests, layout, and for each layer its shape
-and the mean, deviation and extremes of its filter. Exit codes: 0 the file is sound, 2 usage, 3 it is not.
+FILE: HDF5 in any layout that impasto reads, or what convert.py reads. Prints digests, layout, and for each layer its
+shape and the mean, deviation and extremes of its filter. Exit codes: 0 the file is sound, 2 usage, 3 it is not.
 Needs numpy and h5py (Debian: python3-h5py).
 """
 import sys
 
 if __name__ == "__main__":  # else this file itself would hide the standard library's module of its name
     del sys.path[0]
-import os
 import pathlib
-import resource
-import signal
 
 if __name__ == "__main__":
     sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
@@ -75,19 +72,7 @@ def main():
     parser = known.Parser(prog="inspect.py", description="Show what a weight file holds, and check it.")
     parser.add_argument("file", metavar="FILE")
     path = parser.parse_args().file
-    # In a child: the HDF5 library crashes on some damaged files, or does not come to an end.
-    child = os.fork()
-    if child == 0:
-        resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        code = known.run(lambda: show(path))
-        sys.stdout.flush()
-        os._exit(code)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status < 0:
-        raise Failure(f"weights '{known.printable(path)}': expected a sound HDF5 file, found one that stops the HDF5 "
-                      f"library ({signal.Signals(-status).name})")
-    sys.exit(status)
+    known.in_child(path, lambda: show(path))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Finds VGG's layers in an HDF5 file of any layout (docs/weights.md). Needs h5py."""
 import json
-import pathlib
 import re
 import shutil
 import struct
@@ -53,13 +52,14 @@ def _array(group, path, any_storage):
     if data.size > 1 << 28:
         raise Failure(f"{printable(path)}: expected at most {1 << 28} values, found {data.size}")
     if any_storage:
-        bfloat16 = _text(data.attrs.get("dtype")) == "bfloat16" and data.dtype.itemsize == 2 and data.dtype.kind in "Vui"
+        bfloat16 = (_text(data.attrs.get("dtype")) == "bfloat16" and data.dtype.itemsize == 2
+                    and data.dtype.kind in "Vui")
         if data.dtype.kind != "f" and not bfloat16:
             raise Failure(f"{printable(path)}: expected floating-point numbers, found {data.dtype}")
         return layers.as_float32(data[()].view("<u2") if bfloat16 else data[()], bfloat16)
     if data.dtype.kind != "f" or data.dtype.itemsize != 4 or data.chunks is not None:
-        raise Failure(f"{printable(path)}: expected float32 in plain contiguous storage, found another (convert.py makes "
-                      "it that)")
+        raise Failure(f"{printable(path)}: expected float32 in plain contiguous storage, found another (convert.py "
+                      "makes it that)")
     return data[()]
 
 
@@ -70,7 +70,8 @@ def _text(value):
 def _refuse_layer(name):
     """A layer among the convolutions with numbers of its own and no kernel."""
     lower = name.lower()
-    kind = ("PReLU" if re.search("p_?re_?lu|alpha", lower) else "batch normalisation" if re.search("batch|moving|bn", lower)
+    kind = ("PReLU" if re.search("p_?re_?lu|alpha", lower)
+            else "batch normalisation" if re.search("batch|moving|bn", lower)
             else "normalisation" if re.search("norm|gamma", lower) else "a layer without a kernel")
     raise Failure(f"expected convolutions, ReLU and pooling alone, found {kind} among them ('{printable(name)}')")
 
@@ -160,38 +161,42 @@ def refuse_activations(config):
     def visit(value, depth):
         if depth > 40:
             return
-        if isinstance(value, dict) and isinstance(value.get("class_name"), str) and isinstance(value.get("config"), dict):
-            found.append((value["class_name"], value["config"]))
-        for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(value, dict):
+            kind, config = value.get("class_name"), value.get("config")
+            if isinstance(kind, str) and isinstance(config, dict):
+                found.append((kind, config))
+            value = list(value.values())
+        for child in value if isinstance(value, list) else ():
             visit(child, depth + 1)
     visit(model, 0)
     filters = [i for i, (kind, config) in enumerate(found) if kind == "Conv2D" and config.get("kernel_size") == [3, 3]]
     for kind, config in found[:filters[-1] + 1] if filters else []:
         activation = config.get("activation") if kind in ("Conv2D", "Activation") else None
         activation = activation if isinstance(activation, str) else "relu"
-        if re.search("Normalization|PReLU|LeakyReLU|ELU", kind) and kind != "ReLU" or activation not in ("relu", "linear"):
+        plain = activation in ("relu", "linear")
+        if not plain or re.search("Normalization|PReLU|LeakyReLU|ELU", kind) and kind != "ReLU":
             raise Failure("expected convolutions, ReLU and pooling alone, found "
-                          f"{printable(kind if activation in ('relu', 'linear') else activation, 40)} among them")
+                          f"{printable(kind if plain else activation, 40)} among them")
     return bool(filters)
 
 
 def read_archive(path):
     """As read, of a .keras: a zip of config.json, metadata.json and model.weights.h5."""
-    with tempfile.TemporaryDirectory() as folder:
-        weights = pathlib.Path(folder) / "model.weights.h5"
+    with tempfile.TemporaryFile() as weights:  # without a name: nothing is left, whatever the HDF5 library does
         try:
             with zipfile.ZipFile(path) as archive:
                 size = archive.getinfo("model.weights.h5").file_size
                 if size > MOST_BYTES or archive.getinfo("config.json").file_size > 64 << 20:
                     raise Failure(f"model.weights.h5: expected at most {MOST_BYTES} bytes, found more")
-                with archive.open("model.weights.h5") as member, open(weights, "wb") as out:
-                    shutil.copyfileobj(member, out)
+                with archive.open("model.weights.h5") as member:
+                    shutil.copyfileobj(member, weights)
                 config = archive.read("config.json").decode("utf-8", "replace")
         except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError, ValueError,
                 OverflowError, struct.error) as error:
             raise Failure("expected a whole .keras archive with config.json and model.weights.h5, found damage "
                           f"({printable(error, 100)})") from error
         ordered = refuse_activations(config)
+        weights.seek(0)
         found, network, layout, own = read(weights, any_storage=True, ordered=ordered)
     return found, network, f"{layout} in a .keras", own
 
@@ -219,7 +224,8 @@ def read(path, any_storage=False, ordered=False):
                     layout, pairs = ("Keras whole model" if whole else layout), _legacy(base)
                 else:
                     pairs, layout = _tree(base, ordered)
-            found = [layers.Layer(name, *(_array(*place, any_storage) for place in pairs[name])) for name in sorted(pairs)]
+            found = [layers.Layer(name, *(_array(*place, any_storage) for place in pairs[name]))
+                     for name in sorted(pairs)]
             return found, layers.check(found, network), layout, own
     except (OSError, KeyError, ValueError, RuntimeError, UnicodeError, TypeError) as error:
         raise Failure(f"expected a sound HDF5 file, found damage ({printable(error, 100)})") from error

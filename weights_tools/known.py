@@ -8,6 +8,8 @@ import hashlib
 import importlib.util
 import os
 import pathlib
+import resource
+import signal
 import subprocess
 import sys
 
@@ -148,6 +150,25 @@ def prefer_h5py():
     there = subprocess.run([system, "-c", "import h5py, numpy"], capture_output=True, check=False)
     if there.returncode == 0:
         os.execv(system, [system, *sys.argv])
+
+
+def in_child(path, work):
+    """Does the work on a file in a child process: the HDF5 library crashes on some damaged files, or does not come to
+    an end. Returns where the work is done, else ends the program with its exit code.
+    """
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        code = run(work)
+        sys.stdout.flush()
+        os._exit(code)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status < 0:
+        raise Failure(f"weights '{printable(path)}': expected a sound HDF5 file, found one that stops the HDF5 library "
+                      f"({signal.Signals(-status).name})")
+    if status != 0:
+        sys.exit(status)
 
 
 def run(main):

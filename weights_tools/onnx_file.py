@@ -14,7 +14,8 @@ from weights_tools.known import Failure, printable
 
 DTYPES = {1: "<f4", 10: "<f2", 11: "<f8", 16: "<u2"}  # TensorProto.DataType; 16 is bfloat16
 # What may stand between the convolutions and leaves them a VGG; Add is a bias, and looked at.
-HARMLESS = {"Conv", "Relu", "MaxPool", "AveragePool", "Identity", "Transpose", "Pad", "Cast", "Constant", "Dropout", "Add"}
+HARMLESS = {"Conv", "Relu", "MaxPool", "AveragePool", "Identity", "Transpose", "Pad", "Cast", "Constant", "Dropout",
+            "Add"}
 
 
 @dataclasses.dataclass

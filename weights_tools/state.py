@@ -12,8 +12,8 @@ INDEXED = re.compile(r"(?:(.*)\.)?(\d+)\.(weight|bias)")
 def without_prefix(tensors):
     """Names as a bare VGG has them: features.0.weight ..., conv1_1.weight ..., classifier.0.weight ...
 
-    What is before them goes: "module.features.0.weight" (DataParallel), "block1_conv1/kernel:0", "conv1_1_W", and
-    "0.weight" of a Sequential that is the convolutions alone.
+    What is before them goes: "module.features.0.weight" (DataParallel), "block1_conv1/kernel:0", "conv1_1_W". A
+    Sequential that is the convolutions alone has "0.weight", or "vgg.0.weight" where it is part of something.
     """
     plain = {}
     for name in tensors:
@@ -21,9 +21,9 @@ def without_prefix(tensors):
         if bending and not re.search(r"(?:^|\.)(?:classifier|head|fc)", name):
             raise Failure(f"{printable(name)}: expected convolutions, ReLU and pooling alone, found "
                           + ("batch normalisation" if bending[1] else "PReLU"))
-    bare = all(INDEXED.fullmatch(n)[1] is None for n in tensors if INDEXED.fullmatch(n)) and "0.weight" in tensors
+    sequential = _sequential(tensors)
     for name, tensor in tensors.items():
-        key = _plain_name(name, bare)
+        key = _plain_name(name, sequential)
         if key is None:
             continue
         if key in plain:
@@ -32,12 +32,24 @@ def without_prefix(tensors):
     return plain
 
 
-def _plain_name(name, bare):
+def _prefix(match):
+    return (match[1] or "").split(".")[-1]
+
+
+def _sequential(tensors):
+    """What is before the numbers of a Sequential's convolutions, or of several that share one numbering: "", "vgg",
+    "slice1" and "slice2". Nothing where a part is called features, as it is in a whole VGG."""
+    matches = {name: match for name in tensors if (match := INDEXED.fullmatch(name))}
+    if any(_prefix(match) == "features" for match in matches.values()):
+        return set()
+    return {match[1] for name, match in matches.items() if match[3] == "weight" and len(tensors[name].shape) == 4}
+
+
+def _plain_name(name, sequential):
     if match := INDEXED.fullmatch(name):
-        parts = (match[1] or "").split(".")
-        if parts[-1] in ("features", "classifier"):
-            return f"{parts[-1]}.{match[2]}.{match[3]}"
-        return f"features.{name}" if bare else None
+        if _prefix(match) in ("features", "classifier"):
+            return f"{_prefix(match)}.{match[2]}.{match[3]}"
+        return f"features.{match[2]}.{match[3]}" if match[1] in sequential else None
     parts = re.split(r"[./]", re.sub(r":\d+$", "", name))
     conv = next(((c, part) for part in parts if (c := layers.conv_name(part))), None)
     if conv is None:
@@ -53,7 +65,8 @@ def _refuse_bending(tensors, indices):
         weight = tensors[f"features.{i}.weight"]
         if len(weight.shape) != 1:
             continue
-        raise Failure(f"features.{i}: expected a convolution, found batch normalisation or PReLU, which are not supported")
+        raise Failure(f"features.{i}: expected a convolution, found batch normalisation or PReLU, which are not "
+                      "supported")
 
 
 def pairs(tensors, network):

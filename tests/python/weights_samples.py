@@ -193,7 +193,9 @@ ONNX_TYPES = {"float32": 1, "float16": 10, "float64": 11}
 
 
 def onnx_tensor(name, array, dtype=None, raw=True, packed_dims=False):
-    dims = b"".join(field(1, n) for n in array.shape) if not packed_dims else field(1, b"".join(map(varint, array.shape)))
+    dims = b"".join(field(1, n) for n in array.shape)
+    if packed_dims:
+        dims = field(1, b"".join(map(varint, array.shape)))
     values = field(9, array.tobytes()) if raw else field(4, array.tobytes())
     return dims + field(2, dtype or ONNX_TYPES[array.dtype.name]) + field(8, name) + values
 

@@ -142,7 +142,8 @@ class LbfgsWolfe final : public Optimizer {
     std::array<double, LbfgsState::kSlope + 1> head{};
     backend_.download(std::span<double>(head), {state_.data, {1, 1, head.size()}, DType::kFloat64});
     steepest_ = head[LbfgsState::kCount] == 0;
-    begin_search(head[LbfgsState::kSlope], steepest_ ? steepest_length() : options_.learning_rate.value_or(1));
+    begin_search(head[LbfgsState::kSlope],
+                 steepest_ ? steepest_length() : options_.learning_rate.value_or(1));
   }
 
   /// Forgets the history and goes down the gradient of the base. Where that was tried already, a shorter way.

@@ -13,6 +13,7 @@ _impasto() {
   case $previous in
     --progress) words=(auto bar json none) ;;
     --optimizer) words=(lbfgs adam gd) ;;
+    --learning-rate) words=(auto) ;;
     --line-search) words=(none wolfe) ;;
     --preconditioner) words=(none pyramid) ;;
     --handover) words=(picture change) ;;

@@ -55,13 +55,18 @@ constexpr std::array kStyleOptions{
     StyleOption{kOptimiser, "handover", "WHAT",
                 "what a scale hands to the next: its picture, or its change to where it began, which keeps "
                 "the content's detail"},
-    StyleOption{kOptimiser, "learning-rate", "RATE",
-                "in 0..255 pixel units for adam and gd; lbfgs: factor of the step"},
+    StyleOption{
+        kOptimiser, "learning-rate", "RATE",
+        "a number is adam's step in grey levels (0..255), gd's RATE in x = x - RATE v, lbfgs' factor of the "
+        "step; auto: 1 for adam and lbfgs, and gd finds its steps itself"},
     StyleOption{kOptimiser, "history", "N", "lbfgs: pairs of vectors kept"},
     StyleOption{kOptimiser, "line-search", "KIND", "lbfgs: none (steps as torch.optim.LBFGS) or wolfe"},
     StyleOption{kOptimiser, "preconditioner", "KIND",
                 "lbfgs with wolfe: none, or pyramid, which favours coarse features in each step"},
-    StyleOption{kOptimiser, "momentum", "MU", "gd: v = MU v + gradient, x = x - RATE v"},
+    StyleOption{
+        kOptimiser, "momentum", "MU",
+        "gd: v = MU v + gradient, x = x - RATE v; learning rate auto: each move goes on by MU of the one "
+        "before while the loss falls"},
     StyleOption{kOptimiser, "beta1", "B", "adam: decay of the mean gradient"},
     StyleOption{kOptimiser, "beta2", "B", "adam: decay of the mean squared gradient"},
     StyleOption{kOptimiser, "epsilon", "E", "adam: added to the root"},
@@ -190,11 +195,11 @@ StyleOptions resolve_options(const RenderArguments& a) {
     throw Error(ErrorCode::kUsage, "options --scales, --min-size: expected one of them, found both");
   }
   const auto preset = a.style_options.find("preset");
-  StyleOptions options = make_preset(preset == a.style_options.end() ? "impasto" : preset->second);
-  for (const auto& [name, value] : a.style_options) {
-    if (name == "preset") continue;
-    set_option(options, name, name == "init" && init_file(a) ? "picture" : value);
-  }
+  std::map<std::string, std::string> values = a.style_options;
+  if (init_file(a)) values["init"] = "picture";
+  values.erase("preset");
+  const StyleOptions options =
+      make_options(preset == a.style_options.end() ? "impasto" : preset->second, values);
   validate(options);
   return options;
 }

@@ -82,8 +82,50 @@ TEST_CASE("presets hold what their sources use") {
   CHECK(paper.objective.scaling == Scaling::kPaper);
   CHECK(paper.optimizer.kind == OptimizerKind::kGradientDescent);
   CHECK(paper.optimizer.momentum == 0.9);
+  CHECK_FALSE(paper.optimizer.learning_rate);
   CHECK(paper.init == Init::kNoise);
   CHECK(paper.noise_deviation == 0);
+}
+
+TEST_CASE("a learning rate is auto unless a number is given, and auto can be given over a number") {
+  StyleOptions o;
+  CHECK(describe(o).at("learning-rate") == "auto");
+  set_option(o, "learning-rate", "1e-05");
+  CHECK(o.optimizer.learning_rate == 1e-5);
+  CHECK(describe(o).at("learning-rate") == "1e-05");
+  set_option(o, "learning-rate", "auto");
+  CHECK_FALSE(o.optimizer.learning_rate);
+  o.optimizer.learning_rate = 0;
+  CHECK(usage_error([&] { validate(o); }) ==
+        "option --learning-rate: expected auto or a number above 0, found '0'");
+}
+
+TEST_CASE("a preset's learning rate stays with its own optimiser") {
+  for (const std::string& preset : preset_names()) {
+    const OptimizerKind own = make_preset(preset).optimizer.kind;
+    for (const char* optimizer : {"lbfgs", "adam", "gd"}) {
+      INFO(preset << " " << optimizer);
+      const StyleOptions options = make_options(preset, {{"optimizer", optimizer}});
+      if (parse_optimizer(optimizer) != own) CHECK_FALSE(options.optimizer.learning_rate);
+      CHECK(
+          make_options(preset, {{"optimizer", optimizer}, {"learning-rate", "3"}}).optimizer.learning_rate ==
+          3.0);
+      CHECK(make_options(preset, {{"learning-rate", "auto"}}).optimizer.learning_rate == std::nullopt);
+    }
+  }
+}
+
+TEST_CASE("a preset's search without line search is not carried to relative losses unless it is given") {
+  for (const char* preset : {"neural-style-pt", "gatys-notebook"}) {
+    INFO(preset);
+    CHECK(make_options(preset, {}).optimizer.line_search == LineSearch::kNone);
+    CHECK(make_options(preset, {{"scaling", "paper"}}).optimizer.line_search == LineSearch::kNone);
+    CHECK(make_options(preset, {{"scaling", "relative"}}).optimizer.line_search == LineSearch::kWolfe);
+    CHECK(make_options(preset, {{"scaling", "relative"}, {"line-search", "none"}}).optimizer.line_search ==
+          LineSearch::kNone);
+  }
+  CHECK(make_options("impasto", {{"line-search", "none"}}).optimizer.line_search == LineSearch::kNone);
+  CHECK(usage_error([] { (void)make_options("impasto", {{"lines", "1"}}); }) != "no error");
 }
 
 TEST_CASE("every option reads back exactly when it is not the default") {
@@ -190,7 +232,10 @@ TEST_CASE("a value that is not wholly a number in range is refused with what was
   CHECK(set_error("iterations", "1.5") ==
         "option --iterations: expected a whole number from 1 to 1e+09, found '1.5'");
   CHECK(set_error("momentum", "1") == "option --momentum: expected a number from 0 to below 1, found '1'");
-  CHECK(set_error("learning-rate", "0") == "option --learning-rate: expected a number above 0, found '0'");
+  for (const char* bad : {"0", "-1", "Auto", "auto ", "", "1e999"}) {
+    CHECK(set_error("learning-rate", bad) ==
+          "option --learning-rate: expected auto or a number above 0, found '" + std::string(bad) + "'");
+  }
   CHECK_THAT(set_error("size", "99999999999999999999"), ContainsSubstring("expected a whole number from 0"));
   for (const char* bad : {"", "K", "-1", "1.5", "1T", "nanG", "infG", "99999999999G"}) {
     INFO(bad);

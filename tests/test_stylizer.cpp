@@ -34,8 +34,34 @@ StyleOptions options_with(const std::string& device, OptimizerKind kind,
   options.iterations = 7;
   options.optimizer.kind = kind;
   options.optimizer.line_search = search;
-  options.optimizer.learning_rate = kind == OptimizerKind::kGradientDescent ? 1e3 : 1;
+  if (kind == OptimizerKind::kGradientDescent) options.optimizer.learning_rate = 1e3;
   return options;
+}
+/// Gradient descent that finds its steps itself, with momentum or without.
+StyleOptions automatic(const std::string& device, double momentum) {
+  StyleOptions options = options_with(device, OptimizerKind::kGradientDescent);
+  options.optimizer.learning_rate.reset();
+  options.optimizer.momentum = momentum;
+  return options;
+}
+StyleOptions with_pyramid(StyleOptions options) {
+  options.optimizer.preconditioner = Preconditioner::kPyramid;
+  return options;
+}
+/// All of them, on one device.
+std::vector<StyleOptions> every_optimizer(const std::string& device) {
+  return {options_with(device, OptimizerKind::kLbfgs, LineSearch::kWolfe),
+          with_pyramid(options_with(device, OptimizerKind::kLbfgs, LineSearch::kWolfe)),
+          options_with(device, OptimizerKind::kLbfgs, LineSearch::kNone),
+          options_with(device, OptimizerKind::kAdam),
+          options_with(device, OptimizerKind::kGradientDescent),
+          automatic(device, 0),
+          automatic(device, 0.9)};
+}
+std::string name_of(const OptimizerOptions& o) {
+  return to_string(o.kind) + " " + to_string(o.line_search) + " " + to_string(o.preconditioner) + " rate " +
+         (o.learning_rate ? format_number(*o.learning_rate) : "auto") + " momentum " +
+         format_number(o.momentum);
 }
 
 std::shared_ptr<const Weights> weights() { return std::make_shared<Weights>(test::tiny_vgg()); }
@@ -47,11 +73,6 @@ const Image& content() {
 const std::vector<Image>& styles() {
   static const std::vector<Image> images{random_image(50, 50, 2), random_image(40, 70, 3)};
   return images;
-}
-
-StyleOptions with_pyramid(StyleOptions options) {
-  options.optimizer.preconditioner = Preconditioner::kPyramid;
-  return options;
 }
 
 struct Run {
@@ -79,13 +100,9 @@ Run render(const StyleOptions& options, int stop_after = 0) {
 TEST_CASE(
     "every optimiser lowers the loss, reports every evaluation and gives a picture of the size asked for") {
   for (const std::string& device : test::op_devices()) {
-    for (const auto& [kind, search] : {std::pair{OptimizerKind::kLbfgs, LineSearch::kWolfe},
-                                       std::pair{OptimizerKind::kLbfgs, LineSearch::kNone},
-                                       std::pair{OptimizerKind::kAdam, LineSearch::kNone},
-                                       std::pair{OptimizerKind::kGradientDescent, LineSearch::kNone}}) {
-      const StyleOptions options = options_with(device, kind, search);
+    for (const StyleOptions& options : every_optimizer(device)) {
       const Run run = render(options);
-      INFO(device << " " << to_string(kind) << " " << to_string(search));
+      INFO(device << " " << name_of(options.optimizer));
       REQUIRE(run.trace.size() == 14);
       CHECK(run.trace[0].width == 24);
       CHECK(run.trace[13].width == 48);
@@ -98,20 +115,59 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("without an option touched every optimiser lowers every preset's loss from every start") {
+  for (const std::string& preset : preset_names()) {
+    for (const char* optimizer : {"lbfgs", "adam", "gd"}) {
+      for (const char* init : {"content", "noise"}) {
+        StyleOptions options = make_options(
+            preset, {{"optimizer", optimizer}, {"init", init}, {"device", test::op_devices().back()}});
+        if (options.device == test::other_device().device) {
+          options.precision = to_string(test::other_device().precision);
+        }
+        options.threads = 2;
+        options.size = 48;
+        options.min_size = 0;
+        options.iterations = 25;
+        const Run run = render(options);
+        INFO(preset << " " << optimizer << " " << init << ": " << run.trace.front().loss << " to "
+                    << run.trace.back().loss);
+        CHECK(run.trace.back().loss < 0.8 * run.trace.front().loss);
+        CHECK(run.result.warnings.empty());
+      }
+    }
+  }
+}
+
+TEST_CASE("a search whose every pair is refused says so and what to do") {
+  StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kLbfgs, LineSearch::kNone);
+  options.num_scales = 1;
+  options.iterations = 12;
+  CHECK(render(options).result.warnings.empty());
+  options.objective.content_weight *= 1e-9;
+  options.objective.style_weight *= 1e-9;
+  const Run run = render(options);
+  REQUIRE(run.result.warnings.size() == 1);
+  CHECK_THAT(run.result.warnings[0], ContainsSubstring("use --line-search wolfe"));
+}
+
+TEST_CASE("gradient descent that finds its steps takes back those that raise the loss beyond all bounds") {
+  StyleOptions options = automatic(test::op_devices().back(), 0.9);
+  options.objective.scaling = Scaling::kPaper;
+  options.objective.style_weight = 1e30;  // gradients near the end of float32
+  options.num_scales = 1;
+  options.iterations = 30;
+  const Run run = render(options);
+  CHECK(run.trace.back().loss < 0.5 * run.trace.front().loss);
+}
+
 TEST_CASE("the bytes that were planned are the bytes that were counted") {
   for (const std::string& device : test::op_devices()) {
-    std::vector<StyleOptions> variants;
-    for (const OptimizerKind kind :
-         {OptimizerKind::kLbfgs, OptimizerKind::kAdam, OptimizerKind::kGradientDescent}) {
-      variants.push_back(options_with(device, kind));
-    }
-    variants.push_back(with_pyramid(options_with(device, OptimizerKind::kLbfgs)));
-    for (const StyleOptions& options : variants) {
+    for (const StyleOptions& options : every_optimizer(device)) {
       Stylizer stylizer(options, weights());
       const std::vector<std::pair<std::int64_t, std::int64_t>> sizes{{50, 50}, {40, 70}};
       const RenderPlan plan = stylizer.plan({60, 45}, sizes);
       const RenderResult result = stylizer.run(content(), styles());
-      INFO(device << " " << to_string(options.optimizer.kind));
+      INFO(device << " " << name_of(options.optimizer));
       CHECK(plan.device_bytes == result.counted_bytes);
     }
   }
@@ -134,13 +190,7 @@ TEST_CASE("the same render gives the same bits, whatever the number of threads a
 }
 
 TEST_CASE("a render stopped at any iteration and resumed ends with the same bits") {
-  std::vector<StyleOptions> variants;
-  for (const auto& [kind, search] : {std::pair{OptimizerKind::kLbfgs, LineSearch::kWolfe},
-                                     std::pair{OptimizerKind::kLbfgs, LineSearch::kNone},
-                                     std::pair{OptimizerKind::kAdam, LineSearch::kNone},
-                                     std::pair{OptimizerKind::kGradientDescent, LineSearch::kNone}}) {
-    variants.push_back(options_with(test::op_devices().back(), kind, search));
-  }
+  std::vector<StyleOptions> variants = every_optimizer(test::op_devices().back());
   variants.push_back(with_pyramid(variants.front()));
   variants.back().coarse_iterations = 4;
   variants.back().handover = Handover::kChange;
@@ -171,9 +221,7 @@ TEST_CASE("a render stopped at any iteration and resumed ends with the same bits
                                               {},
                                               &checkpoint,
                                               nullptr});
-      INFO(to_string(options.optimizer.kind)
-           << " " << to_string(options.optimizer.line_search) << " "
-           << to_string(options.optimizer.preconditioner) << " stopped after " << stop);
+      INFO(name_of(options.optimizer) << " stopped after " << stop);
       CHECK(losses.size() == static_cast<std::size_t>(total - stop));
       if (!losses.empty()) CHECK(losses.back() == whole.trace.back().loss);
       CHECK(rest.image.rgb == whole.result.image.rgb);

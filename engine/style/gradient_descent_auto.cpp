@@ -4,8 +4,8 @@
 // The trial is x = P(b - t g + mu s): b the base (the point accepted last), g its gradient, s the move that
 // led to b, mu the momentum, P the projection onto displayable pixels (with clamp; else x itself).
 //   - The first t moves the picture by kFirstMove. Then t is one of the two lengths of Barzilai and Borwein
-//     (1988), with y the change of the gradient along s: long = s.s / s.y, short = s.y / y.y. Without momentum
-//     they take turns; with momentum t is the short one, as the momentum makes the moves long.
+//     (1988), with y the change of the gradient along s: long = s.s / s.y, short = s.y / y.y. Without
+//     momentum they take turns; with momentum t is the short one, as the momentum makes the moves long.
 //   - A trial is accepted if J(x) <= max(J of the last kMemory bases) + kDecrease g.(x - b): the non-monotone
 //     rule of Grippo, Lampariello and Lucidi (1986), with these steps by Raydan (1997), projected by Birgin,
 //     Martinez and Raydan (2000). Else, or where J is not finite, it is taken back: tried again without

@@ -1,6 +1,8 @@
 // L-BFGS without line search: steps exactly as torch.optim.LBFGS does (first step min(1, 1/|g|_1), then 1,
 // times the learning rate; a pair is kept if y.s > 1e-10). Everything stays on the device: nothing is read
 // back.
+#include <array>
+
 #include "engine/style/optimizer_parts.h"
 
 namespace impasto {
@@ -36,6 +38,16 @@ class Lbfgs final : public Optimizer {
     backend_.repeat(recording_, [&] { do_step(objective); });
   }
   [[nodiscard]] ConstTensorView picture() const override { return x_; }
+
+  [[nodiscard]] std::string advice() const override {
+    constexpr double kManyCalls = 10;
+    std::array<double, LbfgsState::kCalls + 1> head{};
+    backend_.download(std::span<double>(head), {state_.data, {1, 1, head.size()}, DType::kFloat64});
+    if (head[LbfgsState::kCount] > 0 || head[LbfgsState::kCalls] < kManyCalls) return {};
+    return "line-search none: no pair of the history passed its test (y.s > 1e-10, as PyTorch's), so the "
+           "picture "
+           "hardly moved; use --line-search wolfe";
+  }
 
  private:
   void do_step(Objective& objective) {

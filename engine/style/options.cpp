@@ -387,6 +387,19 @@ void set_option(StyleOptions& options, const std::string& name, const std::strin
   fail("option --" + name, any_of(option_names()), name);
 }
 
+StyleOptions make_options(const std::string& preset, const std::map<std::string, std::string>& given) {
+  StyleOptions options = make_preset(preset);
+  const OptimizerKind own = options.optimizer.kind;
+  for (const auto& [name, value] : given) set_option(options, name, value);
+  if (options.optimizer.kind != own && !given.contains("learning-rate")) {
+    options.optimizer.learning_rate.reset();
+  }
+  if (options.objective.scaling == Scaling::kRelative && !given.contains("line-search")) {
+    options.optimizer.line_search = LineSearch::kWolfe;
+  }
+  return options;
+}
+
 std::vector<std::string> option_names() {
   std::vector<std::string> names;
   for (const Field& field : fields()) names.push_back(field.name);

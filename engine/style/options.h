@@ -89,6 +89,13 @@ struct StyleOptions {
 [[nodiscard]] StyleOptions make_preset(const std::string& name);
 [[nodiscard]] std::vector<std::string> preset_names();
 
+/// A preset with the options that were given beside it, "name" -> "value" as set_option takes them, whatever
+/// their order. What the preset leaves to its own optimiser and scaling is not carried to others: its
+/// learning rate is auto for another optimiser, and its line search none is wolfe with --scaling relative,
+/// where none seldom finds a step (docs/losses.md); unless they were given.
+[[nodiscard]] StyleOptions make_options(const std::string& preset,
+                                        const std::map<std::string, std::string>& given);
+
 /// Error(kUsage) for values that make no sense (negative sizes, unknown layers are found later, by the
 /// network).
 void validate(const StyleOptions& options);

@@ -295,7 +295,9 @@ void Stylizer::Impl::check_finite(double loss, int at, int& num_bad) const {
   if (num_bad <= (searches() && at > 1 ? kMaxNonFinite : 0)) return;
   throw Error(ErrorCode::kBadInput, "optimisation: expected a finite loss, found " + format_number(loss) +
                                         " at iteration " + std::to_string(at) + " of scale " +
-                                        std::to_string(scale + 1) + "; a smaller --learning-rate may help");
+                                        std::to_string(scale + 1) +
+                                        (at > 1 && !searches() ? "; a smaller --learning-rate may help"
+                                                               : "; smaller weights of the losses may help"));
 }
 
 RenderResult Stylizer::run(const Image& content_in, std::span<const Image> styles_in, const RunHooks& hooks) {
@@ -419,6 +421,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
                               values.total, values.content, values.style, values.tv,  s.seconds()};
       if (hooks.progress(progress) == Action::kStop) result.stopped = true;
     }
+    if (const std::string advice = s.optimizer->advice(); !advice.empty()) quiet.warn(advice);
     previous = s.current_picture();
     if (s.scale + 1 == num_scales || result.stopped) break;
   }

@@ -11,7 +11,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.append(str(ROOT))
-from profiling import roofline, summarise  # noqa: E402
+from profiling import optimizers_table, roofline, summarise  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden" / "profiling"
 CONV = "sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize128x128x64"
@@ -156,6 +156,19 @@ class Roofline(unittest.TestCase):
         result = tool("roofline.py")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn(result.stdout, (ROOT / "docs" / "roofline.md").read_text(encoding="utf-8"))
+
+
+class OptimizersTable(unittest.TestCase):
+    def test_a_cell_is_the_lowest_share_of_the_first_loss_that_is_left(self):
+        self.assertEqual(optimizers_table.cell([8.0, 2.0, 4.0], 3), ("0.25", 0.25))
+
+    def test_a_render_that_ended_early_or_was_not_finite_is_beyond_every_bound(self):
+        for values in ([], [8.0, 2.0], [8.0, 2.0, float("inf")]):
+            self.assertEqual(optimizers_table.cell(values, 3)[1], float("inf"))
+        self.assertEqual(optimizers_table.cell([8.0, 2.0], 3)[0], "at 2")
+
+    def test_a_trace_that_is_missing_has_no_losses(self):
+        self.assertEqual(optimizers_table.losses("/nowhere/trace"), [])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 include(CMakePackageConfigHelpers)
 
 # The rooms' objects once more, as one library. Linking the rooms brings the libraries that they stand on.
-set(rooms image kernels_reference kernels_cpu backend network style)
+set(rooms core image kernels_reference kernels_cpu backend network style)
 add_library(impasto_shared SHARED)
 foreach(room IN LISTS rooms)
   get_target_property(type impasto_${room} TYPE)

@@ -112,9 +112,15 @@ class Render {
 };
 
 void Render::load() {
-  content_ = read_image(args_.content, settings_.max_pixels);
-  for (const std::string& style : args_.styles) styles_.push_back(read_image(style, settings_.max_pixels));
-  if (const auto file = init_file(args_)) start_ = read_image(*file, settings_.max_pixels);
+  const auto read = [&](const std::string& path) {
+    std::vector<std::string> warnings;
+    Image image = read_image(path, settings_.max_pixels, &warnings);
+    for (const std::string& warning : warnings) display_.warn(warning);
+    return image;
+  };
+  content_ = read(args_.content);
+  for (const std::string& style : args_.styles) styles_.push_back(read(style));
+  if (const auto file = init_file(args_)) start_ = read(*file);
   if (!args_.resume.empty()) resume_ = load_checkpoint(args_.resume);
   weights_ = std::make_shared<const Weights>(find_weights(args_.weights));
   weights_name_ = weights_->name;

@@ -21,7 +21,10 @@ void run_plan(const RenderArguments& a, bool json) {
   for (const std::string& style : a.styles) inputs.push_back({"style picture", style});
   require_inputs(inputs);
   const auto size_of_file = [&](const std::string& path) {
-    const Image image = read_image(path, max_pixels);
+    std::vector<std::string> warnings;
+    const Image image = read_image(path, max_pixels, &warnings);
+    for (const std::string& warning : warnings)
+      std::fprintf(stderr, "impasto: warning: %s\n", warning.c_str());
     return std::pair{image.width, image.height};
   };
   const auto content = size_of_file(a.content);

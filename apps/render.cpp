@@ -119,7 +119,9 @@ class Render {
 
 void Render::load() {
   const auto read_visible = [this](const std::string& what, const std::string& path) {
-    Image image = read_image(path, settings_.max_pixels);
+    std::vector<std::string> warnings;
+    Image image = read_image(path, settings_.max_pixels, &warnings);
+    for (const std::string& warning : warnings) display_.warn(warning);
     if (!image.is_invisible()) return image;
     throw Error(ErrorCode::kBadInput,
                 what + " '" + path + "': expected a part that is not transparent, found none");

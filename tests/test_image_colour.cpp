@@ -245,16 +245,169 @@ TEST_CASE("a broken or unfit profile is ignored", "[image]") {
   check_pixel(make_jpeg({100}, JCS_GRAYSCALE, JCS_GRAYSCALE, black_only_cmyk()), 100, 100, 100, 1e-4);
 }
 
+TEST_CASE("a profile that cannot be used is said in one line", "[image]") {
+  const FileBytes good = make_png<std::uint8_t>({200, 100, 50}, {});
+  const FileBytes deflated = bytes_of("name" + std::string("\0\0 not zlib", 11));
+  for (const FileBytes& file : {make_tiff<std::uint8_t>({201, 33, 7}, PHOTOMETRIC_RGB, black_only_cmyk()),
+                                make_tiff<std::uint8_t>({201, 33, 7, 0}, PHOTOMETRIC_SEPARATED, adobe_rgb()),
+                                make_jpeg({200, 100, 50}, JCS_RGB, JCS_RGB, FileBytes(200, 7)),
+                                with_png_chunk(good, "iCCP", deflated)}) {
+    const std::vector<std::string> warnings = warnings_of(file);
+    REQUIRE(warnings.size() == 1);
+    CHECK_THAT(warnings[0], ContainsSubstring("test: expected a colour profile"));
+  }
+  CHECK(warnings_of(make_tiff<std::uint8_t>({201, 33, 7}, PHOTOMETRIC_RGB, adobe_rgb())).empty());
+}
+
+// --- What PNG says of colours ---------------------------------------------------------------------------
+
+namespace {
+
+/// An iCCP chunk's data.
+FileBytes iccp(const FileBytes& profile) {
+  FileBytes packed(compressBound(static_cast<uLong>(profile.size())));
+  uLongf size = packed.size();
+  REQUIRE(compress(packed.data(), &size, profile.data(), static_cast<uLong>(profile.size())) == Z_OK);
+  packed.resize(size);
+  return bytes_of(std::string("name\0\0", 6) + std::string(packed.begin(), packed.end()));
+}
+
+FileBytes gama(double gamma) {
+  return bytes_of(big_endian(static_cast<std::uint32_t>(std::lround(gamma * 1e5))));
+}
+
+FileBytes chrm(const std::vector<double>& points) {
+  std::string data;
+  for (const double p : points) data += big_endian(static_cast<std::uint32_t>(std::lround(p * 1e5)));
+  return bytes_of(data);
+}
+
+const std::vector<double> kSrgbPoints = {0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06};
+const std::vector<double> kAdobePoints = {0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06};
+
+double srgb_of_light(double v) {
+  return 255 * (v <= 0.0031308 ? 12.92 * v : 1.055 * std::pow(v, 1 / 2.4) - 0.055);
+}
+
+}  // namespace
+
+TEST_CASE("a PNG's profile counts whatever other chunks say and whether the picture is grey", "[image]") {
+  const FileBytes rgb = with_png_chunk(make_png<std::uint8_t>({200, 100, 50}, {}), "iCCP", iccp(adobe_rgb()));
+  check_pixel(rgb, 227, 100, 42, 1);
+  check_pixel(with_png_chunk(rgb, "cHRM", FileBytes(32, 0)), 227, 100, 42, 1);
+  check_pixel(with_png_chunk(rgb, "cHRM", chrm(kSrgbPoints)), 227, 100, 42, 1);
+  check_pixel(with_png_chunk(rgb, "gAMA", gama(1)), 227, 100, 42, 1);
+  check_pixel(with_png_chunk(rgb, "sRGB", {0}), 227, 100, 42, 1);
+  CHECK(warnings_of(with_png_chunk(rgb, "cHRM", FileBytes(32, 0))).empty());
+
+  const Image grey = decode(make_jpeg({64}, JCS_GRAYSCALE, JCS_GRAYSCALE, adobe_rgb()));
+  const double expected = 255.0 * static_cast<double>(grey.rgb[0]);
+  check_pixel(with_png_chunk(make_png<std::uint8_t>({64}, {}), "iCCP", iccp(adobe_rgb())), expected, expected,
+              expected, 0.01);
+}
+
+TEST_CASE("a PNG's gAMA and cHRM are converted to sRGB", "[image]") {
+  const FileBytes plain = make_png<std::uint8_t>({200, 100, 50}, {});
+  const auto light = [](double v) { return srgb_of_light(v / 255); };
+  check_pixel(with_png_chunk(plain, "gAMA", gama(1)), light(200), light(100), light(50), 0.5);
+  const FileBytes wide = make_png<std::uint16_t>({200 * 257, 100 * 257, 50 * 257, 99 * 257}, {});
+  check_pixel(with_png_chunk(wide, "gAMA", gama(1)), light(200), light(100), light(50), 0.1);
+  check_pixel(with_png_chunk(make_png<std::uint8_t>({64}, {}), "gAMA", gama(1)), light(64), light(64),
+              light(64), 0.1);
+  check_pixel(with_png_chunk(plain, "gAMA", gama(0.5)), srgb_of_light(std::pow(200 / 255.0, 2)),
+              srgb_of_light(std::pow(100 / 255.0, 2)), srgb_of_light(std::pow(50 / 255.0, 2)), 0.5);
+  // Adobe RGB said in numbers.
+  const FileBytes adobe =
+      with_png_chunk(with_png_chunk(plain, "gAMA", gama(256.0 / 563)), "cHRM", chrm(kAdobePoints));
+  check_pixel(adobe, 227, 100, 42, 2);
+}
+
+TEST_CASE("what means sRGB in a PNG changes no pixel", "[image]") {
+  const FileBytes plain = make_png<std::uint8_t>({201, 33, 7}, {});
+  const FileBytes gamma = with_png_chunk(plain, "gAMA", gama(0.45455));
+  for (const FileBytes& file :
+       {gamma, with_png_chunk(gamma, "cHRM", chrm(kSrgbPoints)), with_png_chunk(plain, "gAMA", gama(0.45)),
+        with_png_chunk(plain, "cHRM", chrm(kSrgbPoints)),
+        with_png_chunk(with_png_chunk(with_png_chunk(plain, "gAMA", gama(1)), "cHRM", chrm(kAdobePoints)),
+                       "sRGB", {0}),
+        with_png_chunk(plain, "cICP", {1, 13, 0, 1}),
+        with_png_chunk(with_png_chunk(plain, "iCCP", iccp(adobe_rgb())), "cICP", {1, 13, 0, 1})}) {
+    check_pixel(file, 201, 33, 7, 1e-4);
+    CHECK(warnings_of(file).empty());
+  }
+}
+
+TEST_CASE("numbers of a PNG that make no colours are left out, with one line of warning", "[image]") {
+  const FileBytes plain = make_png<std::uint8_t>({201, 33, 7}, {});
+  for (const FileBytes& file :
+       {with_png_chunk(plain, "cHRM", FileBytes(32, 0)), with_png_chunk(plain, "gAMA", gama(0)),
+        with_png_chunk(plain, "cHRM", FileBytes(32, 0xFF)),
+        with_png_chunk(plain, "cHRM", chrm({0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3}))}) {
+    check_pixel(file, 201, 33, 7, 1e-4);
+    CHECK(warnings_of(file).size() == 1);
+  }
+  for (const FileBytes& file :
+       {with_png_chunk(plain, "gAMA", {1}), with_png_chunk(plain, "cHRM", FileBytes(7, 0))}) {
+    check_pixel(file, 201, 33, 7, 1e-4);
+  }
+}
+
+TEST_CASE("a PNG's cICP comes first, and is said where it is not converted", "[image]") {
+  const FileBytes plain = make_png<std::uint8_t>({200, 100, 50}, {});
+  // Display P3's 200, 100, 50 in sRGB, by the two spaces' matrices and their common curve.
+  const FileBytes p3 = with_png_chunk(plain, "cICP", {12, 13, 0, 1});
+  check_pixel(p3, 214.9, 92.6, 31.0, 1);
+  check_pixel(with_png_chunk(with_png_chunk(p3, "iCCP", iccp(adobe_rgb())), "sRGB", {0}), 214.9, 92.6, 31.0,
+              1);
+  check_pixel(with_png_chunk(plain, "cICP", {1, 8, 0, 1}), srgb_of_light(200 / 255.0),
+              srgb_of_light(100 / 255.0), srgb_of_light(50 / 255.0), 0.5);
+  for (const auto& [code, name] : {std::pair<FileBytes, std::string>{{9, 16, 0, 1}, "PQ"},
+                                   {{9, 18, 0, 1}, "HLG"},
+                                   {{1, 13, 1, 1}, "1/13/1/1"},
+                                   {{1, 13, 0, 0}, "1/13/0/0"},
+                                   {{200, 13, 0, 1}, "200/13"}}) {
+    const FileBytes file = with_png_chunk(plain, "cICP", code);
+    check_pixel(file, 200, 100, 50, 1e-4);
+    REQUIRE(warnings_of(file).size() == 1);
+    CHECK_THAT(warnings_of(file)[0], ContainsSubstring(name));
+    check_pixel(with_png_chunk(file, "iCCP", iccp(adobe_rgb())), 227, 100, 42, 1);  // what else the file says
+  }
+}
+
+TEST_CASE("a chunk beside a PNG's pixels with a wrong checksum is said in one line", "[image]") {
+  FileBytes file = with_png_chunk(make_png<std::uint8_t>({201, 33, 7}, {}), "gAMA", gama(1));
+  file[33 + 8 + 4] ^= 1;
+  check_pixel(file, 201, 33, 7, 1e-4);
+  CHECK(warnings_of(file).size() == 1);
+}
+
+// --- CMYK -----------------------------------------------------------------------------------------------
+
 TEST_CASE("CMYK without a profile: inks filter independently, Adobe's are inverted", "[image]") {
   // C 20 %, M 40 %, Y 60 %, K 20 % as ink, and as Adobe's light.
   const std::vector<std::uint8_t> ink = {51, 102, 153, 51}, light = {204, 153, 102, 204};
   const double r = 255 * 0.8 * 0.8, g = 255 * 0.6 * 0.8, b = 255 * 0.4 * 0.8;
   check_pixel(make_jpeg(light, JCS_CMYK, JCS_CMYK, {}), r, g, b, 1.5);
   check_pixel(make_jpeg(light, JCS_CMYK, JCS_YCCK, {}), r, g, b, 2.5);
-  check_pixel(make_jpeg(ink, JCS_CMYK, JCS_CMYK, {}, false), r, g, b, 1.5);
+  CHECK(warnings_of(make_jpeg(light, JCS_CMYK, JCS_CMYK, {})).empty());
   check_pixel(make_tiff<std::uint8_t>(ink, PHOTOMETRIC_SEPARATED, {}), r, g, b, 1e-3);
   check_pixel(make_tiff<std::uint16_t>({13107, 26214, 39321, 13107}, PHOTOMETRIC_SEPARATED, {}), r, g, b,
               1e-3);
+}
+
+TEST_CASE("a CMYK JPEG without Adobe's marker is taken for light, or for ink where that is all but black",
+          "[image]") {
+  const std::vector<std::uint8_t> ink = {51, 102, 153, 51}, light = {204, 153, 102, 204};
+  const double r = 255 * 0.8 * 0.8, g = 255 * 0.6 * 0.8, b = 255 * 0.4 * 0.8;
+  for (const std::vector<std::uint8_t>& stored : {light, ink}) {
+    const FileBytes file = make_jpeg(stored, JCS_CMYK, JCS_CMYK, {}, false);
+    check_pixel(file, r, g, b, 1.5);
+    REQUIRE(warnings_of(file).size() == 1);
+    CHECK_THAT(warnings_of(file)[0], ContainsSubstring("Adobe's marker"));
+  }
+  check_pixel(make_jpeg({255, 255, 255, 255}, JCS_CMYK, JCS_CMYK, {}, false), 255, 255, 255, 1);
+  check_pixel(make_jpeg({0, 0, 0, 0}, JCS_CMYK, JCS_CMYK, {}, false), 255, 255, 255, 1);
+  check_pixel(make_jpeg({120, 90, 60, 255}, JCS_CMYK, JCS_CMYK, {}, false), 120, 90, 60, 1.5);
 }
 
 TEST_CASE("CMYK with a profile goes by it", "[image]") {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include <zlib.h>
+
 #include "engine/core/error.h"
 #include "engine/image/image.h"
 #include "tests/support/catch.h"
@@ -54,6 +56,13 @@ inline Image decode(const FileBytes& bytes, std::int64_t max_pixels = kDefaultMa
   return decode_image(bytes.data(), bytes.size(), "test", max_pixels);
 }
 
+/// Of a picture that is read all the same.
+inline std::vector<std::string> warnings_of(const FileBytes& bytes) {
+  std::vector<std::string> warnings;
+  (void)decode_image(bytes.data(), bytes.size(), "test", kDefaultMaxPixels, &warnings);
+  return warnings;
+}
+
 /// The message of the Error that body throws, which must have the code; fails the test where none comes.
 template <class Body>
 std::string error_of(ErrorCode code, const Body& body) {
@@ -65,6 +74,33 @@ std::string error_of(ErrorCode code, const Body& body) {
   }
   FAIL("expected an Error, found none");
   return {};
+}
+
+/// Refused as unusable, not as damaged, with that in its message.
+inline void check_refused(const FileBytes& bytes, const std::string& with) {
+  const std::string message = error_of(ErrorCode::kBadInput, [&] { (void)decode(bytes); });
+  CHECK_THAT(message, ContainsSubstring(with));
+  CHECK_THAT(message, !ContainsSubstring("whole"));
+  CHECK_THAT(message, ContainsSubstring("; "));  // a next step
+}
+
+inline FileBytes bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+
+inline std::string big_endian(std::uint32_t value) {
+  std::string bytes;
+  for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(value >> shift);
+  return bytes;
+}
+/// A PNG with another chunk behind its header.
+inline FileBytes with_png_chunk(const FileBytes& file, const std::string& name, const FileBytes& data) {
+  constexpr std::size_t kBehindHeader = 33;
+  const std::string body = name + std::string(data.begin(), data.end());
+  const auto checksum = static_cast<std::uint32_t>(
+      crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())));
+  std::string whole(file.begin(), file.end());
+  whole.insert(kBehindHeader,
+               big_endian(static_cast<std::uint32_t>(data.size())) + body + big_endian(checksum));
+  return bytes_of(whole);
 }
 
 /// Smooth colours that use the whole range, on a grid of 1/levels so that rounding cannot hide anything.

@@ -15,17 +15,22 @@ namespace impasto::codec {
 struct CError {
   std::jmp_buf jump;
   char message[256] = "";
+  const char* expected = nullptr;  ///< set where the file is whole, but of a kind that is not read
   [[noreturn]] void raise(const char* text) {
     std::snprintf(message, sizeof message, "%s", text);
     std::longjmp(jump, 1);
   }
 };
 
-/// Runs body(); throws damaged(format, message) if error.raise was called in it.
+/// Runs body(); if error.raise was called in it, throws damaged(format, message), or unsupported(expected,
+/// message).
 template <class Body>
 void guarded(CError& error, const char* format, const Body& body) {
   static_assert(std::is_trivially_destructible_v<Body>, "a jump would skip its destructor");
-  if (setjmp(error.jump) != 0) throw damaged(format, error.message);
+  if (setjmp(error.jump) != 0) {
+    throw error.expected == nullptr ? damaged(format, error.message)
+                                    : unsupported(error.expected, error.message);
+  }
   body();
 }
 

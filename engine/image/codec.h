@@ -15,10 +15,11 @@ namespace impasto::codec {
 
 using Bytes = std::span<const std::uint8_t>;
 
-enum class ColourModel : std::uint8_t { kGrey = 1, kRgb = 3, kCmyk = 4 };  ///< the value is the channel count
+enum class ColourModel : std::uint8_t { kGrey, kRgb, kCmyk, kLab };
 
 /// A picture as a file holds it: interleaved integers, alpha (if any) last and not premultiplied.
-/// CMYK counts ink: 0 is none.
+/// CMYK counts ink: 0 is none. Lab is of 16 bits, encoded as in ICC profiles of version 4: L 0 to 100 over
+/// the whole range, a and b at 257 steps for each unit, 0 at 0x8080.
 struct Raster {
   std::int64_t width = 0, height = 0;
   ColourModel model = ColourModel::kRgb;
@@ -27,8 +28,11 @@ struct Raster {
   std::unique_ptr<std::uint8_t[]> samples;  ///< left uninitialised, so that a header's claim costs no memory
   std::vector<std::uint8_t> icc;            ///< embedded profile, as found
   int orientation = 1;                      ///< EXIF, 1 to 8; how the rows are to be turned for display
+  std::vector<std::string> warnings;        ///< what a user should know, without the file's name
 
-  [[nodiscard]] int colours() const { return static_cast<int>(model); }
+  [[nodiscard]] int colours() const {
+    return model == ColourModel::kGrey ? 1 : model == ColourModel::kCmyk ? 4 : 3;
+  }
   [[nodiscard]] int channels() const { return colours() + (alpha ? 1 : 0); }
   [[nodiscard]] std::size_t pixel_bytes() const { return static_cast<std::size_t>(channels() * bits / 8); }
   [[nodiscard]] std::size_t row_bytes() const { return static_cast<std::size_t>(width) * pixel_bytes(); }
@@ -64,6 +68,28 @@ const Codec& tiff();
   return {ErrorCode::kBadInput, "expected a whole " + format + " picture, found: " + found};
 }
 
+/// For files that are whole but of a kind that is not read: `found` is the kind's own name.
+[[nodiscard]] inline Error unsupported(const std::string& expected, const std::string& found) {
+  return {ErrorCode::kBadInput, "expected " + expected + ", found " + found +
+                                    "; save it as PNG or 8-bit JPEG with another program"};
+}
+
+/// Of a file with more than one picture.
+[[nodiscard]] inline std::string animation_warning(std::int64_t frames) {
+  return "expected a still picture, found an animation of " + std::to_string(frames) +
+         (frames == 1 ? " frame" : " frames") + "; the first picture is taken";
+}
+/// What to do with a raw camera picture.
+inline constexpr const char* kDevelopRaw =
+    "; develop it to JPEG or TIFF first, for instance with darktable or dcraw -T";
+inline constexpr const char* kProfileUnused =
+    "expected a colour profile that fits the picture, found one that is broken or for other colours; not "
+    "used";
+
+/// For a file that no codec recognises: names what it is instead, and what to do about it
+/// (unknown_format.cpp).
+[[nodiscard]] Error unknown_format(Bytes file);
+
 /// Refuses empty pictures and those of more than max_pixels. Safe for any two numbers of 32 bits.
 inline void check_size(std::int64_t width, std::int64_t height, std::int64_t max_pixels) {
   const std::string found = std::to_string(width) + " x " + std::to_string(height);
@@ -76,11 +102,21 @@ inline void check_size(std::int64_t width, std::int64_t height, std::int64_t max
   }
 }
 
-/// Converts to sRGB, by the embedded profile if it is usable (color.cpp).
-[[nodiscard]] Image to_srgb_image(const Raster& raster);
+/// Converts to sRGB, by the embedded profile if it is usable; says in `warnings` if it is not (color.cpp).
+[[nodiscard]] Image to_srgb_image(const Raster& raster, std::vector<std::string>& warnings);
 
 /// An ICC profile of sRGB; always the same bytes (color.cpp).
 [[nodiscard]] const std::vector<std::uint8_t>& srgb_profile();
+
+/// The chromaticities (x, y) and the decoding curve of an RGB space (color.cpp).
+struct RgbSpace {
+  double white[2] = {0.3127, 0.3290};
+  double red[2] = {0.64, 0.33}, green[2] = {0.30, 0.60}, blue[2] = {0.15, 0.06};
+  enum class Curve : std::uint8_t { kSrgb, kBt709, kPower } curve = Curve::kSrgb;
+  double power = 1;  ///< light = value^power, with kPower
+};
+/// An ICC profile of it; empty where the numbers are no colour space.
+[[nodiscard]] std::vector<std::uint8_t> rgb_profile(const RgbSpace& space);
 
 /// Metadata as an XMP packet: Software is xmp:CreatorTool, Description is dc:description, any other key a
 /// property in a namespace of ours (xmp.cpp).

@@ -83,6 +83,11 @@ void convert_naive_cmyk(const Raster& raster, Image& image) {
   }
 }
 
+Profile open_profile(const std::vector<std::uint8_t>& icc) {
+  if (icc.empty()) return nullptr;
+  return Profile(cmsOpenProfileFromMem(icc.data(), static_cast<cmsUInt32Number>(icc.size())));
+}
+
 /// A grey picture's profile is applied to a table of all its values. An RGB profile is taken for the curve
 /// that it gives to R = G = B. Empty where the profile does not fit.
 std::vector<float> grey_table(const Profile& profile, int bits) {
@@ -104,10 +109,15 @@ std::vector<float> grey_table(const Profile& profile, int bits) {
 
 /// Row by row; false where the profile does not fit the picture.
 bool convert_by_profile(const Raster& raster, const Profile& profile, Image& image) {
-  const bool cmyk = raster.model == ColourModel::kCmyk;
-  if (cmsGetColorSpace(profile.get()) != (cmyk ? cmsSigCmykData : cmsSigRgbData)) return false;
+  const bool cmyk = raster.model == ColourModel::kCmyk, lab = raster.model == ColourModel::kLab;
+  if (!profile) return false;
+  if (cmsGetColorSpace(profile.get()) != (cmyk ? cmsSigCmykData : lab ? cmsSigLabData : cmsSigRgbData)) {
+    return false;
+  }
   const auto bytes = static_cast<cmsUInt32Number>(raster.bits / 8);
-  const cmsUInt32Number type = COLORSPACE_SH(cmyk ? PT_CMYK : PT_RGB) |
+  const cmsUInt32Number type = COLORSPACE_SH(cmyk  ? PT_CMYK
+                                             : lab ? PT_Lab
+                                                   : PT_RGB) |
                                CHANNELS_SH(static_cast<cmsUInt32Number>(raster.colours())) | BYTES_SH(bytes) |
                                EXTRA_SH(raster.alpha ? 1U : 0U);
   const auto width = static_cast<cmsUInt32Number>(raster.width);
@@ -131,29 +141,43 @@ bool convert_by_profile(const Raster& raster, const Profile& profile, Image& ima
   return true;
 }
 
+/// False where the picture has a profile that cannot be used.
 template <class T>
-void convert(const Raster& raster, Image& image) {
-  const Profile profile(
-      raster.icc.empty()
-          ? nullptr
-          : cmsOpenProfileFromMem(raster.icc.data(), static_cast<cmsUInt32Number>(raster.icc.size())));
-  const bool use_profile = profile && !(cmsGetColorSpace(profile.get()) == cmsSigRgbData && is_srgb(profile));
+bool convert_colours(const Raster& raster, Image& image) {
+  const Profile profile = open_profile(raster.icc);
+  const bool rgb = profile && cmsGetColorSpace(profile.get()) == cmsSigRgbData;
+  bool fits = profile || raster.icc.empty();
   switch (raster.model) {
     case ColourModel::kGrey: {
       std::vector<float> table;
-      if (use_profile) table = grey_table(profile, raster.bits);
+      const bool plain = !profile || (rgb && is_srgb(profile));
+      if (!plain) table = grey_table(profile, raster.bits);
+      fits = fits && (plain || !table.empty());
       look_up<T>(raster, table.empty() ? identity_table<T>() : table, image);
-      break;
+      return fits;
     }
-    case ColourModel::kRgb:
-      if (!use_profile || !convert_by_profile(raster, profile, image)) {
-        look_up<T>(raster, identity_table<T>(), image);
-      }
-      break;
+    case ColourModel::kRgb: {
+      const bool plain = !profile || (rgb && is_srgb(profile));
+      const bool converted = !plain && convert_by_profile(raster, profile, image);
+      if (!converted) look_up<T>(raster, identity_table<T>(), image);
+      return fits && (plain || converted);
+    }
     case ColourModel::kCmyk:
-      if (!use_profile || !convert_by_profile(raster, profile, image)) convert_naive_cmyk<T>(raster, image);
-      break;
+      if (convert_by_profile(raster, profile, image)) return true;
+      convert_naive_cmyk<T>(raster, image);
+      return raster.icc.empty();
+    case ColourModel::kLab:  // says itself what its numbers mean
+      if (!convert_by_profile(raster, Profile(cmsCreateLab4Profile(nullptr)), image)) {
+        throw Error(ErrorCode::kResources, "Little CMS: expected a conversion from Lab, found none");
+      }
+      return true;
   }
+  return true;
+}
+
+template <class T>
+bool convert(const Raster& raster, Image& image) {
+  const bool fits = convert_colours<T>(raster, image);
   if (raster.alpha) {
     const int channels = raster.channels();
     const std::vector<float> table = identity_table<T>();
@@ -163,34 +187,57 @@ void convert(const Raster& raster, Image& image) {
       from += channels;
     }
   }
+  return fits;
+}
+
+std::vector<std::uint8_t> saved(const Profile& profile) {
+  cmsUInt32Number size = 0;
+  if (!profile || !cmsSaveProfileToMem(profile.get(), nullptr, &size)) return {};
+  std::vector<std::uint8_t> bytes(size);
+  if (!cmsSaveProfileToMem(profile.get(), bytes.data(), &size)) return {};
+  return bytes;
 }
 
 }  // namespace
 
-Image to_srgb_image(const Raster& raster) {
+Image to_srgb_image(const Raster& raster, std::vector<std::string>& warnings) {
   Image image;
   image.width = raster.width;
   image.height = raster.height;
   image.rgb.resize(static_cast<std::size_t>(image.pixels()) * 3);
   if (raster.alpha) image.alpha.resize(static_cast<std::size_t>(image.pixels()));
-  if (raster.bits == 8) {
-    convert<std::uint8_t>(raster, image);
-  } else {
-    convert<std::uint16_t>(raster, image);
-  }
+  const bool fits =
+      raster.bits == 8 ? convert<std::uint8_t>(raster, image) : convert<std::uint16_t>(raster, image);
+  if (!fits) warnings.emplace_back(kProfileUnused);
   return image;
+}
+
+std::vector<std::uint8_t> rgb_profile(const RgbSpace& space) {
+  for (const double* point : {space.white, space.red, space.green, space.blue}) {
+    // Blue of some spaces lies at y = 0.0001; and no chromaticity has x + y much over 1.
+    if (!(point[0] >= 0 && point[1] > 0 && point[0] + point[1] <= 1.01)) return {};
+  }
+  // Parametric curves of ICC.1, 10.18: ((v + a) / (1 + a))^g above a short straight piece.
+  const double srgb[5] = {2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
+  const double bt709[5] = {1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081};
+  const std::unique_ptr<cmsToneCurve, decltype(&cmsFreeToneCurve)> curve(
+      space.curve == RgbSpace::Curve::kPower
+          ? cmsBuildGamma(nullptr, space.power)
+          : cmsBuildParametricToneCurve(nullptr, 4, space.curve == RgbSpace::Curve::kSrgb ? srgb : bt709),
+      &cmsFreeToneCurve);
+  if (!curve) return {};
+  cmsToneCurve* curves[3] = {curve.get(), curve.get(), curve.get()};
+  const cmsCIExyY white{space.white[0], space.white[1], 1};
+  const cmsCIExyYTRIPLE primaries{{space.red[0], space.red[1], 1},
+                                  {space.green[0], space.green[1], 1},
+                                  {space.blue[0], space.blue[1], 1}};
+  return saved(Profile(cmsCreateRGBProfile(&white, &primaries, curves)));
 }
 
 const std::vector<std::uint8_t>& srgb_profile() {
   static const std::vector<std::uint8_t> bytes = [] {
-    const Profile profile(cmsCreate_sRGBProfile());
-    cmsUInt32Number size = 0;
-    std::vector<std::uint8_t> result;
-    if (!profile || !cmsSaveProfileToMem(profile.get(), nullptr, &size)) {
-      throw Error(ErrorCode::kInternal, "Little CMS: expected an sRGB profile, found none");
-    }
-    result.resize(size);
-    cmsSaveProfileToMem(profile.get(), result.data(), &size);
+    std::vector<std::uint8_t> result = saved(Profile(cmsCreate_sRGBProfile()));
+    if (result.empty()) throw Error(ErrorCode::kInternal, "Little CMS: expected an sRGB profile, found none");
     // Its creation time (ICC.1, 7.2: six numbers of 16 bits from byte 24) would make every file differ.
     constexpr std::array<std::uint8_t, 12> kDate = {0x07, 0xD0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0};
     std::copy(kDate.begin(), kDate.end(), result.begin() + 24);

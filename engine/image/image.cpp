@@ -117,22 +117,26 @@ void check_consistent(const Image& image) {
 }  // namespace
 
 Image decode_image(const std::uint8_t* data, std::size_t size, const std::string& name,
-                   std::int64_t max_pixels) {
+                   std::int64_t max_pixels, std::vector<std::string>* warnings) {
   return named(name, [&] {
     const codec::Bytes file(data, size);
     for (const Codec* codec : all_codecs()) {
-      if (codec->recognises(file)) {
-        return codec::to_srgb_image(codec::upright(codec->decode(file, max_pixels)));
+      if (!codec->recognises(file)) continue;
+      Raster raster = codec->decode(file, max_pixels);
+      std::vector<std::string> found = std::move(raster.warnings);
+      Image image = codec::to_srgb_image(codec::upright(std::move(raster)), found);
+      for (const std::string& warning : found) {
+        if (warnings != nullptr) warnings->push_back(name + ": " + warning);
       }
+      return image;
     }
-    throw Error(ErrorCode::kBadInput, std::string("expected a JPEG, PNG, WebP or TIFF picture, found ") +
-                                          (size == 0 ? "an empty file" : "none of these"));
+    throw codec::unknown_format(file);
   });
 }
 
-Image read_image(const fs::path& path, std::int64_t max_pixels) {
+Image read_image(const fs::path& path, std::int64_t max_pixels, std::vector<std::string>* warnings) {
   const std::vector<std::uint8_t> bytes = read_file(path);
-  return decode_image(bytes.data(), bytes.size(), path.string(), max_pixels);
+  return decode_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
 }
 
 bool output_format_keeps_alpha(const fs::path& path) { return codec_for_suffix(path).keeps_alpha; }

@@ -25,14 +25,18 @@ struct Image {
 inline constexpr std::int64_t kDefaultMaxPixels = 300'000'000;
 
 /// Reads JPEG (RGB, grey, CMYK/YCCK), PNG (1 to 16 bit, palette, grey, alpha), WebP or TIFF, recognised by
-/// content, not by suffix. EXIF orientation is applied; an embedded ICC profile is converted to sRGB.
+/// content, not by suffix. The orientation in EXIF or XMP is applied; an embedded ICC profile, or what a PNG
+/// says of its colours, is converted to sRGB. docs/images.md has the details. What a user should know of a
+/// picture that was read all the same (an animation, a profile that cannot be used) is added to `warnings`,
+/// one line "PATH: ..." each, if it is given.
 /// Throws Error(kBadInput) "PATH: ..." for a missing, unknown, truncated or damaged file, and for a header
 /// that claims more than max_pixels (before anything of that size is allocated).
-[[nodiscard]] Image read_image(const std::filesystem::path& path,
-                               std::int64_t max_pixels = kDefaultMaxPixels);
+[[nodiscard]] Image read_image(const std::filesystem::path& path, std::int64_t max_pixels = kDefaultMaxPixels,
+                               std::vector<std::string>* warnings = nullptr);
 /// The same from memory; `name` stands in messages where the path would.
 [[nodiscard]] Image decode_image(const std::uint8_t* data, std::size_t size, const std::string& name,
-                                 std::int64_t max_pixels = kDefaultMaxPixels);
+                                 std::int64_t max_pixels = kDefaultMaxPixels,
+                                 std::vector<std::string>* warnings = nullptr);
 
 struct WriteOptions {
   int bits = 8;      ///< 8 or 16 (PNG and TIFF; others write 8)

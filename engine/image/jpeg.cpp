@@ -1,8 +1,10 @@
 // JPEG through the libjpeg API (libjpeg-turbo), which unlike TurboJPEG's hands over the profile and EXIF.
+#include <algorithm>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include <jpeglib.h>
 // jpeglib.h must come first.
@@ -16,52 +18,97 @@ namespace {
 
 constexpr int kExifMarker = JPEG_APP0 + 1, kIccMarker = JPEG_APP0 + 2;
 constexpr std::size_t kMaxMarkerBytes = 65533;
+constexpr std::string_view kExifPrefix("Exif\0\0", 6), kXmpPrefix("http://ns.adobe.com/xap/1.0/\0", 29);
 
-/// Warnings that say nothing about the pixels. Cameras are known to leave a few bytes before the end marker.
-bool is_harmless(const jpeg_error_mgr& error) {
-  switch (error.msg_code) {
-    case JWRN_ADOBE_XFORM:
-    case JWRN_BOGUS_ICC:
-    case JWRN_JFIF_MAJOR: return true;
-    case JWRN_EXTRANEOUS_DATA: return error.msg_parm.i[0] <= 64 && error.msg_parm.i[1] == JPEG_EOI;
-    default: return false;
-  }
+bool starts_with(Bytes data, std::string_view prefix) {
+  return data.size() >= prefix.size() && std::memcmp(data.data(), prefix.data(), prefix.size()) == 0;
 }
 
 struct ErrorManager : jpeg_error_mgr {
   CError c_error;
+  bool ended_early = false;     ///< the file ended in or behind the pixels, without an end marker
+  bool broken_profile = false;  ///< the ICC segments do not fit together
 };
+ErrorManager& manager(j_common_ptr info) { return *static_cast<ErrorManager*>(info->err); }
+
+/// Bytes between two segments, where nothing belongs. In front of the first scan no pixel can be lost by
+/// them. Behind one they may be the rest of a scan whose decoding went wrong: only a few are let pass, as
+/// some cameras leave, and none before a restart marker.
+bool is_harmless_litter(const jpeg_decompress_struct& info) {
+  constexpr int kMaxBytes = 64;
+  const int count = info.err->msg_parm.i[0], marker = info.err->msg_parm.i[1];
+  if (info.input_scan_number == 0) return true;
+  return count <= kMaxBytes && (marker < JPEG_RST0 || marker > JPEG_RST0 + 7);
+}
+
+/// True for warnings that say nothing about the pixels, or nothing yet.
+bool is_harmless(jpeg_decompress_struct& info) {
+  ErrorManager& errors = manager(reinterpret_cast<j_common_ptr>(&info));
+  switch (errors.msg_code) {
+    case JWRN_ADOBE_XFORM:
+    case JWRN_JFIF_MAJOR:
+    case JWRN_NOT_SEQUENTIAL: return true;  // numbers that only progressive scans make use of
+    case JWRN_BOGUS_ICC: return errors.broken_profile = true;
+    case JWRN_EXTRANEOUS_DATA: return is_harmless_litter(info);
+    case JWRN_JPEG_EOF:
+      // From here on the decoder sees an end marker. A Huffman decoder that needs more than it got warns
+      // again; an arithmetic one takes missing bytes for zeros.
+      errors.ended_early = true;
+      return info.input_scan_number > 0 && !info.arith_code;
+    default: return false;
+  }
+}
 
 [[noreturn]] void on_error(j_common_ptr info) {
+  ErrorManager& errors = manager(info);
+  switch (errors.msg_code) {
+    case JERR_BAD_PRECISION:
+    case JERR_SOF_UNSUPPORTED:
+    case JERR_ARITH_NOTIMPL:
+    case JERR_COMPONENT_COUNT:
+    case JERR_CONVERSION_NOTIMPL:
+    case JERR_FRACT_SAMPLE_NOTIMPL:
+      errors.c_error.expected = "a baseline or progressive JPEG picture of 8 bits";
+      break;
+    default: break;
+  }
   char text[JMSG_LENGTH_MAX];
-  info->err->format_message(info, text);
-  static_cast<ErrorManager*>(info->err)->c_error.raise(text);
+  errors.format_message(info, text);
+  errors.c_error.raise(text);
 }
 /// libjpeg would carry on after damage and fill the rest with grey.
 void on_message(j_common_ptr info, int level) {
-  if (level < 0 && !is_harmless(*info->err)) on_error(info);
+  if (level >= 0) return;
+  if (!info->is_decompressor || !is_harmless(*reinterpret_cast<j_decompress_ptr>(info))) on_error(info);
 }
 void on_output(j_common_ptr) {}
 
-void install_handlers(ErrorManager& manager) {
-  jpeg_std_error(&manager);
-  manager.error_exit = on_error;
-  manager.emit_message = on_message;
-  manager.output_message = on_output;
+void install_handlers(ErrorManager& errors) {
+  jpeg_std_error(&errors);
+  errors.error_exit = on_error;
+  errors.emit_message = on_message;
+  errors.output_message = on_output;
 }
 
-/// A progressive file may hold thousands of scans over a huge picture: seconds of work for each kilobyte.
-void limit_scans(j_common_ptr info) {
+struct ScanMonitor : jpeg_progress_mgr {
+  unsigned components = 0;  ///< a bit for each one that some scan holds
+};
+
+/// Called before each row of blocks is decoded. A progressive file may hold thousands of scans over a huge
+/// picture: seconds of work for each kilobyte.
+void watch_scans(j_common_ptr info) {
   constexpr int kMaxScans = 500;
-  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > kMaxScans) {
-    static_cast<ErrorManager*>(info->err)->c_error.raise("too many scans");
+  const auto in = reinterpret_cast<j_decompress_ptr>(info);
+  if (in->input_scan_number > kMaxScans) manager(info).c_error.raise("too many scans");
+  for (int i = 0; i < in->comps_in_scan; ++i) {
+    static_cast<ScanMonitor*>(in->progress)->components |= 1U << in->cur_comp_info[i]->component_index;
   }
 }
 
 struct Decompress {
   jpeg_decompress_struct info{};
   ErrorManager errors{};
-  jpeg_progress_mgr progress{};
+  ScanMonitor monitor{};
   Decompress() { install_handlers(errors); }
   ~Decompress() {
     if (info.mem != nullptr) jpeg_destroy_decompress(&info);
@@ -70,14 +117,98 @@ struct Decompress {
   Decompress& operator=(const Decompress&) = delete;
 };
 
-std::vector<std::uint8_t> embedded_profile(Decompress& in) {
+/// Whether a file of several scans has all of them: libjpeg shows missing ones as grey or blurred. A
+/// progressive file that ended early must have every coefficient to its last bit.
+bool has_all_scans(const Decompress& in) {
+  const jpeg_decompress_struct& info = in.info;
+  for (int c = 0; c < info.num_components; ++c) {
+    if ((in.monitor.components >> c & 1U) == 0) return false;
+    if (!info.progressive_mode || info.coef_bits == nullptr) continue;
+    const int* bits = info.coef_bits[c];  // how many low bits are missing of each; -1: all of them
+    if (bits[0] < 0) return false;
+    if (in.errors.ended_early && std::any_of(bits, bits + DCTSIZE2, [](int n) { return n != 0; }))
+      return false;
+  }
+  return true;
+}
+
+ColourModel choose_model(jpeg_decompress_struct& info) {
+  switch (info.jpeg_color_space) {
+    case JCS_GRAYSCALE: info.out_color_space = JCS_GRAYSCALE; return ColourModel::kGrey;
+    case JCS_RGB:
+    case JCS_YCbCr: info.out_color_space = JCS_RGB; return ColourModel::kRgb;
+    case JCS_CMYK:
+    case JCS_YCCK: info.out_color_space = JCS_CMYK; return ColourModel::kCmyk;
+    default:
+      throw unsupported("a grey, RGB or CMYK JPEG picture",
+                        "one of " + std::to_string(info.num_components) + " components");
+  }
+}
+
+void read_profile(Decompress& in, Raster& raster) {
   JOCTET* data = nullptr;
   unsigned int size = 0;
   guarded(in.errors.c_error, "JPEG", [&] {
     if (!jpeg_read_icc_profile(&in.info, &data, &size)) size = 0;
   });
   const std::unique_ptr<JOCTET, decltype(&std::free)> owner(data, &std::free);
-  return {data, data + size};
+  raster.icc.assign(data, data + size);
+  if (in.errors.broken_profile) raster.warnings.emplace_back(kProfileUnused);
+}
+
+int read_orientation(const jpeg_decompress_struct& info) {
+  Bytes exif, xmp;
+  for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
+    if (marker->marker != kExifMarker) continue;
+    const Bytes data(marker->data, marker->data_length);
+    if (exif.empty() && starts_with(data, kExifPrefix)) exif = data;
+    if (xmp.empty() && starts_with(data, kXmpPrefix)) xmp = data;
+  }
+  return exif_orientation(exif, xmp_orientation(xmp));
+}
+
+/// Turns stored CMYK into ink. Nearly all programs store it as light (255: no ink), as Adobe's do, which say
+/// who they are in a marker; without the marker it is taken for that too, as browsers and Pillow do, unless
+/// that makes a very dark picture and the other reading a much brighter one: in the wrong reading, the black
+/// of nearly every picture covers all else.
+void to_ink(Raster& raster, bool adobe_marker) {
+  const std::size_t size = raster.row_bytes() * static_cast<std::size_t>(raster.height);
+  std::uint8_t* const samples = raster.samples.get();
+  bool ink = false;
+  if (!adobe_marker) {
+    constexpr double kDark = 0.1, kMuchBrighter = 4;
+    double light_mean = 0, ink_mean = 0;  // brightness in either reading
+    for (std::size_t i = 0; i < size; i += 4) {
+      const double sum = samples[i] + samples[i + 1] + samples[i + 2], k = samples[i + 3];
+      light_mean += sum * k;
+      ink_mean += (3 * 255 - sum) * (255 - k);
+    }
+    const double white = 3.0 * 255 * 255 * static_cast<double>(size / 4);
+    ink = light_mean < kDark * white && ink_mean > kMuchBrighter * light_mean;
+    raster.warnings.push_back(
+        std::string("expected Adobe's marker in a CMYK JPEG, found none; its values are taken ") +
+        (ink ? "for ink, as the other reading is nearly black" : "as Adobe's are, for light"));
+  }
+  if (ink) return;
+  for (std::size_t i = 0; i < size; ++i) samples[i] = static_cast<std::uint8_t>(255 - samples[i]);
+}
+
+void read_pixels(Decompress& in, Raster& raster) {
+  jpeg_decompress_struct& info = in.info;
+  raster.allocate();
+  guarded(in.errors.c_error, "JPEG", [&] {
+    jpeg_start_decompress(&info);
+    if (jpeg_has_multiple_scans(&info) && !has_all_scans(in)) in.errors.c_error.raise("a scan is missing");
+    while (info.output_scanline < info.output_height) {
+      JSAMPROW row = raster.row(info.output_scanline);
+      jpeg_read_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_decompress(&info);
+  });
+  if (in.errors.ended_early) {
+    raster.warnings.emplace_back(
+        "expected an end marker, found the end of the file; the pixels are all there");
+  }
 }
 
 Raster decode(Bytes file, std::int64_t max_pixels) {
@@ -86,61 +217,23 @@ Raster decode(Bytes file, std::int64_t max_pixels) {
   guarded(in.errors.c_error, "JPEG", [&] {
     info.err = &in.errors;
     jpeg_create_decompress(&info);
-    in.progress.progress_monitor = limit_scans;
-    info.progress = &in.progress;
+    in.monitor.progress_monitor = watch_scans;
+    info.progress = &in.monitor;
     jpeg_mem_src(&info, file.data(), static_cast<unsigned long>(file.size()));
     jpeg_save_markers(&info, kExifMarker, 0xFFFF);
     jpeg_save_markers(&info, kIccMarker, 0xFFFF);
     jpeg_read_header(&info, TRUE);
   });
   check_size(info.image_width, info.image_height, max_pixels);
-
   Raster raster;
   raster.width = info.image_width;
   raster.height = info.image_height;
-  switch (info.jpeg_color_space) {
-    case JCS_GRAYSCALE:
-      raster.model = ColourModel::kGrey;
-      info.out_color_space = JCS_GRAYSCALE;
-      break;
-    case JCS_RGB:
-    case JCS_YCbCr:
-      raster.model = ColourModel::kRgb;
-      info.out_color_space = JCS_RGB;
-      break;
-    case JCS_CMYK:
-    case JCS_YCCK:
-      raster.model = ColourModel::kCmyk;
-      info.out_color_space = JCS_CMYK;
-      break;
-    default:
-      throw Error(ErrorCode::kBadInput, "expected a grey, RGB or CMYK JPEG picture, found " +
-                                            std::to_string(info.num_components) + " components");
-  }
-  raster.icc = embedded_profile(in);
-  for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
-    if (marker->marker == kExifMarker && marker->data_length >= 6 &&
-        std::memcmp(marker->data, "Exif\0\0", 6) == 0) {
-      raster.orientation = exif_orientation({marker->data, marker->data_length});
-      break;
-    }
-  }
-
-  raster.allocate();
-  guarded(in.errors.c_error, "JPEG", [&] {
-    jpeg_start_decompress(&info);
-    while (info.output_scanline < info.output_height) {
-      JSAMPROW row = raster.row(info.output_scanline);
-      jpeg_read_scanlines(&info, &row, 1);
-    }
-    jpeg_finish_decompress(&info);
-  });
-  // Adobe's programs store CMYK as light (255: no ink), and say who they are in a marker.
-  if (raster.model == ColourModel::kCmyk && info.saw_Adobe_marker) {
-    const std::size_t size = raster.row_bytes() * static_cast<std::size_t>(raster.height);
-    for (std::size_t i = 0; i < size; ++i)
-      raster.samples[i] = static_cast<std::uint8_t>(255 - raster.samples[i]);
-  }
+  raster.model = choose_model(info);
+  raster.orientation = read_orientation(info);
+  const bool adobe_marker = info.saw_Adobe_marker;
+  read_profile(in, raster);
+  read_pixels(in, raster);
+  if (raster.model == ColourModel::kCmyk) to_ink(raster, adobe_marker);
   return raster;
 }
 
@@ -197,7 +290,7 @@ std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& opti
   std::string xmp;
   std::vector<std::string> comments;
   if (!options.metadata.empty()) {
-    xmp = std::string("http://ns.adobe.com/xap/1.0/") + '\0' + xmp_packet(options.metadata);
+    xmp = std::string(kXmpPrefix) + xmp_packet(options.metadata);
     if (xmp.size() > kMaxMarkerBytes) xmp.clear();  // the comments still hold everything
   }
   for (const auto& [key, value] : options.metadata) {
@@ -237,9 +330,7 @@ std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& opti
   return std::move(out.to.file);
 }
 
-bool recognises(Bytes file) {
-  return file.size() >= 3 && file[0] == 0xFF && file[1] == 0xD8 && file[2] == 0xFF;
-}
+bool recognises(Bytes file) { return file.size() >= 3 && file[0] == 0xFF && file[1] == 0xD8; }
 
 }  // namespace
 

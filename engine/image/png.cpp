@@ -1,10 +1,11 @@
 #include <bit>
+#include <cstdio>
 #include <cstring>
 
 #include <png.h>
 
 #include "engine/image/c_guard.h"
-#include "engine/image/exif.h"
+#include "engine/image/png_chunks.h"
 
 namespace impasto::codec {
 namespace {
@@ -14,11 +15,24 @@ namespace {
 }
 void on_warning(png_structp, png_const_charp) {}
 
+struct ReadError : CError {
+  char damaged_chunks[64] =
+      "";  ///< names of chunks beside the pixels, a space behind each, as far as they fit
+};
+/// A wrong checksum beside the pixels is no more than a warning: "NAME: CRC error".
+void on_read_warning(png_structp png, png_const_charp text) {
+  char* names = static_cast<ReadError*>(static_cast<CError*>(png_get_error_ptr(png)))->damaged_chunks;
+  const std::size_t length = std::strlen(names);
+  if (std::strstr(text, "CRC error") != nullptr && length + 6 < sizeof ReadError::damaged_chunks) {
+    std::snprintf(names + length, 6, "%.4s ", text);
+  }
+}
+
 struct ReadStruct {
   png_structp png = nullptr;
   png_infop info = nullptr;
   Bytes rest;  ///< of the file
-  CError error{};
+  ReadError error{};
   ReadStruct() = default;
   ~ReadStruct() { png_destroy_read_struct(&png, &info, nullptr); }
   ReadStruct(const ReadStruct&) = delete;
@@ -32,16 +46,44 @@ void on_read(png_structp png, png_bytep data, std::size_t size) {
   rest = rest.subspan(size);
 }
 
+/// Apple's tools for telephones make files that are PNG only by name: other checksums, channels swapped.
+bool is_cgbi(Bytes file) {
+  constexpr std::size_t kFirstChunk = 12;
+  return file.size() >= kFirstChunk + 4 && std::memcmp(file.data() + kFirstChunk, "CgBI", 4) == 0;
+}
+
+void read_beside_pixels(ReadStruct& in, Raster& raster) {
+  png_unknown_chunkp found = nullptr;
+  const int count = png_get_unknown_chunks(in.png, in.info, &found);
+  std::vector<PngChunk> chunks;
+  for (int i = 0; i < count; ++i) {
+    const auto* name = reinterpret_cast<const char*>(found[i].name);
+    if (std::strstr(in.error.damaged_chunks, name) == nullptr) {
+      chunks.push_back({name, {found[i].data, found[i].size}});
+    }
+  }
+  if (in.error.damaged_chunks[0] != '\0') {
+    raster.warnings.push_back("expected whole chunks beside the pixels, found damaged ones: " +
+                              std::string(in.error.damaged_chunks) + "not used");
+  }
+  read_png_chunks(chunks, raster);
+}
+
 Raster decode(Bytes file, std::int64_t max_pixels) {
+  if (is_cgbi(file)) throw unsupported("a PNG picture", "Apple's variant of it (CgBI)");
   ReadStruct in;
   in.rest = file;
   guarded(in.error, "PNG", [&] {
-    in.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &in.error, on_error, on_warning);
+    in.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, static_cast<CError*>(&in.error), on_error,
+                                    on_read_warning);
     if (in.png == nullptr) in.error.raise("no memory for the PNG library");
     in.info = png_create_info_struct(in.png);
     if (in.info == nullptr) in.error.raise("no memory for the PNG library");
     png_set_read_fn(in.png, &in.rest, on_read);
     png_set_user_limits(in.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_size is the limit
+    png_set_chunk_malloc_max(in.png, file.size());                  // of what it keeps
+    png_set_keep_unknown_chunks(in.png, PNG_HANDLE_CHUNK_ALWAYS,
+                                reinterpret_cast<png_const_bytep>(kPngChunkNames), kPngChunkCount);
     png_read_info(in.png, in.info);
   });
   check_size(png_get_image_width(in.png, in.info), png_get_image_height(in.png, in.info), max_pixels);
@@ -67,15 +109,7 @@ Raster decode(Bytes file, std::int64_t max_pixels) {
     }
     png_read_end(in.png, in.info);  // EXIF may stand behind the pixels; and a cut file has no end
   });
-
-  png_charp name = nullptr;
-  int compression = 0;
-  png_bytep data = nullptr;
-  png_uint_32 size = 0;
-  if (png_get_iCCP(in.png, in.info, &name, &compression, &data, &size) != 0) {
-    raster.icc.assign(data, data + size);
-  }
-  if (png_get_eXIf_1(in.png, in.info, &size, &data) != 0) raster.orientation = exif_orientation({data, size});
+  read_beside_pixels(in, raster);
   return raster;
 }
 

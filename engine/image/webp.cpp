@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 
 #include <webp/decode.h>
@@ -26,34 +27,67 @@ std::vector<std::uint8_t> chunk(const WebPMux* mux, const char* name) {
   return {data.bytes, data.bytes + data.size};
 }
 
-Raster decode(Bytes file, std::int64_t max_pixels) {
+/// Decodes a still picture into `raster`, its top left corner at (x, y), where it must fit.
+void decode_at(const WebPData& still, const Raster& raster, std::int64_t x, std::int64_t y) {
   WebPDecoderConfig config;
   if (!WebPInitDecoderConfig(&config)) throw Error(ErrorCode::kInternal, "libwebp: another version");
-  VP8StatusCode status = WebPGetFeatures(file.data(), file.size(), &config.input);
+  const std::size_t start = static_cast<std::size_t>(x) * raster.pixel_bytes();
+  config.output.colorspace = raster.alpha ? MODE_RGBA : MODE_RGB;
+  config.output.is_external_memory = 1;
+  config.output.u.RGBA.rgba = raster.row(y) + start;
+  config.output.u.RGBA.stride = static_cast<int>(raster.row_bytes());
+  config.output.u.RGBA.size = raster.row_bytes() * static_cast<std::size_t>(raster.height - y) - start;
+  const VP8StatusCode status = WebPDecode(still.bytes, still.size, &config);
+  WebPFreeDecBuffer(&config.output);
   if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
-  check_size(config.input.width, config.input.height, max_pixels);
-  if (config.input.has_animation) {
-    throw Error(ErrorCode::kBadInput, "expected a still picture, found an animated WebP");
+}
+
+/// The first frame on its canvas, which is transparent where the frame does not reach.
+void decode_first_frame(const WebPMux* mux, Raster& raster) {
+  int frames = 0;
+  WebPMuxFrameInfo frame{};
+  if (WebPMuxNumChunks(mux, WEBP_CHUNK_ANMF, &frames) != WEBP_MUX_OK ||
+      WebPMuxGetFrame(mux, 1, &frame) != WEBP_MUX_OK) {
+    throw damaged("WebP", "an animation without a first frame");
   }
+  const std::unique_ptr<WebPData, decltype(&WebPDataClear)> owner(&frame.bitstream, &WebPDataClear);
+  WebPBitstreamFeatures still{};
+  const VP8StatusCode status = WebPGetFeatures(frame.bitstream.bytes, frame.bitstream.size, &still);
+  if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
+  const std::int64_t x = frame.x_offset, y = frame.y_offset;
+  if (still.has_animation || x < 0 || y < 0 || x + still.width > raster.width ||
+      y + still.height > raster.height) {
+    throw damaged("WebP", "a frame outside of its canvas");
+  }
+  raster.alpha = still.has_alpha != 0 || still.width < raster.width || still.height < raster.height;
+  raster.allocate();
+  std::fill_n(raster.samples.get(), raster.row_bytes() * static_cast<std::size_t>(raster.height),
+              std::uint8_t{0});
+  decode_at(frame.bitstream, raster, x, y);
+  raster.warnings.push_back(animation_warning(frames));
+}
+
+Raster decode(Bytes file, std::int64_t max_pixels) {
+  WebPBitstreamFeatures input{};
+  const VP8StatusCode status = WebPGetFeatures(file.data(), file.size(), &input);
+  if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
+  check_size(input.width, input.height, max_pixels);
   const WebPData whole{file.data(), file.size()};
   const Mux mux(WebPMuxCreate(&whole, 0), &WebPMuxDelete);
   if (!mux) throw damaged("WebP", "a chunk that is broken or cut off");
 
   Raster raster;
-  raster.width = config.input.width;
-  raster.height = config.input.height;
-  raster.alpha = config.input.has_alpha != 0;
+  raster.width = input.width;
+  raster.height = input.height;
   raster.icc = chunk(mux.get(), "ICCP");
-  raster.orientation = exif_orientation(chunk(mux.get(), "EXIF"));
-  raster.allocate();
-  config.output.colorspace = raster.alpha ? MODE_RGBA : MODE_RGB;
-  config.output.is_external_memory = 1;
-  config.output.u.RGBA.rgba = raster.samples.get();
-  config.output.u.RGBA.stride = static_cast<int>(raster.row_bytes());
-  config.output.u.RGBA.size = raster.row_bytes() * static_cast<std::size_t>(raster.height);
-  status = WebPDecode(file.data(), file.size(), &config);
-  WebPFreeDecBuffer(&config.output);
-  if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
+  raster.orientation = exif_orientation(chunk(mux.get(), "EXIF"), xmp_orientation(chunk(mux.get(), "XMP ")));
+  if (input.has_animation) {
+    decode_first_frame(mux.get(), raster);
+  } else {
+    raster.alpha = input.has_alpha != 0;
+    raster.allocate();
+    decode_at(whole, raster, 0, 0);
+  }
   return raster;
 }
 

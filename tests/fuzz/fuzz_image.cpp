@@ -1,5 +1,5 @@
-// libFuzzer target: the EXIF reader and the whole path from bytes to pixels. Any outcome but a picture or an
-// Error of a documented code is a finding.
+// libFuzzer target: the readers of EXIF and XMP, and the whole path from bytes to pixels. Any outcome but a
+// picture or an Error of a documented code is a finding.
 //   CXX=clang++ cmake -S . -B build-fuzz -DIMPASTO_FUZZ=ON
 //   -DIMPASTO_SANITIZE=fuzzer-no-link,address,undefined cmake --build build-fuzz --target fuzz_image mkdir -p
 //   corpus && build-fuzz/bin/fuzz_image -max_total_time=300 -rss_limit_mb=4096 corpus tests/golden/image
@@ -8,12 +8,19 @@
 #include "engine/image/exif.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const int orientation = impasto::codec::exif_orientation({data, size});
-  if (orientation < 1 || orientation > 8) std::abort();
+  for (const int orientation :
+       {impasto::codec::exif_orientation({data, size}), impasto::codec::xmp_orientation({data, size})}) {
+    if (orientation < 1 || orientation > 8) std::abort();
+  }
   try {
-    const impasto::Image image = impasto::decode_image(data, size, "fuzz", 1 << 20);
+    std::vector<std::string> warnings;
+    const impasto::Image image = impasto::decode_image(data, size, "fuzz", 1 << 20, &warnings);
+    for (const std::string& warning : warnings) {
+      if (warning.find('\n') != std::string::npos) std::abort();
+    }
     if (image.rgb.size() != 3 * static_cast<std::size_t>(image.pixels())) std::abort();
   } catch (const impasto::Error& error) {
+    if (std::string(error.what()).find('\n') != std::string::npos) std::abort();
     if (error.code() != impasto::ErrorCode::kBadInput && error.code() != impasto::ErrorCode::kResources) {
       std::abort();
     }

@@ -1,4 +1,5 @@
-// Gradient descent that finds the length of its steps itself: its rules, one by one, and what it must survive.
+// Gradient descent that finds the length of its steps itself: its rules, one by one, and what it must
+// survive.
 #include <algorithm>
 #include <cmath>
 #include <deque>
@@ -200,6 +201,8 @@ TEST_CASE("a gradient that is not finite beside a finite value is taken back as 
   HostObjective objective(*backend, f);
   for (int i = 0; i < 100; ++i) rig.optimizer->step(objective);
   CHECK(objective.lowest < 1e-3 * objective.trace[0]);
+  CHECK(
+      std::all_of(objective.trace.begin(), objective.trace.end(), [](double v) { return std::isfinite(v); }));
 }
 
 TEST_CASE("a start that cannot be evaluated and a flat place are left as they are") {
@@ -275,12 +278,24 @@ TEST_CASE("a loss rounded to float32 does not keep gradient descent from going o
   }
 }
 
+TEST_CASE("every number of the state of gradient descent without a rate is restored") {
+  const auto backend = make_reference();
+  Rig rig(*backend, automatic(0.9), noise(30, 3)), other(*backend, automatic(0.9), zeros(30));
+  HostObjective objective(*backend, rosenbrock);
+  for (int i = 0; i < 25; ++i) rig.optimizer->step(objective);
+  const std::vector<double> state = rig.optimizer->host_state();
+  CHECK(std::count(state.begin(), state.end(), 0.0) <= 4);  // flags and counts of cuts; all others are in use
+  other.optimizer->restore_host_state(state);
+  CHECK(other.optimizer->host_state() == state);
+}
+
 TEST_CASE("numbers that are no state of gradient descent without a rate are refused") {
   const auto backend = make_reference();
   Rig rig(*backend, automatic(), zeros(6));
   std::vector<double> state = rig.optimizer->host_state();
   CHECK_NOTHROW(rig.optimizer->restore_host_state(state));
-  for (const auto& [index, bad] : {std::pair{0, 0.5}, {0, kNaN}, {1, 2.0}, {2, -1.0}, {2, kNaN}, {2, 1e300}}) {
+  for (const auto& [index, bad] :
+       {std::pair{0, 0.5}, {0, kNaN}, {1, 2.0}, {2, -1.0}, {2, kNaN}, {2, 1e300}}) {
     std::vector<double> spoiled = state;
     spoiled[static_cast<std::size_t>(index)] = bad;
     INFO(index << " " << bad);

@@ -353,7 +353,7 @@ TEST_CASE("state saved after any step continues with the same bits") {
     return value;
   };
   check_resumes_with_same_bits(*backend, wolfe(3), uphill, 70);
-  check_resumes_with_same_bits(*backend, descent(0.9), uphill, 40);
+  check_resumes_with_same_bits(*backend, descent(0.9), uphill, 30);
 }
 
 TEST_CASE("state of another optimiser is refused") {

@@ -316,6 +316,10 @@ const std::vector<Field>& fields() {
   return all;
 }
 
+bool takes_preconditioner(const OptimizerOptions& o) {
+  return o.kind == OptimizerKind::kLbfgs && o.line_search == LineSearch::kWolfe && !o.clamp;
+}
+
 bool has_weight(const std::vector<LayerWeight>& layers) {
   return std::any_of(layers.begin(), layers.end(), [](const LayerWeight& l) { return l.weight > 0; });
 }
@@ -337,12 +341,14 @@ StyleOptions make_preset(const std::string& name) {
   StyleOptions o;
   o.preset = name;
   if (name == "impasto") {  // measured and looked at on real pairs: docs/tuning.md
-    o.objective.content_weight = 0.003;
+    o.objective.content_weight = 0.004;
     o.objective.style_layers = {
         {"relu1_1", 0.02}, {"relu2_1", 0.44}, {"relu3_1", 0.515}, {"relu4_1", 0.02}, {"relu5_1", 0.005}};
     o.optimizer.history = 40;
-    o.iterations = 130;
+    o.optimizer.preconditioner = Preconditioner::kPyramid;
+    o.iterations = 115;
     o.min_size = 64;
+    o.handover = Handover::kChange;
     return o;
   }
   if (name ==
@@ -397,6 +403,9 @@ StyleOptions make_options(const std::string& preset, const std::map<std::string,
   if (options.objective.scaling == Scaling::kRelative && !given.contains("line-search")) {
     options.optimizer.line_search = LineSearch::kWolfe;
   }
+  if (!takes_preconditioner(options.optimizer) && !given.contains("preconditioner")) {
+    options.optimizer.preconditioner = Preconditioner::kNone;
+  }
   return options;
 }
 
@@ -428,11 +437,10 @@ void validate(const StyleOptions& options) {
          format_number(j.content_weight) + ", " + format_number(j.style_weight) + ", " +
              format_number(j.tv_weight));
   }
-  const OptimizerOptions& optimizer = options.optimizer;
-  if (optimizer.preconditioner != Preconditioner::kNone &&
-      (optimizer.kind != OptimizerKind::kLbfgs || optimizer.line_search != LineSearch::kWolfe)) {
-    fail("option --preconditioner", "none, or --optimizer lbfgs with --line-search wolfe beside it",
-         to_string(optimizer.preconditioner));
+  if (options.optimizer.preconditioner != Preconditioner::kNone && !takes_preconditioner(options.optimizer)) {
+    fail("option --preconditioner",
+         "none, or beside it --optimizer lbfgs, --line-search wolfe and no --clamp",
+         to_string(options.optimizer.preconditioner));
   }
   if (!j.style_blend.empty() &&
       std::none_of(j.style_blend.begin(), j.style_blend.end(), [](double w) { return w > 0; })) {

@@ -401,8 +401,10 @@ void validate(const StyleOptions& options) {
   }
   const OptimizerOptions& optimizer = options.optimizer;
   if (optimizer.preconditioner != Preconditioner::kNone &&
-      (optimizer.kind != OptimizerKind::kLbfgs || optimizer.line_search != LineSearch::kWolfe)) {
-    fail("option --preconditioner", "none, or --optimizer lbfgs with --line-search wolfe beside it",
+      (optimizer.kind != OptimizerKind::kLbfgs || optimizer.line_search != LineSearch::kWolfe ||
+       optimizer.clamp)) {
+    fail("option --preconditioner",
+         "none, or beside it --optimizer lbfgs, --line-search wolfe and no --clamp",
          to_string(optimizer.preconditioner));
   }
   if (!j.style_blend.empty() &&

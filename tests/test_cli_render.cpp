@@ -252,8 +252,9 @@ TEST_CASE("intermediate pictures are written beside the output") {
 
 TEST_CASE("intermediate pictures are numbered over scales of different length") {
   const CliFolder folder;
-  const std::vector<std::string> job{"-o", "x.png", "--size", "64", "--scales", "2", "--coarse-iterations",
-                                     "1", "--iterations", "3", "--save-every", "2"};
+  const std::vector<std::string> job{
+      "-o", "x.png",        "--size", "64",           "--scales", "2", "--coarse-iterations",
+      "1",  "--iterations", "3",      "--save-every", "2"};
   require_render(folder, job);
   CHECK(folder.made() == std::set<std::string>{"x.png", "x-000002.png", "x-000004.png"});
   CHECK(read_image(folder / "x-000002.png").width == 64);

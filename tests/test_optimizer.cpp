@@ -265,7 +265,7 @@ TEST_CASE("a clamped optimiser stays in the displayable range and finds the best
     best[i] = std::clamp(10 * std::sin(static_cast<double>(i)), range.lower[i % 3], range.upper[i % 3]);
   }
   for (OptimizerOptions options :
-       {descent(0.02, 0.5), descent(0), descent(0.5), adam(0.5), lbfgs(10), wolfe(10), pyramid(10)}) {
+       {descent(0.02, 0.5), descent(0), descent(0.5), adam(0.5), lbfgs(10), wolfe(10)}) {
     INFO(to_string(options.kind) << " " << to_string(options.line_search));
     options.clamp = true;
     Rig rig(*backend, options, noise(30, 7), range);

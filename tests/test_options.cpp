@@ -185,17 +185,20 @@ TEST_CASE("options of the machine can be set but are no part of the description"
   CHECK(o.memory_bytes == 1000);
 }
 
-TEST_CASE("a preconditioner needs L-BFGS with the Wolfe line search") {
+TEST_CASE("a preconditioner needs L-BFGS with the Wolfe line search and unclamped pixels") {
   StyleOptions o;
   set_option(o, "preconditioner", "pyramid");
   CHECK_NOTHROW(validate(o));
   set_option(o, "line-search", "none");
   CHECK_THROWS_WITH(validate(o),
-                    "option --preconditioner: expected none, or --optimizer lbfgs with "
-                    "--line-search wolfe beside it, found 'pyramid'");
+                    "option --preconditioner: expected none, or beside it --optimizer lbfgs, "
+                    "--line-search wolfe and no --clamp, found 'pyramid'");
   set_option(o, "line-search", "wolfe");
   set_option(o, "optimizer", "adam");
   CHECK_THROWS_WITH(validate(o), ContainsSubstring("--optimizer lbfgs"));
+  set_option(o, "optimizer", "lbfgs");
+  set_option(o, "clamp", "true");
+  CHECK_THROWS_WITH(validate(o), ContainsSubstring("no --clamp"));
 }
 
 TEST_CASE("coarse iterations are a number or as many as the last scale's") {

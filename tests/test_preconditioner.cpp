@@ -114,8 +114,8 @@ OptimizerOptions options_with(Preconditioner preconditioner, int history) {
   return options;
 }
 
-/// 1/2 sum of (differences of neighbours of (x - c))^2 + 1/2000 sum (x - c)^2 along a line of pixels: as steep
-/// as 4 for the finest pattern, nearly flat for the coarsest.
+/// 1/2 sum of (differences of neighbours of (x - c))^2 + 1/2000 sum (x - c)^2 along a line of pixels: as
+/// steep as 4 for the finest pattern, nearly flat for the coarsest.
 double smooth_line(const Vector& x, Vector& g) {
   double value = 0;
   Vector e(x.size());
@@ -157,7 +157,8 @@ TEST_CASE("the pyramid multiplies a constant by its levels and the finest patter
   Vector stripes(16 * 24 * 3);
   for (std::size_t i = 0; i < stripes.size(); ++i) stripes[i] = i / 3 % 2 == 0 ? 1 : -1;
   const Vector result = b(stripes);
-  for (std::size_t x = 8; x < 16; ++x) CHECK(std::abs(result[3 * (8 * 24 + x)] - stripes[3 * (8 * 24 + x)]) < 0.1);
+  for (std::size_t x = 8; x < 16; ++x)
+    CHECK(std::abs(result[3 * (8 * 24 + x)] - stripes[3 * (8 * 24 + x)]) < 0.1);
 }
 
 TEST_CASE("halve_transposed_add is the transpose of halve on every device") {
@@ -185,7 +186,8 @@ TEST_CASE("halve_transposed_add is the transpose of halve on every device") {
   }
 }
 
-TEST_CASE("preconditioned L-BFGS steps as the two-loop recursion does, and plain L-BFGS as with the identity") {
+TEST_CASE(
+    "preconditioned L-BFGS steps as the two-loop recursion does, and plain L-BFGS as with the identity") {
   const auto backend = make_reference();
   const Vector start = noise(60, 3);
   for (const Function& f : {bowl(50), Function(smooth_line), Function(rosenbrock)}) {
@@ -201,8 +203,7 @@ TEST_CASE("preconditioned L-BFGS steps as the two-loop recursion does, and plain
           return f(x, g);
         });
         for (int i = 0; i < 20; ++i) rig.optimizer->step(objective);
-        const std::vector<Vector> expected =
-            two_loop_path(f, path, b, static_cast<std::size_t>(history));
+        const std::vector<Vector> expected = two_loop_path(f, path, b, static_cast<std::size_t>(history));
         for (std::size_t k = 0; k < path.size(); ++k) {
           INFO(to_string(kind) << " history " << history << " step " << k);
           CHECK(relative_distance(path[k], expected[k]) < 1e-6);

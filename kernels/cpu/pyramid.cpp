@@ -27,8 +27,8 @@ struct Readers {
 Readers readers(std::int64_t j, std::int64_t n) {
   const std::int64_t near = j / 2, last = (n - 1) / 2;
   const bool beyond = j == n - 1 && n % 2 == 1;  // two taps of the last reader end here that lie beyond n
-  return {near, std::clamp<std::int64_t>(j % 2 == 0 ? near - 1 : near + 1, 0, last),
-          beyond ? 0.875F : 0.375F, 0.125F};
+  return {near, std::clamp<std::int64_t>(j % 2 == 0 ? near - 1 : near + 1, 0, last), beyond ? 0.875F : 0.375F,
+          0.125F};
 }
 
 }  // namespace

@@ -6,7 +6,7 @@ CMAKE_FLAGS ?=
 # The demonstration: which photograph and painting, how large, how many iterations at each of its scales.
 DEMO_PHOTO ?= chelsea
 DEMO_KIND ?= 3
-DEMO_OPTIONS ?= --size 448 --iterations 100
+DEMO_OPTIONS ?= --size 448
 
 .PHONY: help build demo test bench format install clean packages configure weights
 .DEFAULT_GOAL := build

@@ -244,7 +244,7 @@ TEST_CASE("a run is continued only with what it was made with") {
   auto options = c.options;
   options["content-weight"] = "0.1";
   CHECK(bad_input([&] { require_same_run(c, options, c.inputs); }) ==
-        "checkpoint: option --content-weight: expected 0.05 (made with), found 0.1");
+        "checkpoint: option --content-weight: expected 0.004 (made with), found 0.1");
   auto inputs = c.inputs;
   inputs["style 1"] = "ff";
   CHECK(bad_input([&] { require_same_run(c, c.options, inputs); }) ==

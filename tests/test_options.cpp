@@ -186,19 +186,21 @@ TEST_CASE("options of the machine can be set but are no part of the description"
 }
 
 TEST_CASE("a preconditioner needs L-BFGS with the Wolfe line search and unclamped pixels") {
-  StyleOptions o;
-  set_option(o, "preconditioner", "pyramid");
-  CHECK_NOTHROW(validate(o));
-  set_option(o, "line-search", "none");
-  CHECK_THROWS_WITH(validate(o),
-                    "option --preconditioner: expected none, or beside it --optimizer lbfgs, "
-                    "--line-search wolfe and no --clamp, found 'pyramid'");
-  set_option(o, "line-search", "wolfe");
-  set_option(o, "optimizer", "adam");
-  CHECK_THROWS_WITH(validate(o), ContainsSubstring("--optimizer lbfgs"));
-  set_option(o, "optimizer", "lbfgs");
-  set_option(o, "clamp", "true");
-  CHECK_THROWS_WITH(validate(o), ContainsSubstring("no --clamp"));
+  const auto preconditioner = [](const std::string& preset, std::map<std::string, std::string> given) {
+    return make_options(preset, given).optimizer.preconditioner;
+  };
+  CHECK(preconditioner("impasto", {}) == Preconditioner::kPyramid);
+  CHECK(preconditioner("gatys-notebook", {{"preconditioner", "pyramid"}, {"line-search", "wolfe"}}) ==
+        Preconditioner::kPyramid);
+  const std::vector<std::map<std::string, std::string>> others{
+      {{"line-search", "none"}}, {{"optimizer", "adam"}}, {{"optimizer", "gd"}}, {{"clamp", "true"}}};
+  for (std::map<std::string, std::string> given : others) {
+    CHECK(preconditioner("impasto", given) == Preconditioner::kNone);
+    given["preconditioner"] = "pyramid";
+    CHECK_THROWS_WITH(preconditioner("impasto", given),
+                      "option --preconditioner: expected none, or beside it --optimizer lbfgs, "
+                      "--line-search wolfe and no --clamp, found 'pyramid'");
+  }
 }
 
 TEST_CASE("coarse iterations are a number or as many as the last scale's") {

@@ -56,7 +56,7 @@ class LbfgsWolfe final : public Optimizer {
                 {"base", base_},
                 {"history", history_},
                 {"state", state_}};
-    if (options_.preconditioner == Preconditioner::kPyramid) {
+    if (options_.preconditioner == Preconditioner::kPyramid && takes_preconditioner(options_)) {
       const auto levels = PyramidPreconditioner::tensors(x_.shape, x_.dtype);
       std::vector<TensorView> views;
       for (const TensorSpec& level : levels) views.push_back(parts.find(level.name));

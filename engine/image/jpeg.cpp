@@ -183,7 +183,8 @@ void to_ink(Raster& raster, bool adobe_marker) {
       light_mean += sum * k;
       ink_mean += (3 * 255 - sum) * (255 - k);
     }
-    const double white = 3.0 * 255 * 255 * static_cast<double>(size / 4);
+    const std::size_t positions = size / 4;
+    const double white = 3.0 * 255 * 255 * static_cast<double>(positions);
     ink = light_mean < kDark * white && ink_mean > kMuchBrighter * light_mean;
     raster.warnings.push_back(
         std::string("expected Adobe's marker in a CMYK JPEG, found none; its values are taken ") +

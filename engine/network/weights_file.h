@@ -54,8 +54,8 @@ void assemble(Weights& weights, std::map<ConvName, ConvWeights> layers, std::str
 
 /// What the child may use. The CPU time bounds a damaged file; the wall time only ends a child that sleeps.
 struct ReadLimits {
-  int cpu_seconds = 5;  ///< VGG-19 with its digest takes 0.3
-  int wall_seconds = 120;  ///< of a machine that is busy with other things
+  int cpu_seconds = 5;                                ///< VGG-19 with its digest takes 0.3
+  int wall_seconds = 120;                             ///< of a machine that is busy with other things
   std::int64_t memory_bytes = std::int64_t{1} << 30;  ///< beyond what the process has mapped when it forks
 };
 

@@ -26,22 +26,6 @@ OptimizerOptions automatic(double momentum = 0) {
   return o;
 }
 
-double value_at(const Function& f, const Vector& x) {
-  Vector gradient(x.size());
-  return f(x, gradient);
-}
-
-double dot(const Vector& a, const Vector& b) {
-  double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-Vector plus(const Vector& a, double factor, const Vector& b) {
-  Vector sum(a);
-  for (std::size_t i = 0; i < a.size(); ++i) sum[i] += factor * b[i];
-  return sum;
-}
-
 /// Every point at which the rules of docs/losses.md evaluate, written once more from the text alone.
 std::vector<Vector> plain_path(const Function& f, const Vector& start, int steps, double momentum) {
   std::vector<Vector> path;
@@ -59,15 +43,15 @@ std::vector<Vector> plain_path(const Function& f, const Vector& start, int steps
       g_base = g;
     } else {
       const double top = *std::max_element(window.begin(), window.end());
-      const double slope = dot(g_base, plus(x, -1, base));
+      const double slope = dot(g_base, combine(x, -1, base));
       if (!(value <= top + 1e-4 * slope)) {
         if (!pushed) t /= 4;
         pushed = false;
-        x = plus(base, -t, g_base);
+        x = combine(base, -t, g_base);
         continue;
       }
-      s = plus(x, -1, base);
-      const Vector y = plus(g, -1, g_base);
+      s = combine(x, -1, base);
+      const Vector y = combine(g, -1, g_base);
       const double longer = dot(s, s) / dot(s, y);
       const double shorter = std::max(dot(s, y) / dot(y, y), longer / 100);
       t = dot(s, y) > 0 ? (momentum == 0 && bases % 2 == 1 ? longer : shorter) : 4 * t;
@@ -77,10 +61,10 @@ std::vector<Vector> plain_path(const Function& f, const Vector& start, int steps
     window.push_back(value);
     if (window.size() > 10) window.pop_front();
     ++bases;
-    x = plus(base, -t, g_base);
+    x = combine(base, -t, g_base);
     pushed = bases > 1 && momentum > 0;
-    if (pushed && dot(g_base, plus(plus(x, momentum, s), -1, base)) < 0) {
-      x = plus(x, momentum, s);
+    if (pushed && dot(g_base, combine(combine(x, momentum, s), -1, base)) < 0) {
+      x = combine(x, momentum, s);
     } else {
       pushed = false;
     }

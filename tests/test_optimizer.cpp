@@ -17,12 +17,6 @@ using namespace impasto::test;
 
 namespace {
 
-double dot(const Vector& a, const Vector& b) {
-  double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-
 /// Every x that an optimiser moves to.
 using Path = std::vector<Vector>;
 

@@ -37,11 +37,6 @@ int evaluations_to(Backend& backend, const OptimizerOptions& options, const Func
   return -1;
 }
 
-double value_at(const Function& f, const Vector& x) {
-  Vector gradient(x.size());
-  return f(x, gradient);
-}
-
 }  // namespace
 
 TEST_CASE("the line search ends at a point of the strong Wolfe conditions") {

@@ -17,17 +17,6 @@ using namespace impasto::test;
 
 namespace {
 
-double dot(const Vector& a, const Vector& b) {
-  double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-Vector combine(const Vector& a, double t, const Vector& b) {
-  Vector result(a);
-  for (std::size_t i = 0; i < a.size(); ++i) result[i] += t * b[i];
-  return result;
-}
-
 /// A pyramid with memory of its own.
 class Pyramid {
  public:

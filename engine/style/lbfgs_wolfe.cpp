@@ -165,7 +165,7 @@ class LbfgsWolfe final : public Optimizer {
     std::array<double, LbfgsState::kSlope + 1> head{};
     backend_.download(std::span<double>(head), {state_.data, {1, 1, head.size()}, DType::kFloat64});
     const bool no_pair = head[LbfgsState::kCount] == 0;
-    steepest_ = no_pair && !preconditioner_;  // -Bg, bent into the box, need not descend: restart() then
+    steepest_ = no_pair && !preconditioner_;  // -Bg is not steepest: after it restart() tries -g
     begin_search(head[LbfgsState::kSlope], no_pair ? steepest_length() : options_.learning_rate.value_or(1));
   }
 

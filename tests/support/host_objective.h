@@ -25,6 +25,22 @@ inline Vector download(Backend& backend, ConstTensorView view) {
   return values;
 }
 
+inline double value_at(const Function& f, const Vector& x) {
+  Vector gradient(x.size());
+  return f(x, gradient);
+}
+inline double dot(const Vector& a, const Vector& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+/// a + t b
+inline Vector combine(const Vector& a, double t, const Vector& b) {
+  Vector result(a);
+  for (std::size_t i = 0; i < a.size(); ++i) result[i] += t * b[i];
+  return result;
+}
+
 /// Computes on the host what a network would on the device, and keeps what it saw.
 class HostObjective final : public Objective {
  public:

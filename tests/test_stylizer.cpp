@@ -2,100 +2,15 @@
 
 #include <cmath>
 #include <cstring>
-#include <random>
 #include <thread>
 
 #include "engine/core/error.h"
 #include "engine/style/picture.h"
 #include "tests/support/catch.h"
-#include "tests/support/test_device.h"
-#include "tests/support/tiny_vgg.h"
+#include "tests/support/small_renders.h"
 
 using namespace impasto;
-
-namespace {
-
-Image random_image(std::int64_t width, std::int64_t height, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  Image image{width, height, std::vector<float>(static_cast<std::size_t>(3 * width * height)), {}};
-  for (float& v : image.rgb) v = static_cast<float>(random() % 256) / 255;
-  return resize(resize(image, width / 3, height / 3), width, height);
-}
-
-StyleOptions options_with(const std::string& device, OptimizerKind kind,
-                          LineSearch search = LineSearch::kWolfe) {
-  StyleOptions options;
-  options.device = device;
-  if (device == test::other_device().device) options.precision = to_string(test::other_device().precision);
-  options.threads = 2;
-  options.size = 48;
-  options.num_scales = 2;
-  options.min_size = 0;
-  options.iterations = 7;
-  options.optimizer.kind = kind;
-  options.optimizer.line_search = search;
-  if (kind == OptimizerKind::kGradientDescent) options.optimizer.learning_rate = 1e3;
-  return options;
-}
-/// Gradient descent that finds its steps itself, with momentum or without.
-StyleOptions automatic(const std::string& device, double momentum) {
-  StyleOptions options = options_with(device, OptimizerKind::kGradientDescent);
-  options.optimizer.learning_rate.reset();
-  options.optimizer.momentum = momentum;
-  return options;
-}
-StyleOptions with_pyramid(StyleOptions options) {
-  options.optimizer.preconditioner = Preconditioner::kPyramid;
-  return options;
-}
-/// All of them, on one device.
-std::vector<StyleOptions> every_optimizer(const std::string& device) {
-  return {options_with(device, OptimizerKind::kLbfgs, LineSearch::kWolfe),
-          with_pyramid(options_with(device, OptimizerKind::kLbfgs, LineSearch::kWolfe)),
-          options_with(device, OptimizerKind::kLbfgs, LineSearch::kNone),
-          options_with(device, OptimizerKind::kAdam),
-          options_with(device, OptimizerKind::kGradientDescent),
-          automatic(device, 0),
-          automatic(device, 0.9)};
-}
-std::string name_of(const OptimizerOptions& o) {
-  return to_string(o.kind) + " " + to_string(o.line_search) + " " + to_string(o.preconditioner) + " rate " +
-         (o.learning_rate ? format_number(*o.learning_rate) : "auto") + " momentum " +
-         format_number(o.momentum);
-}
-
-std::shared_ptr<const Weights> weights() { return std::make_shared<Weights>(test::tiny_vgg()); }
-
-const Image& content() {
-  static const Image image = random_image(60, 45, 1);
-  return image;
-}
-const std::vector<Image>& styles() {
-  static const std::vector<Image> images{random_image(50, 50, 2), random_image(40, 70, 3)};
-  return images;
-}
-
-struct Run {
-  RenderResult result;
-  std::vector<Progress> trace;
-};
-
-Run render(const StyleOptions& options, int stop_after = 0) {
-  Run run;
-  Stylizer stylizer(options, weights());
-  run.result = stylizer.run(content(), styles(),
-                            {[&](const Progress& p) {
-                               run.trace.push_back(p);
-                               const bool stop = stop_after == static_cast<int>(run.trace.size());
-                               return stop ? Action::kStop : Action::kContinue;
-                             },
-                             {},
-                             nullptr,
-                             nullptr});
-  return run;
-}
-
-}  // namespace
+using namespace impasto::test;
 
 TEST_CASE(
     "every optimiser lowers the loss, reports every evaluation and gives a picture of the size asked for") {
@@ -189,46 +104,6 @@ TEST_CASE("the same render gives the same bits, whatever the number of threads a
         render(options_with(test::op_devices().back(), OptimizerKind::kAdam)).result.image.rgb);
 }
 
-TEST_CASE("a render stopped at any iteration and resumed ends with the same bits") {
-  std::vector<StyleOptions> variants = every_optimizer(test::op_devices().back());
-  variants.push_back(with_pyramid(variants.front()));
-  variants.back().coarse_iterations = 4;
-  variants.back().handover = Handover::kChange;
-  for (const StyleOptions& options : variants) {
-    const Run whole = render(options);
-    const auto total = static_cast<int>(whole.trace.size());
-    for (int stop = 1; stop <= total; ++stop) {
-      Checkpoint checkpoint;
-      {
-        Stylizer stylizer(options, weights());
-        int count = 0;
-        const RenderResult part = stylizer.run(
-            content(), styles(),
-            {[&](const Progress&) { return ++count == stop ? Action::kStop : Action::kContinue; },
-             {},
-             nullptr,
-             nullptr});
-        CHECK(part.stopped);
-        checkpoint = stylizer.checkpoint();
-      }
-      Stylizer stylizer(options, weights());
-      std::vector<double> losses;
-      const RenderResult rest = stylizer.run(content(), styles(),
-                                             {[&](const Progress& p) {
-                                                losses.push_back(p.loss);
-                                                return Action::kContinue;
-                                              },
-                                              {},
-                                              &checkpoint,
-                                              nullptr});
-      INFO(name_of(options.optimizer) << " stopped after " << stop);
-      CHECK(losses.size() == static_cast<std::size_t>(total - stop));
-      if (!losses.empty()) CHECK(losses.back() == whole.trace.back().loss);
-      CHECK(rest.image.rgb == whole.result.image.rgb);
-    }
-  }
-}
-
 TEST_CASE("coarse scales may have iterations of their own") {
   StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kAdam);
   options.coarse_iterations = 2;
@@ -264,21 +139,6 @@ TEST_CASE("a scale that hands over its change keeps the first picture's detail")
   CHECK(change.trace[6].loss == picture.trace[6].loss);
   CHECK(change.trace[7].loss != picture.trace[7].loss);
   CHECK(change.trace[7].loss < fresh);  // what the coarse scale gained is not lost
-}
-
-TEST_CASE("resuming with another picture or option is an error that names it") {
-  StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kAdam);
-  Stylizer stylizer(options, weights());
-  (void)stylizer.run(content(), styles(),
-                     {[](const Progress&) { return Action::kStop; }, {}, nullptr, nullptr});
-  const Checkpoint checkpoint = stylizer.checkpoint();
-  RunHooks hooks;
-  hooks.resume = &checkpoint;
-  Stylizer again(options, weights());
-  CHECK_THROWS_WITH((void)again.run(styles()[0], styles(), hooks), ContainsSubstring("content"));
-  options.objective.content_weight = 0.75;
-  Stylizer other(options, weights());
-  CHECK_THROWS_WITH((void)other.run(content(), styles(), hooks), ContainsSubstring("content-weight"));
 }
 
 TEST_CASE("stopping keeps the picture so far at the scale in work") {

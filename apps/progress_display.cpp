@@ -58,10 +58,14 @@ void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, c
 }
 
 void ProgressDisplay::update(const Progress& progress) {
+  if (iterations_ == 0) {
+    first_seconds_ = progress.seconds;
+  } else {
+    work_done_ += plan_.scales[static_cast<std::size_t>(progress.scale)].flops;
+  }
   ++iterations_;
   if (progress.scale != last_.scale || last_.iteration == 0) scale_first_ = progress;
   last_ = progress;
-  if (first_.iteration == 0) first_ = progress;
   if (kind_ == ProgressKind::kJson) {
     std::string line = trace_line(progress);
     line.insert(1, "\"event\":\"progress\",\"num_scales\":" + std::to_string(progress.num_scales) +
@@ -141,23 +145,15 @@ void ProgressDisplay::draw_bar() {
   bar_shown_ = true;
 }
 
-double ProgressDisplay::work_until(int scale, int iterations) const {
-  double work = 0;
-  for (int i = 0; i < scale && i < static_cast<int>(plan_.scales.size()); ++i) {
-    const ScalePlan& before = plan_.scales[static_cast<std::size_t>(i)];
-    work += before.flops * before.iterations;
-  }
-  if (scale < static_cast<int>(plan_.scales.size())) {
-    work += plan_.scales[static_cast<std::size_t>(scale)].flops * iterations;
-  }
-  return work;
-}
-
 double ProgressDisplay::seconds_left() const {
-  const double done = work_until(last_.scale, last_.iteration) - work_until(first_.scale, first_.iteration);
-  if (done <= 0) return 0;
-  const double all = work_until(static_cast<int>(plan_.scales.size()), 0);
-  return (all - work_until(last_.scale, last_.iteration)) * (last_.seconds - first_.seconds) / done;
+  if (work_done_ <= 0) return 0;
+  double work_left = 0;
+  for (auto i = static_cast<std::size_t>(last_.scale); i < plan_.scales.size(); ++i) {
+    int iterations = plan_.scales[i].iterations;
+    if (static_cast<int>(i) == last_.scale) iterations = last_.ends_scale ? 0 : iterations - last_.iteration;
+    work_left += plan_.scales[i].flops * iterations;
+  }
+  return work_left * (last_.seconds - first_seconds_) / work_done_;
 }
 
 }  // namespace impasto::apps

@@ -25,7 +25,7 @@ enum class ProgressKind : std::uint8_t {
 struct Outcome {
   std::string output;  ///< the file that was written
   std::int64_t width = 0, height = 0;
-  bool finished = false;          ///< every iteration was done
+  bool finished = false;          ///< every scale went to its end
   std::size_t counted_bytes = 0;  ///< peak on the device, as counted
 };
 
@@ -46,15 +46,15 @@ class ProgressDisplay {
  private:
   using Clock = std::chrono::steady_clock;
   void draw_bar();
-  /// Seconds until the end: this run's seconds for each unit of work, times the work that is left.
+  /// Seconds until the end, at most: this run's seconds for each unit of work, times the work that may be
+  /// left.
   [[nodiscard]] double seconds_left() const;
-  /// Work of the first `iterations` iterations of a scale and of all scales before it.
-  [[nodiscard]] double work_until(int scale, int iterations) const;
 
   ProgressKind kind_;
   RenderPlan plan_;
-  Progress first_, scale_first_, last_;  // of this run, which may have been resumed; of this scale
-  long long iterations_ = 0;             // of this run
+  Progress scale_first_, last_;               // of this scale; of this run, which may have been resumed
+  long long iterations_ = 0;                  // of this run
+  double first_seconds_ = 0, work_done_ = 0;  // when its first iteration was done, and work (flops) since
   Clock::time_point began_{}, drawn_{};
   bool bar_shown_ = false;
 };

@@ -97,7 +97,8 @@ class Render {
   Action after_iteration(const Progress& progress);
   void save(const std::filesystem::path& path, const Image& image, bool finished);
   void save_state();
-  /// Evaluations so far over all scales: what numbers intermediate pictures.
+  /// Evaluations so far over all scales, with those that a converged scale left out: what numbers
+  /// intermediate pictures.
   [[nodiscard]] long long total(const Progress& p) const {
     return iterations_before(settings_.options, p.scale) + p.iteration;
   }
@@ -182,7 +183,9 @@ void Render::save_state() {
 
 std::string Render::done_so_far() const {
   const Progress& p = display_.last();
-  std::string text = std::to_string(p.iteration) + " of " + std::to_string(p.iterations) + " iterations";
+  std::string text = std::to_string(p.iteration) +
+                     (settings_.options.tolerance > 0 ? " of at most " : " of ") +
+                     std::to_string(p.iterations) + " iterations";
   if (p.num_scales > 1) {
     text += " at scale " + std::to_string(p.scale + 1) + " of " + std::to_string(p.num_scales);
   }
@@ -193,7 +196,7 @@ std::string Render::done_so_far() const {
 Action Render::after_iteration(const Progress& progress) {
   display_.update(progress);
   const long long n = total(progress);
-  const bool last = progress.scale + 1 == progress.num_scales && progress.iteration == progress.iterations;
+  const bool last = progress.scale + 1 == progress.num_scales && progress.ends_scale;
   const bool stop = stop_requested() && !last;
   try {
     if (trace_) trace_->write(progress);

@@ -52,6 +52,8 @@ constexpr std::array kStyleOptions{
     StyleOption{kOptimiser, "iterations", "N", "evaluations of loss and gradient at each scale"},
     StyleOption{kOptimiser, "coarse-iterations", "N",
                 "the same at each scale before the last; auto: as --iterations"},
+    StyleOption{kOptimiser, "tolerance", "T",
+                "stop a scale when the loss falls by less than this share over ten evaluations; 0: never"},
     StyleOption{kOptimiser, "handover", "WHAT",
                 "what a scale hands to the next: its picture, or its change to where it began, which keeps "
                 "the content's detail"},

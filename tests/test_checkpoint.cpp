@@ -62,6 +62,7 @@ Checkpoint example() {
   c.iteration = 41;
   c.seconds = 0.1 + 0.2;
   c.host_state = {1.0 / 3, -0.0, 5e-324, std::numeric_limits<double>::infinity(), NAN, 1e308};
+  c.best_losses = {std::numeric_limits<double>::infinity(), 0.1 + 0.2, 0.3};
   // Not in the order of their names: the order is kept.
   c.tensors = {tensor<float>("x", {3, 5, 3}, DType::kFloat32, 1e-40F),
                tensor<double>("state", {1, 1, 7}, DType::kFloat64, -1.0),
@@ -79,6 +80,7 @@ void require_equal(const Checkpoint& a, const Checkpoint& b) {
   CHECK(std::equal(a.host_state.begin(), a.host_state.end(), b.host_state.begin(), [](double u, double v) {
     return std::bit_cast<std::uint64_t>(u) == std::bit_cast<std::uint64_t>(v);
   }));
+  CHECK(a.best_losses == b.best_losses);
   REQUIRE(a.tensors.size() == b.tensors.size());
   for (std::size_t i = 0; i < a.tensors.size(); ++i) {
     CHECK(a.tensors[i].name == b.tensors[i].name);
@@ -130,6 +132,7 @@ TEST_CASE("a checkpoint written by another program to the described format is re
   CHECK(c.options == std::map<std::string, std::string>{{"content-weight", "0.05"}});
   CHECK(c.inputs == std::map<std::string, std::string>{{"style 1", "abc"}});
   CHECK(c.host_state == std::vector<double>{1.5, std::numeric_limits<double>::infinity()});
+  CHECK(c.best_losses.empty());
   REQUIRE(c.tensors.size() == 2);
   CHECK(c.tensors[0].name == "x");
   CHECK(c.tensors[0].shape == Shape{2, 4, 3});
@@ -148,7 +151,7 @@ TEST_CASE("every hostile checkpoint is refused, though its digest is right") {
     CHECK_THAT(load_error(entry.path()), ContainsSubstring(": expected a checkpoint of this program, found"));
     ++count;
   }
-  CHECK(count == 20);
+  CHECK(count == 21);
 }
 
 TEST_CASE("a checkpoint cut short or damaged at any place is refused") {
@@ -257,4 +260,17 @@ TEST_CASE("a run is continued only with what it was made with") {
   inputs.erase("content");
   CHECK(bad_input([&] { require_same_run(c, c.options, inputs); }) ==
         "checkpoint: content: expected 3f7a (made with), found none");
+}
+
+TEST_CASE("a checkpoint from before an option is continued where the option is off") {
+  Checkpoint c = example();
+  auto options = c.options;
+  c.options.erase("tolerance");
+  CHECK_NOTHROW(require_same_run(c, options, c.inputs));
+  options["tolerance"] = "0.01";
+  CHECK(bad_input([&] { require_same_run(c, options, c.inputs); }) ==
+        "checkpoint: option --tolerance: expected 0 (made with), found 0.01");
+  options["tolerance"] = "0";
+  c.options.erase("handover");  // every checkpoint that can be resumed has it
+  CHECK_THAT(bad_input([&] { require_same_run(c, options, c.inputs); }), ContainsSubstring("--handover"));
 }

@@ -260,6 +260,54 @@ TEST_CASE("intermediate pictures are numbered over scales of different length") 
   CHECK(read_image(folder / "x-000002.png").width == 64);
 }
 
+TEST_CASE("a tolerance ends scales early, which every count of evaluations says") {
+  const CliFolder folder;
+  const std::vector<std::string> job{"-o", "x.png",        "--size", "64",          "--scales",
+                                     "2",  "--iterations", "22",     "--tolerance", "0.9999"};
+  std::vector<std::string> words = job;
+  words.insert(words.end(),
+               {"--trace", "t", "--progress", "json", "--checkpoint", "c", "--save-every", "11"});
+  const auto progress = json_lines(require_render(folder, words).err);
+  const auto trace = json_lines(folder.read("t"));
+  REQUIRE(trace.size() == 22);  // the eleventh evaluation of each scale is the first that may end it
+  REQUIRE(progress.size() == 24);
+  for (std::size_t i = 0; i < trace.size(); ++i) {
+    CHECK(trace[i].at("scale") == i / 11);
+    CHECK(trace[i].at("iteration") == i % 11 + 1);
+    CHECK(progress[i + 1].at("iteration") == i % 11 + 1);
+    CHECK(progress[i + 1].at("iterations") == 22);
+  }
+  CHECK(progress[21].at("seconds_left") > 0);
+  CHECK(progress[22].at("seconds_left") == 0);
+  CHECK(progress[23].at("finished") == true);
+  const std::string picture = folder.read("x.png");
+  CHECK_THAT(picture, ContainsSubstring("--tolerance=0.9999"));
+  // Numbered as if the first scale had done all of its iterations.
+  CHECK(folder.made() == std::set<std::string>{"x.png", "t", "c", "x-000011.png", "x-000033.png"});
+  CHECK_THAT(folder.read("x-000033.png"), ContainsSubstring("11 of at most 22 iterations at scale 2 of 2"));
+
+  // The checkpoint is of the evaluation that ended the last scale: nothing is left to do.
+  CHECK(load_checkpoint(folder / "c").best_losses.size() == 11);
+  words = job;
+  words.insert(words.end(), {"--resume", "c", "--trace", "t", "--overwrite"});
+  require_render(folder, words);
+  CHECK(lines_of(folder.read("t")).size() == 22);
+  CHECK(folder.read("x.png") == picture);
+  words = job;
+  words.emplace_back("--overwrite");
+  const auto lines = lines_of(require_render(folder, words).err);
+  CHECK_THAT(lines.back(), ContainsSubstring(", 22 iterations in "));
+}
+
+TEST_CASE("a tolerance that is no share is a usage error") {
+  const CliFolder folder;
+  for (const char* bad : {"-0.1", "nan", "1", "little"}) {
+    require_failure(
+        folder, CliFolder::render({"-o", "x.png", std::string("--tolerance=") + bad}), 2,
+        "option --tolerance: expected a number from 0 to below 1, found '" + std::string(bad) + "'");
+  }
+}
+
 TEST_CASE("names that look like options or hold spaces and quotes are only names") {
   const CliFolder folder;
   folder.write_picture("a 'b'.png", 48, 36, 3);

@@ -159,6 +159,32 @@ TEST_CASE("a render stopped and resumed ends with the same bytes, on the plans t
   }
 }
 
+TEST_CASE("a tolerance ends a scale before the next iteration is queued, and a stop there is resumed") {
+  StyleOptions options = on_gpu(options_of(OptimizerKind::kAdam, Scaling::kRelative));
+  options.iterations = 11;
+  const Run asked = render(options);
+  options.iterations = 30;
+  options.tolerance = 0.999;  // the eleventh evaluation is the first that may end it
+  const Run ended = render(options);
+  CHECK(ended.losses == asked.losses);
+  CHECK(ended.image.rgb == asked.image.rgb);
+  for (const int stop : {4, 11}) {
+    Stylizer first(options, weights());
+    RunHooks hooks;
+    hooks.exact_every = 0;
+    hooks.progress = [&](const Progress& p) {
+      return p.iteration == stop ? Action::kStop : Action::kContinue;
+    };
+    (void)first.run(content(), styles(), hooks);
+    const Checkpoint checkpoint = first.checkpoint();
+    CHECK(checkpoint.iteration == stop);
+    hooks = {};
+    hooks.resume = &checkpoint;
+    Stylizer second(options, weights());
+    CHECK(second.run(content(), styles(), hooks).image.rgb == ended.image.rgb);
+  }
+}
+
 TEST_CASE("replayed work gives the bytes of plain work") {
   StyleOptions options = on_gpu(options_of(OptimizerKind::kAdam, Scaling::kRelative));
   const Run replayed = render(options);

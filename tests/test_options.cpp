@@ -159,6 +159,7 @@ TEST_CASE("every option reads back exactly when it is not the default") {
                                                   {"clamp", "true"},
                                                   {"iterations", "3"},
                                                   {"coarse-iterations", "9"},
+                                                  {"tolerance", "0.003"},
                                                   {"handover", "change"},
                                                   {"min-size", "0"},
                                                   {"scales", "4"}};
@@ -215,6 +216,15 @@ TEST_CASE("coarse iterations are a number or as many as the last scale's") {
   CHECK_THAT(set_error("coarse-iterations", "0"), ContainsSubstring("expected a whole number from 1"));
   set_option(o, "coarse-iterations", "auto");
   CHECK(iterations_before(o, 2) == 2 * o.iterations);
+}
+
+TEST_CASE("a tolerance is a share, and none of the presets has one") {
+  for (const std::string& preset : preset_names())
+    CHECK(describe(make_preset(preset)).at("tolerance") == "0");
+  for (const char* bad : {"-0.1", "nan", "1", "5%", "auto", ""}) {
+    CHECK(set_error("tolerance", bad) ==
+          "option --tolerance: expected a number from 0 to below 1, found '" + std::string(bad) + "'");
+  }
 }
 
 TEST_CASE("scales and min-size put each other out of use") {

@@ -1,4 +1,6 @@
-// Renders that are stopped and go on.
+// Renders that are stopped and go on, and scales that end early.
+#include <algorithm>
+
 #include "engine/core/error.h"
 #include "engine/style/stylizer.h"
 #include "tests/support/catch.h"
@@ -33,6 +35,12 @@ void require_same_resumed(const StyleOptions& options, const Run& whole, std::si
   CHECK(rest.image.rgb == whole.result.image.rgb);
 }
 
+/// Evaluations at the first scale.
+std::size_t first_scale_length(const Run& run) {
+  return static_cast<std::size_t>(
+      std::count_if(run.trace.begin(), run.trace.end(), [](const Progress& p) { return p.scale == 0; }));
+}
+
 }  // namespace
 
 TEST_CASE("a render stopped at any iteration and resumed ends with the same bits") {
@@ -59,4 +67,69 @@ TEST_CASE("resuming with another picture or option is an error that names it") {
   options.objective.content_weight = 0.75;
   Stylizer other(options, weights());
   CHECK_THROWS_WITH((void)other.run(content(), styles(), hooks), ContainsSubstring("content-weight"));
+}
+
+TEST_CASE("a tolerance ends each scale early, and the next begins") {
+  for (const std::string& device : op_devices()) {
+    for (StyleOptions options : every_optimizer(device)) {
+      INFO(device << " " << name_of(options.optimizer));
+      const Run whole = render(options);  // seven evaluations a scale: too few to converge
+      options.tolerance = 0.9;
+      CHECK(render(options).result.image.rgb == whole.result.image.rgb);
+
+      options.iterations = 40;
+      const Run run = render(options);
+      const std::size_t first = first_scale_length(run);
+      REQUIRE(first >= 11);
+      REQUIRE(first < 40);
+      const std::size_t second = run.trace.size() - first;
+      REQUIRE(second >= 11);
+      REQUIRE(second < 40);
+      for (std::size_t i = 0; i < run.trace.size(); ++i) {
+        const Progress& p = run.trace[i];
+        CHECK(p.iteration == static_cast<int>(i < first ? i : i - first) + 1);
+        CHECK(p.iterations == 40);
+        CHECK(p.ends_scale == (i + 1 == first || i + 1 == run.trace.size()));
+      }
+      CHECK(!run.result.stopped);
+      CHECK(run.result.image.width == 48);
+
+      options.tolerance = 0;  // just so many evaluations, asked for
+      options.coarse_iterations = static_cast<int>(first);
+      options.iterations = static_cast<int>(second);
+      const Run asked = render(options);
+      CHECK(asked.trace.size() == run.trace.size());
+      CHECK(asked.trace.back().ends_scale);
+      CHECK(asked.result.image.rgb == run.result.image.rgb);
+    }
+  }
+}
+
+TEST_CASE("a render with a tolerance stopped and resumed, also where a scale ends, ends with the same bits") {
+  for (StyleOptions options : every_optimizer(op_devices().back())) {
+    options.iterations = 40;
+    options.tolerance = 0.5;
+    const Run whole = render(options);
+    const std::size_t first = first_scale_length(whole), all = whole.trace.size();
+    REQUIRE(first < 40);
+    REQUIRE(all > first + 6);
+    for (const std::size_t stop : {std::size_t{3}, first - 1, first, first + 1, first + 6, all - 1, all}) {
+      require_same_resumed(options, whole, stop);
+    }
+  }
+}
+
+TEST_CASE("a checkpoint whose lowest losses are missing is refused where there is a tolerance") {
+  StyleOptions options = options_with(op_devices().back(), OptimizerKind::kAdam);
+  options.tolerance = 0.5;
+  Checkpoint checkpoint = stopped_after(options, 3);
+  CHECK(checkpoint.best_losses.size() == 3);
+  checkpoint.best_losses.clear();
+  RunHooks hooks;
+  hooks.resume = &checkpoint;
+  Stylizer again(options, weights());
+  CHECK_THROWS_WITH((void)again.run(content(), styles(), hooks),
+                    "checkpoint: expected 3 lowest losses that do not rise, found 0");
+  options.tolerance = 0;
+  CHECK(stopped_after(options, 3).best_losses.empty());
 }

@@ -19,6 +19,7 @@
 #include "engine/core/error.h"
 #include "engine/core/hdf5.h"
 #include "engine/core/new_file.h"
+#include "engine/style/options.h"
 
 namespace impasto {
 namespace {
@@ -32,7 +33,7 @@ constexpr std::size_t kUserBlock = 512;  // bytes; the smallest that HDF5 allows
 constexpr const char* kMagic = "impasto checkpoint 1\nsha256 ";
 // What a reader believes at most: far above what is ever written.
 constexpr std::size_t kMaxEntries = 4096, kMaxText = 60'000, kMaxTensors = 64;
-constexpr hsize_t kMaxHostState = 100'000;
+constexpr hsize_t kMaxNumbers = 100'000;
 
 Error bad(const std::string& what, const std::string& expected, const std::string& found) {
   return {ErrorCode::kBadInput, what + ": expected " + expected + ", found " + found};
@@ -135,8 +136,11 @@ std::vector<Piece> write_structure(const fs::path& path, const Checkpoint& c, co
   write_texts(file, "options", c.options, message);
   write_texts(file, "inputs", c.inputs, message);
   if (!c.device.empty()) write_texts(file, "device", c.device, message);
-  pieces.push_back(reserve_dataset(file, "host_state", H5T_IEEE_F64LE, {c.host_state.size()},
-                                   c.host_state.data(), message));
+  const auto reserve_numbers = [&](const char* name, const std::vector<double>& numbers) {
+    pieces.push_back(reserve_dataset(file, name, H5T_IEEE_F64LE, {numbers.size()}, numbers.data(), message));
+  };
+  reserve_numbers("host_state", c.host_state);
+  if (!c.best_losses.empty()) reserve_numbers("best_losses", c.best_losses);
   {
     const Handle ordered = own(H5Pcreate(H5P_GROUP_CREATE), message);
     hdf5::check(H5Pset_link_creation_order(ordered, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED), message);
@@ -206,14 +210,17 @@ class Reader {
     }
     c.options = read_texts("options");
     c.inputs = read_texts("inputs");
-    if (H5Lexists(file_, "device", H5P_DEFAULT) > 0) c.device = read_texts("device");
-    c.host_state = read_host_state();
+    if (has("device")) c.device = read_texts("device");
+    c.host_state = read_numbers("host_state");
+    if (has("best_losses")) c.best_losses = read_numbers("best_losses");
     read_tensors(c.tensors);
     return c;
   }
 
  private:
   [[nodiscard]] Error damaged(const std::string& part) const { return not_ours(what_, part); }
+
+  [[nodiscard]] bool has(const char* name) const { return H5Lexists(file_, name, H5P_DEFAULT) > 0; }
 
   /// A member that is itself in this group: links to other places and files are refused.
   Handle open_member(hid_t group, const std::string& name, H5I_type_t kind) const {
@@ -286,16 +293,16 @@ class Reader {
     return dims;
   }
 
-  std::vector<double> read_host_state() {
-    const Handle dataset = open_member(file_, "host_state", H5I_DATASET);
-    const hsize_t size = checked_dims(dataset, 1, H5T_IEEE_F64LE, "host_state")[0];
-    if (size > kMaxHostState) throw damaged("host_state");
-    std::vector<double> state(size);
+  std::vector<double> read_numbers(const char* name) {
+    const Handle dataset = open_member(file_, name, H5I_DATASET);
+    const hsize_t size = checked_dims(dataset, 1, H5T_IEEE_F64LE, name)[0];
+    if (size > kMaxNumbers) throw damaged(name);
+    std::vector<double> numbers(size);
     if (size > 0) {
-      hdf5::check(H5Dread(dataset, H5T_IEEE_F64LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, state.data()),
-                  damaged("host_state").what());
+      hdf5::check(H5Dread(dataset, H5T_IEEE_F64LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, numbers.data()),
+                  damaged(name).what());
     }
-    return state;
+    return numbers;
   }
 
   void read_tensors(std::vector<Checkpoint::Tensor>& tensors) {
@@ -385,7 +392,7 @@ Checkpoint load_checkpoint(const fs::path& path) {
 
 void require_same_run(const Checkpoint& checkpoint, const std::map<std::string, std::string>& options,
                       const std::map<std::string, std::string>& inputs) {
-  require_same("option --", checkpoint.options, options);
+  require_same("option --", with_later_options(checkpoint.options), options);
   require_same("", checkpoint.inputs, inputs);
 }
 

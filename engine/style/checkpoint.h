@@ -8,6 +8,7 @@
 //   /options     one text attribute for each option          /inputs   the same for each input
 //   /device      the same for what the device chose (only where it chose something)
 //   /host_state  float64 (n)
+//   /best_losses the same (only with a tolerance)
 //   /tensors     one dataset (h,w,c) for each tensor, float32 or float64, contiguous, in creation order
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +37,7 @@ struct Checkpoint {
   std::int64_t iteration = 0;  ///< evaluations done at this scale
   double seconds = 0;          ///< spent optimising so far
   std::vector<double> host_state;
+  std::vector<double> best_losses;  ///< Convergence::best()
   std::vector<Tensor> tensors;
 };
 
@@ -45,7 +47,8 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
 /// Error(kBadInput) "PATH: expected ..., found ..." for anything that is not a whole checkpoint of ours.
 [[nodiscard]] Checkpoint load_checkpoint(const std::filesystem::path& path);
 /// Error(kBadInput) naming the first difference between what the checkpoint was made with and what is given
-/// now: "checkpoint: option --content-weight: expected 0.05 (made with), found 0.1".
+/// now: "checkpoint: option --content-weight: expected 0.05 (made with), found 0.1". Options that are younger
+/// than the checkpoint must be off.
 void require_same_run(const Checkpoint& checkpoint, const std::map<std::string, std::string>& options,
                       const std::map<std::string, std::string>& inputs);
 

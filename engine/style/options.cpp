@@ -190,6 +190,7 @@ struct Field {
   std::function<std::string(const StyleOptions&)> get;
   std::function<void(StyleOptions&, const std::string& what, const std::string& text)> set;
   bool machine = false;  ///< changes speed and rounding, not the objective
+  std::string off;       ///< what a description from before this option means; empty: all have it
 };
 
 /// `at` maps options to the member, const or not.
@@ -231,6 +232,12 @@ Field text_field(const std::string& name, At at, std::vector<std::string> allowe
 
 Field on_machine(Field field) {
   field.machine = true;
+  return field;
+}
+
+/// An option that came when checkpoints without it were about.
+Field later(Field field, const std::string& off) {
+  field.off = off;
   return field;
 }
 
@@ -285,6 +292,7 @@ std::vector<Field> make_fields() {
        [](StyleOptions& o, const std::string& what, const std::string& text) {
          o.coarse_iterations = text == "auto" ? 0 : parse_number<int>(what, text, {.least = 1, .most = 1e9});
        }},
+      later(number("tolerance", IMPASTO_AT(tolerance), kBelowOne), "0"),
       choice("handover", kHandovers, IMPASTO_AT(handover)),
       {"scales", [](const StyleOptions& o) { return o.min_size > 0 ? "auto" : format(o.num_scales); },
        [](StyleOptions& o, const std::string& what, const std::string& text) {
@@ -425,6 +433,13 @@ std::map<std::string, std::string> describe(const StyleOptions& options) {
   std::map<std::string, std::string> described;
   for (const Field& field : fields()) {
     if (!field.machine) described[field.name] = field.get(options);
+  }
+  return described;
+}
+
+std::map<std::string, std::string> with_later_options(std::map<std::string, std::string> described) {
+  for (const Field& field : fields()) {
+    if (!field.off.empty()) described.emplace(field.name, field.off);
   }
   return described;
 }

@@ -69,6 +69,7 @@ struct StyleOptions {
   OptimizerOptions optimizer;
   int iterations = 100;       ///< evaluations of loss and gradient at each scale
   int coarse_iterations = 0;  ///< at each scale before the last; 0: as `iterations`
+  double tolerance = 0;       ///< share of the loss (convergence.h) that ends a scale early; 0: never
   Handover handover = Handover::kPicture;
   int num_scales = 1;  ///< each scale doubles the one before; the last has `size`
   std::int64_t min_size =
@@ -81,7 +82,8 @@ struct StyleOptions {
   std::int64_t memory_bytes = 0;  ///< budget; 0: what the device has free, less a margin
 };
 
-/// Evaluations at scale `scale` (from 0) of `num_scales`, and at all the scales before that one.
+/// Evaluations at scale `scale` (from 0) of `num_scales`, and at all the scales before that one; with a
+/// tolerance at most so many.
 [[nodiscard]] int iterations_at(const StyleOptions& options, int scale, int num_scales);
 [[nodiscard]] long long iterations_before(const StyleOptions& options, long long scale);
 
@@ -108,6 +110,9 @@ void validate(const StyleOptions& options);
 /// What a picture's metadata and a checkpoint carry. `machine` options (device, precision, threads, autotune,
 /// memory) are left out.
 [[nodiscard]] std::map<std::string, std::string> describe(const StyleOptions& options);
+/// A description that an earlier version made, with the options that it did not have yet: off, as it worked.
+[[nodiscard]] std::map<std::string, std::string> with_later_options(
+    std::map<std::string, std::string> described);
 
 /// Sets one option from its text; the counterpart of describe, machine options included. `name` is as on the
 /// command line, without "--". Error(kUsage) "option --NAME: expected ..., found ..." for an unknown name and

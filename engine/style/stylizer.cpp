@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "engine/core/error.h"
+#include "engine/style/convergence.h"
 #include "engine/style/picture.h"
 #include "engine/style/render_plan.h"
 
@@ -64,6 +65,13 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
     return;
   }
   throw Error(ErrorCode::kBadInput, "checkpoint: expected a tensor '" + name + "', found none");
+}
+
+/// What the device chose, as the checkpoint records it; empty where there is none.
+std::string recorded_choice(const Checkpoint* checkpoint, const char* name) {
+  if (checkpoint == nullptr) return "";
+  const auto found = checkpoint->device.find(name);
+  return found == checkpoint->device.end() ? "" : found->second;
 }
 
 /// The first picture at width x height, with what the coarser scale made of it added: result - first there,
@@ -133,12 +141,14 @@ struct Stylizer::Impl {
   TensorView gradient;                    // the optimiser's
   std::optional<std::size_t> good;        // the one whose loss was finite last
   int scale = 0, iteration = 0;
+  Convergence convergence{0};
   bool failed = false;
   bool grey = false;  // what is rendered from has no colour, so the result has none
   double seconds_before = 0, started = 0;
   std::map<std::string, std::string> inputs;
 
   [[nodiscard]] double seconds() const { return seconds_before + seconds_now() - started; }
+  [[nodiscard]] int num_scales() const { return static_cast<int>(layouts.size()); }
   [[nodiscard]] PixelSize size() const { return layouts[static_cast<std::size_t>(scale)].size; }
 
   [[nodiscard]] Image download_picture(ConstTensorView x) const {
@@ -167,6 +177,10 @@ struct Stylizer::Impl {
   [[nodiscard]] bool searches() const { return reads_loss(options.optimizer); }
   void step(int num_bad);
   void check_finite(double loss, int at, int& num_bad) const;
+  /// The scale in work as it was when the checkpoint was made.
+  void restore(const Checkpoint& checkpoint);
+  /// Steps until the scale in work ends; kStop if the hook ended it.
+  Action iterate(const RunHooks& hooks);
 };
 
 Stylizer::Stylizer(StyleOptions options, std::shared_ptr<const Weights> weights)
@@ -300,6 +314,51 @@ void Stylizer::Impl::check_finite(double loss, int at, int& num_bad) const {
                                                                : "; smaller weights of the losses may help"));
 }
 
+void Stylizer::Impl::restore(const Checkpoint& checkpoint) {
+  for (const auto& [name, view] : optimizer->tensors()) restore_tensor(*backend, checkpoint, name, view);
+  optimizer->restore_host_state(checkpoint.host_state);
+  convergence.restore(checkpoint.best_losses, checkpoint.iteration);
+  iteration = static_cast<int>(checkpoint.iteration);
+  const std::string scaled = recorded_choice(&checkpoint, "gradient_scale");
+  if (!scaled.empty()) objective->set_gradient_scale(std::strtod(scaled.c_str(), nullptr));
+}
+
+Action Stylizer::Impl::iterate(const RunHooks& hooks) {
+  const auto [width, height] = size();
+  const int iterations = iterations_at(options, scale, num_scales());
+  const auto runs_ahead = [&] {  // may the next iteration be queued before this one is reported?
+    const long long total = iterations_before(options, scale) + iteration;
+    const bool exact = hooks.exact_every > 0 && total % hooks.exact_every == 0;
+    return backend->traits().asynchronous && !searches() && !exact && !convergence.watches();
+  };
+  bool stopped = false;
+  const auto may_step = [&] { return iteration < iterations && !stopped && !convergence.reached(); };
+  int num_bad = 0, reported = iteration;
+  while (true) {
+    if (reported == iteration) {
+      if (!may_step()) break;
+      step(num_bad);
+    }
+    if (reported + 1 == iteration && may_step() && runs_ahead()) step(num_bad);
+    ++reported;
+    const LossValues& values = objective->take_values();
+    try {
+      check_finite(values.total, reported, num_bad);
+    } catch (const Error&) {
+      failed = true;
+      throw;
+    }
+    if (num_bad == 0) good = static_cast<std::size_t>(reported) % last_pictures.size();
+    convergence.add(values.total);
+    if (!hooks.progress) continue;
+    const bool ends_scale = reported == iterations || convergence.reached();
+    const Progress progress{scale,        num_scales(),   reported,     iterations, width,     height,
+                            values.total, values.content, values.style, values.tv,  seconds(), ends_scale};
+    if (hooks.progress(progress) == Action::kStop) stopped = true;
+  }
+  return stopped ? Action::kStop : Action::kContinue;
+}
+
 RenderResult Stylizer::run(const Image& content_in, std::span<const Image> styles_in, const RunHooks& hooks) {
   Impl& s = *impl_;
   const StyleOptions& o = s.options;
@@ -313,12 +372,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
     throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
   }
   require_visible(styles_in);
-  const auto resumed_device = [&](const char* name) {
-    const auto& texts = hooks.resume != nullptr ? hooks.resume->device : std::map<std::string, std::string>{};
-    const auto found = texts.find(name);
-    return found == texts.end() ? std::string() : found->second;
-  };
-  s.backend->set_tuning(resumed_device("tuning"));
+  s.backend->set_tuning(recorded_choice(hooks.resume, "tuning"));
   std::vector<PixelSize> style_sizes;
   for (const Image& style : styles_in) style_sizes.push_back(size_of_image(style));
   const RenderPlan plan = this->plan(size_of_image(content_in), style_sizes);
@@ -334,7 +388,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   s.objective.reset();
   s.layouts.clear();
   (void)plan_render(o, *s.weights, s.graph, *s.backend, size_of_image(content_in), style_sizes, &s.layouts);
-  const auto num_scales = static_cast<int>(s.layouts.size());
+  const int num_scales = s.num_scales();
   s.inputs = {{"content", digest(content_in)}, {"weights", s.weights->digest}};
   for (std::size_t i = 0; i < styles_in.size(); ++i)
     s.inputs["style " + std::to_string(i + 1)] = digest(styles_in[i]);
@@ -383,44 +437,13 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
     }
     s.enter_scale(sources, start, quiet);
     s.iteration = 0;
-    const int iterations = iterations_at(o, s.scale, num_scales);
+    s.convergence = Convergence(o.tolerance);
     if (hooks.resume != nullptr && s.scale == first_scale) {
-      for (const auto& [name, view] : s.optimizer->tensors())
-        restore_tensor(*s.backend, *hooks.resume, name, view);
-      s.optimizer->restore_host_state(hooks.resume->host_state);
-      s.iteration = static_cast<int>(hooks.resume->iteration);
-      const std::string scaled = resumed_device("gradient_scale");
-      if (!scaled.empty()) s.objective->set_gradient_scale(std::strtod(scaled.c_str(), nullptr));
+      s.restore(*hooks.resume);
     } else if (s.backend->traits().scaled_gradients) {
       s.objective->calibrate(s.optimizer->tensors().front().second, s.gradient);
     }
-    const auto runs_ahead = [&] {  // may the next iteration be queued before this one is reported?
-      const long long total = iterations_before(o, s.scale) + s.iteration;
-      const bool exact = hooks.exact_every > 0 && total % hooks.exact_every == 0;
-      return s.backend->traits().asynchronous && !s.searches() && !exact;
-    };
-    const auto may_step = [&] { return s.iteration < iterations && !result.stopped; };
-    int num_bad = 0, reported = s.iteration;
-    while (true) {
-      if (reported == s.iteration) {
-        if (!may_step()) break;
-        s.step(num_bad);
-      }
-      if (reported + 1 == s.iteration && may_step() && runs_ahead()) s.step(num_bad);
-      ++reported;
-      const LossValues& values = s.objective->take_values();
-      try {
-        s.check_finite(values.total, reported, num_bad);
-      } catch (const Error&) {
-        s.failed = true;
-        throw;
-      }
-      if (num_bad == 0) s.good = static_cast<std::size_t>(reported) % s.last_pictures.size();
-      if (!hooks.progress) continue;
-      const Progress progress{s.scale,      num_scales,     reported,     iterations, width,      height,
-                              values.total, values.content, values.style, values.tv,  s.seconds()};
-      if (hooks.progress(progress) == Action::kStop) result.stopped = true;
-    }
+    result.stopped = s.iterate(hooks) == Action::kStop;
     if (const std::string advice = s.optimizer->advice(); !advice.empty()) quiet.warn(advice);
     previous = s.current_picture();
     if (s.scale + 1 == num_scales || result.stopped) break;
@@ -447,6 +470,7 @@ Checkpoint Stylizer::checkpoint() const {
   checkpoint.iteration = s.iteration;
   checkpoint.seconds = s.seconds();
   checkpoint.host_state = s.optimizer->host_state();
+  checkpoint.best_losses = s.convergence.best();
   if (const std::string tuning = s.backend->tuning(); !tuning.empty()) checkpoint.device["tuning"] = tuning;
   if (s.backend->traits().scaled_gradients) {
     checkpoint.device["gradient_scale"] = format_number(s.objective->gradient_scale());

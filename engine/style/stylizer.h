@@ -19,12 +19,14 @@ namespace impasto {
 struct Progress {
   int scale = 0, num_scales = 1;
   int iteration = 0,
-      iterations = 0;  ///< at this scale, from 1; iteration 1 is the loss of the starting picture
+      iterations = 0;  ///< at this scale, from 1 (at most, with a tolerance); iteration 1 is the loss of the
+                       ///< starting picture
   std::int64_t width = 0, height = 0;
   double loss = 0;                                             ///< J
   std::vector<std::pair<std::string, double>> content, style;  ///< unweighted content_l and style_l
   double tv = 0;                                               ///< unweighted
-  double seconds = 0;  ///< since the optimisation began (resumed runs included)
+  double seconds = 0;       ///< since the optimisation began (resumed runs included)
+  bool ends_scale = false;  ///< its last: all iterations are done, or it has converged (convergence.h)
 };
 
 enum class Action : std::uint8_t { kContinue, kStop };
@@ -32,9 +34,9 @@ enum class Action : std::uint8_t { kContinue, kStop };
 struct RunHooks {
   /// After every evaluation. kStop ends the run after this iteration; the result is the picture so far.
   /// picture() and checkpoint() of the Stylizer may be called inside. So that a GPU never waits for the host,
-  /// it is told of an iteration when the next one is already queued, and both then show the state after that
-  /// one; where the iteration's number over all scales is a multiple of `exact_every` (0: nowhere but at a
-  /// scale's end) they show its own.
+  /// it is told of an iteration when the next one is already queued (never with a tolerance, which may end
+  /// the scale), and both then show the state after that one; where the iteration's number over all scales is
+  /// a multiple of `exact_every` (0: nowhere but at a scale's end) they show its own.
   std::function<Action(const Progress&)> progress;
   std::function<void(const std::string&)> warn;  ///< one line each
   const Checkpoint* resume = nullptr;            ///< must come from the same options, pictures and weights
@@ -43,7 +45,7 @@ struct RunHooks {
 };
 
 struct ScalePlan {
-  int iterations = 0;  ///< evaluations of loss and gradient
+  int iterations = 0;  ///< evaluations of loss and gradient, at most (StyleOptions::tolerance)
   std::int64_t width = 0, height = 0;
   std::vector<std::pair<std::int64_t, std::int64_t>> style_sizes;  ///< width, height of each style picture
   std::size_t activation_bytes = 0;  ///< feature maps and their gradients, at their offsets in one arena

@@ -93,6 +93,7 @@ SPOILS = {
     "scale_in_float": number("scale", 1, "<f8"),
     "variable_text": variable_text,
     "host_state_of_integers": set_item("host_state", np.array([1, 2])),
+    "best_losses_of_integers": lambda f: f.__setitem__("best_losses", np.array([2, 1])),
 }
 
 for name, spoil in SPOILS.items():

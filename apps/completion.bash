@@ -17,6 +17,7 @@ _impasto() {
     --line-search) words=(none wolfe) ;;
     --preconditioner) words=(none pyramid) ;;
     --handover) words=(picture change) ;;
+    --grain) words=(result style) ;;
     --pooling) words=(max average) ;;
     --scaling) words=(relative paper mean) ;;
     --tv) words=(l2 l1 half-sum) ;;

@@ -58,6 +58,10 @@ constexpr std::array kStyleOptions{
                 "what a scale hands to the next: its picture, or its change to where it began, which keeps "
                 "the content's detail"},
     StyleOption{
+        kOptimiser, "grain", "WHOSE",
+        "finest detail of the picture: result, as the optimiser left it, or style, with the energy that the "
+        "style's has"},
+    StyleOption{
         kOptimiser, "learning-rate", "RATE",
         "a number is adam's step in grey levels (0..255), gd's RATE in x = x - RATE v, lbfgs' factor of the "
         "step; auto: 1 for adam and lbfgs, and gd finds its steps itself"},

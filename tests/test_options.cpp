@@ -161,6 +161,7 @@ TEST_CASE("every option reads back exactly when it is not the default") {
                                                   {"coarse-iterations", "9"},
                                                   {"tolerance", "0.003"},
                                                   {"handover", "change"},
+                                                  {"grain", "style"},
                                                   {"min-size", "0"},
                                                   {"scales", "4"}};
   for (const auto& [name, value] : values) set_option(o, name, value);

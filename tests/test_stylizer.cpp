@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "engine/core/error.h"
+#include "engine/style/grain.h"
 #include "engine/style/picture.h"
 #include "tests/support/catch.h"
 #include "tests/support/small_renders.h"
@@ -139,6 +140,22 @@ TEST_CASE("a scale that hands over its change keeps the first picture's detail")
   CHECK(change.trace[6].loss == picture.trace[6].loss);
   CHECK(change.trace[7].loss != picture.trace[7].loss);
   CHECK(change.trace[7].loss < fresh);  // what the coarse scale gained is not lost
+}
+
+TEST_CASE(
+    "the style's grain is put on what is shown: the optimiser, and a run that goes on, know nothing of it") {
+  StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kLbfgs);
+  const Run own = render(options);
+  options.grain = GrainSource::kStyle;
+  const Run matched = render(options);
+  CHECK(matched.result.image.rgb != own.result.image.rgb);
+  REQUIRE(matched.trace.size() == own.trace.size());
+  for (std::size_t i = 0; i < own.trace.size(); ++i) CHECK(matched.trace[i].loss == own.trace[i].loss);
+  Image expected = own.result.image;
+  const Grain square = measure_grain(resize(styles()[0], 48, 48, Overshoot::kClip));
+  const Grain tall = measure_grain(resize(styles()[1], 27, 48, Overshoot::kClip));
+  match_grain(expected, {(square.luminance + tall.luminance) / 2, (square.colour + tall.colour) / 2});
+  CHECK(matched.result.image.rgb == expected.rgb);
 }
 
 TEST_CASE("stopping keeps the picture so far at the scale in work") {

@@ -48,6 +48,7 @@ TEST_CASE("a render stopped at any iteration and resumed ends with the same bits
   variants.push_back(with_pyramid(variants.front()));
   variants.back().coarse_iterations = 4;
   variants.back().handover = Handover::kChange;
+  variants.back().grain = GrainSource::kStyle;
   for (const StyleOptions& options : variants) {
     const Run whole = render(options);
     for (std::size_t stop = 1; stop <= whole.trace.size(); ++stop) require_same_resumed(options, whole, stop);

@@ -49,6 +49,7 @@ const Names<LineSearch> kLineSearches{{LineSearch::kNone, "none"}, {LineSearch::
 const Names<Preconditioner> kPreconditioners{{Preconditioner::kNone, "none"},
                                              {Preconditioner::kPyramid, "pyramid"}};
 const Names<Handover> kHandovers{{Handover::kPicture, "picture"}, {Handover::kChange, "change"}};
+const Names<GrainSource> kGrains{{GrainSource::kResult, "result"}, {GrainSource::kStyle, "style"}};
 const Names<bool> kBooleans{{true, "true"}, {false, "false"}};
 
 template <class E>
@@ -190,7 +191,7 @@ struct Field {
   std::function<std::string(const StyleOptions&)> get;
   std::function<void(StyleOptions&, const std::string& what, const std::string& text)> set;
   bool machine = false;  ///< changes speed and rounding, not the objective
-  std::string off;       ///< what a description from before this option means; empty: all have it
+  std::string off{};     ///< what a description from before this option means; empty: all have it
 };
 
 /// `at` maps options to the member, const or not.
@@ -294,6 +295,7 @@ std::vector<Field> make_fields() {
        }},
       later(number("tolerance", IMPASTO_AT(tolerance), kBelowOne), "0"),
       choice("handover", kHandovers, IMPASTO_AT(handover)),
+      later(choice("grain", kGrains, IMPASTO_AT(grain)), "result"),
       {"scales", [](const StyleOptions& o) { return o.min_size > 0 ? "auto" : format(o.num_scales); },
        [](StyleOptions& o, const std::string& what, const std::string& text) {
          if (text == "auto") return;
@@ -337,58 +339,6 @@ int iterations_at(const StyleOptions& options, int scale, int num_scales) {
 
 long long iterations_before(const StyleOptions& options, long long scale) {
   return scale * (options.coarse_iterations > 0 ? options.coarse_iterations : options.iterations);
-}
-
-std::vector<std::string> preset_names() { return {"impasto", "paper", "neural-style-pt", "gatys-notebook"}; }
-
-StyleOptions make_preset(const std::string& name) {
-  StyleOptions o;
-  o.preset = name;
-  if (name == "impasto") {  // measured and looked at on real pairs: docs/tuning.md
-    o.objective.content_weight = 0.004;
-    o.objective.style_layers = {
-        {"relu1_1", 0.02}, {"relu2_1", 0.44}, {"relu3_1", 0.515}, {"relu4_1", 0.02}, {"relu5_1", 0.005}};
-    o.optimizer.history = 40;
-    o.optimizer.preconditioner = Preconditioner::kPyramid;
-    o.iterations = 115;
-    o.min_size = 64;
-    o.handover = Handover::kChange;
-    return o;
-  }
-  if (name ==
-      "paper") {  // Gatys, Ecker, Bethge 2016; white noise, and the plain method the paper names first
-    o.objective.scaling = Scaling::kPaper;
-    o.objective.content_weight = 1;
-    o.objective.style_weight = 300;  // and the scales: what lets the photograph be seen (docs/losses.md)
-    o.init = Init::kNoise;
-    o.iterations = 1000;
-    o.min_size = 128;
-    o.optimizer.kind = OptimizerKind::kGradientDescent;
-    o.optimizer.momentum = 0.9;
-    return o;
-  }
-  // The two programs that step as torch.optim.LBFGS does: history 100, no line search, layers not averaged.
-  o.objective.scaling = Scaling::kMean;
-  o.objective.normalize_layer_weights = false;
-  o.optimizer.history = 100;
-  o.optimizer.line_search = LineSearch::kNone;
-  if (name == "neural-style-pt") {
-    o.objective.content_weight = 5;
-    o.objective.style_weight = 100;
-    o.objective.tv_weight = 1e-3;
-    o.objective.tv = TotalVariation::kL1;
-    o.init = Init::kNoise;
-    o.noise_deviation = 0.001;
-    o.iterations = 1000;
-    return o;
-  }
-  if (name == "gatys-notebook") {
-    o.objective.content_weight = 1;
-    o.objective.style_weight = 1000;
-    o.iterations = 500;
-    return o;
-  }
-  fail("option --preset", any_of(preset_names()), name);
 }
 
 void set_option(StyleOptions& options, const std::string& name, const std::string& value) {
@@ -472,6 +422,7 @@ std::string to_string(OptimizerKind value) { return name_of(kOptimizers, value);
 std::string to_string(LineSearch value) { return name_of(kLineSearches, value); }
 std::string to_string(Preconditioner value) { return name_of(kPreconditioners, value); }
 std::string to_string(Handover value) { return name_of(kHandovers, value); }
+std::string to_string(GrainSource value) { return name_of(kGrains, value); }
 
 std::string to_string(const std::vector<LayerWeight>& layers) {
   std::string text;

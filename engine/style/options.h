@@ -25,6 +25,9 @@ enum class Preconditioner : std::uint8_t { kNone, kPyramid };
 /// What a scale hands to the next, twice its size: its picture, or what it changed in the picture it began
 /// with.
 enum class Handover : std::uint8_t { kPicture, kChange };
+/// Whose finest octave the picture that is shown has: as the optimiser left it, or with the energy of the
+/// style's (grain.h).
+enum class GrainSource : std::uint8_t { kResult, kStyle };
 
 struct ObjectiveOptions {
   Scaling scaling = Scaling::kRelative;
@@ -71,6 +74,7 @@ struct StyleOptions {
   int coarse_iterations = 0;  ///< at each scale before the last; 0: as `iterations`
   double tolerance = 0;       ///< share of the loss (convergence.h) that ends a scale early; 0: never
   Handover handover = Handover::kPicture;
+  GrainSource grain = GrainSource::kResult;
   int num_scales = 1;  ///< each scale doubles the one before; the last has `size`
   std::int64_t min_size =
       0;  ///< > 0: as many scales as keep the long side at least this (num_scales is ignored)
@@ -134,6 +138,7 @@ void set_option(StyleOptions& options, const std::string& name, const std::strin
 [[nodiscard]] std::string to_string(LineSearch);
 [[nodiscard]] std::string to_string(Preconditioner);
 [[nodiscard]] std::string to_string(Handover);
+[[nodiscard]] std::string to_string(GrainSource);
 [[nodiscard]] std::string to_string(const std::vector<LayerWeight>&);
 [[nodiscard]] Scaling parse_scaling(const std::string&);
 [[nodiscard]] TotalVariation parse_total_variation(const std::string&);

@@ -129,6 +129,15 @@ std::vector<float> coverage(const Image& image, std::int64_t width, std::int64_t
   return shares;
 }
 
+Image add_change(const Image& first, Image result, std::int64_t width, std::int64_t height) {
+  const Image before = resize(first, result.width, result.height, Overshoot::kClip);
+  for (std::size_t i = 0; i < result.rgb.size(); ++i) result.rgb[i] -= before.rgb[i];
+  Image next = resize(first, width, height, Overshoot::kClip);
+  const Image change = resize(result, width, height);
+  for (std::size_t i = 0; i < next.rgb.size(); ++i) next.rgb[i] += change.rgb[i];
+  return next;
+}
+
 std::vector<float> noise(std::int64_t width, std::int64_t height, double deviation, std::uint64_t seed,
                          const Preprocessing& preprocessing, Tint tint) {
   std::vector<float> x(static_cast<std::size_t>(width * height * 3));

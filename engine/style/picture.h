@@ -32,6 +32,10 @@ void make_grey(Image& image);
 /// picture has no alpha.
 [[nodiscard]] std::vector<float> coverage(const Image& image, std::int64_t width, std::int64_t height);
 
+/// The first picture at width x height, with what the coarser scale made of it added: result - first there,
+/// enlarged. So what the small sizes cannot hold, the picture's own detail, is not lost on the way.
+[[nodiscard]] Image add_change(const Image& first, Image result, std::int64_t width, std::int64_t height);
+
 enum class Tint : std::uint8_t { kColour, kGrey };
 
 /// A starting picture of noise in x's space, the same for a seed everywhere: Gaussian around the mean colour

@@ -9,6 +9,7 @@
 
 #include "engine/core/error.h"
 #include "engine/style/convergence.h"
+#include "engine/style/grain.h"
 #include "engine/style/picture.h"
 #include "engine/style/render_plan.h"
 
@@ -74,17 +75,6 @@ std::string recorded_choice(const Checkpoint* checkpoint, const char* name) {
   return found == checkpoint->device.end() ? "" : found->second;
 }
 
-/// The first picture at width x height, with what the coarser scale made of it added: result - first there,
-/// enlarged. So what the small sizes cannot hold, the picture's own detail, is not lost on the way.
-Image add_change(const Image& first, Image result, std::int64_t width, std::int64_t height) {
-  const Image before = resize(first, result.width, result.height, Overshoot::kClip);
-  for (std::size_t i = 0; i < result.rgb.size(); ++i) result.rgb[i] -= before.rgb[i];
-  Image next = resize(first, width, height, Overshoot::kClip);
-  const Image change = resize(result, width, height);
-  for (std::size_t i = 0; i < next.rgb.size(); ++i) next.rgb[i] += change.rgb[i];
-  return next;
-}
-
 /// Names, sizes and preprocessing only.
 std::shared_ptr<const Weights> without_filters(const Weights& weights) {
   auto result = std::make_shared<Weights>();
@@ -144,6 +134,7 @@ struct Stylizer::Impl {
   Convergence convergence{0};
   bool failed = false;
   bool grey = false;  // what is rendered from has no colour, so the result has none
+  Grain grain;        // of the style pictures at the scale in work
   double seconds_before = 0, started = 0;
   std::map<std::string, std::string> inputs;
 
@@ -168,6 +159,16 @@ struct Stylizer::Impl {
         return image;
     }
     return download_picture(last_pictures[good.value_or(0)]);
+  }
+
+  /// The same as it is shown: with the styles' grain where that was asked for.
+  [[nodiscard]] Image shown() const {
+    Image image = current_picture();
+    if (options.grain == GrainSource::kStyle) {
+      match_grain(image, grain);
+      if (grey) make_grey(image);
+    }
+    return image;
   }
 
   /// Sets `grey`.
@@ -270,15 +271,18 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
   optimizer.reset();
   objective = std::make_unique<StyleObjective>(*backend, *extractor, options.objective, objective_views,
                                                NetworkMemory{&layout.training, network, workspace});
+  const auto sized = [](const NetworkPlan& plan, const Image& image) {
+    return resize(image, plan.picture.w, plan.picture.h, Overshoot::kClip);
+  };
   const auto stage = [&](const NetworkPlan& plan, const Image& image) {
     const NetworkMemory memory{&plan, network, workspace};
-    const std::vector<float> x = to_network_space(
-        resize(image, plan.picture.w, plan.picture.h, Overshoot::kClip), weights->preprocessing);
+    const std::vector<float> x = to_network_space(image, weights->preprocessing);
     backend->upload(memory.view(plan.staging), std::span(x));
     return memory;
   };
   if (grey) objective->keep_grey();
-  objective->set_content(stage(layout.content_pass, sources.content));
+  objective->set_content(stage(layout.content_pass, sized(layout.content_pass, sources.content)));
+  grain = {};
   std::vector<double> blend = options.objective.style_blend;
   if (blend.empty()) blend.assign(sources.styles.size(), 1);
   const double sum = std::accumulate(blend.begin(), blend.end(), 0.0);
@@ -287,7 +291,12 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
     const auto [height, width, channels] = layout.style_passes[i].picture;
     std::vector<float> seen;
     if (has_transparency(as_given)) seen = coverage(as_given, width, height);
-    objective->add_style(stage(layout.style_passes[i], sources.styles[i]), blend[i] / sum, seen);
+    const Image style = sized(layout.style_passes[i], sources.styles[i]);
+    objective->add_style(stage(layout.style_passes[i], style), blend[i] / sum, seen);
+    if (options.grain != GrainSource::kStyle) continue;
+    const Grain own = measure_grain(style, seen);
+    grain.luminance += blend[i] / sum * own.luminance;
+    grain.colour += blend[i] / sum * own.colour;
   }
   objective->finish_targets(hooks.warn);
   gradient = optimizer_views[1];
@@ -450,7 +459,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   }
   s.scale = std::min(s.scale, num_scales - 1);
 
-  result.image = std::move(*previous);
+  result.image = s.shown();
   if (content_in.has_alpha()) {
     result.image.alpha = resize(content_in, result.image.width, result.image.height).alpha;
   }
@@ -458,7 +467,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   return result;
 }
 
-Image Stylizer::picture() const { return impl_->current_picture(); }
+Image Stylizer::picture() const { return impl_->shown(); }
 
 Checkpoint Stylizer::checkpoint() const {
   const Impl& s = *impl_;

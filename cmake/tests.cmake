@@ -6,15 +6,14 @@ function(impasto_python_has_h5py result candidate)
   endif()
 endfunction()
 find_program(IMPASTO_PYTHON python3 VALIDATOR impasto_python_has_h5py REQUIRED DOC "Python with h5py and NumPy")
-file(GLOB python_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/python/test_*.py)
-foreach(file IN LISTS python_tests)
-  get_filename_component(name ${file} NAME_WE)
-  add_test(NAME "python: ${name}" COMMAND ${IMPASTO_PYTHON} -m unittest -v tests/python/${name}.py
-    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-endforeach()
-
-# An instrumented library would ask the same instruments of its consumer.
+# Nothing of the tools is instrumented, and an instrumented library would ask the same instruments of its consumer.
 if(NOT IMPASTO_SANITIZE AND NOT IMPASTO_COVERAGE)
+  file(GLOB python_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/python/test_*.py)
+  foreach(file IN LISTS python_tests)
+    get_filename_component(name ${file} NAME_WE)
+    add_test(NAME "python: ${name}" COMMAND ${IMPASTO_PYTHON} -m unittest -v tests/python/${name}.py
+      WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  endforeach()
   add_test(NAME "install: a program elsewhere builds and runs against the installed library"
     COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}
             -DWORK=${PROJECT_BINARY_DIR}/install_test -DCOMPILER=${CMAKE_CXX_COMPILER}

@@ -160,6 +160,6 @@ TEST_CASE("a checkpoint that cannot be written ends the render with the picture 
   INFO(result.err);
   CHECK(result.exit_code == 3);
   CHECK(lines_of(result.err).size() == 1);
-  CHECK_THAT(result.err, ContainsSubstring("the picture after 3 of 115 iterations is in 'x.png'"));
+  CHECK_THAT(result.err, ContainsSubstring("the picture after 3 of at most 115 iterations is in 'x.png'"));
   CHECK(folder.made() == std::set<std::string>{"x-000003.png", "x.png"});
 }

@@ -222,6 +222,10 @@ TEST_CASE("coarse iterations are a number or as many as the last scale's") {
 TEST_CASE("a tolerance is a share, and presets that follow another source have none") {
   for (const std::string& preset : preset_names())
     CHECK((describe(make_preset(preset)).at("tolerance") == "0") == (preset != "impasto"));
+  CHECK(make_options("impasto", {}).tolerance == 0.005);
+  CHECK(make_options("impasto", {{"iterations", "300"}}).tolerance == 0);  // as many as were asked for
+  CHECK(make_options("impasto", {{"coarse-iterations", "20"}}).tolerance == 0);
+  CHECK(make_options("impasto", {{"iterations", "300"}, {"tolerance", "0.01"}}).tolerance == 0.01);
   for (const char* bad : {"-0.1", "nan", "1", "5%", "auto", ""}) {
     CHECK(set_error("tolerance", bad) ==
           "option --tolerance: expected a number from 0 to below 1, found '" + std::string(bad) + "'");

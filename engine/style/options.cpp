@@ -362,6 +362,8 @@ StyleOptions make_options(const std::string& preset, const std::map<std::string,
   if (options.objective.scaling == Scaling::kRelative && !given.contains("line-search")) {
     options.optimizer.line_search = LineSearch::kWolfe;
   }
+  const bool counted = given.contains("iterations") || given.contains("coarse-iterations");
+  if (counted && !given.contains("tolerance")) options.tolerance = 0;
   if (!takes_preconditioner(options.optimizer)) {
     if (options.optimizer.preconditioner != Preconditioner::kNone && given.contains("preconditioner")) {
       fail("option --preconditioner",

@@ -41,7 +41,8 @@ Grain defined(const Image& image) {
         double blurred = 0;
         for (std::int64_t j = 0; j < 5; ++j) {
           for (std::int64_t i = 0; i < 5; ++i) {
-            const std::int64_t at = mirrored(y + j - 2, image.height) * image.width + mirrored(x + i - 2, image.width);
+            const std::int64_t at =
+                mirrored(y + j - 2, image.height) * image.width + mirrored(x + i - 2, image.width);
             blurred += kernel[static_cast<std::size_t>(i)] * kernel[static_cast<std::size_t>(j)] / 256 *
                        static_cast<double>(image.rgb[static_cast<std::size_t>(3 * at + c)]);
           }
@@ -100,7 +101,8 @@ TEST_CASE("a picture's grain is brought to what is wanted, within limits, and no
     match_grain(copy, {luminance * before.luminance, colour * before.colour});
     const Grain after = measure_grain(copy);
     double moved = 0;
-    for (std::size_t i = 0; i < copy.rgb.size(); ++i) moved += static_cast<double>(copy.rgb[i] - image.rgb[i]);
+    for (std::size_t i = 0; i < copy.rgb.size(); ++i)
+      moved += static_cast<double>(copy.rgb[i] - image.rgb[i]);
     CHECK(std::abs(moved / static_cast<double>(copy.rgb.size())) < 1e-3);
     return std::pair{after.luminance / before.luminance, after.colour / before.colour};
   };

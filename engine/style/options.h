@@ -101,9 +101,9 @@ struct StyleOptions {
 /// A preset with the options that were given beside it, "name" -> "value" as set_option takes them, whatever
 /// their order. What the preset leaves to its own optimiser and scaling is not carried to others: its
 /// learning rate is auto for another optimiser, and its line search none is wolfe with --scaling relative,
-/// where none seldom finds a step (docs/losses.md), its tolerance is that of its own number of iterations, and
-/// 0 with another, and its preconditioner goes where another optimiser or clamping rules it out; unless they
-/// were given. Error(kUsage) for a given one that is ruled out.
+/// where none seldom finds a step (docs/losses.md), its tolerance is that of its own number of iterations,
+/// and 0 with another, and its preconditioner goes where another optimiser or clamping rules it out; unless
+/// they were given. Error(kUsage) for a given one that is ruled out.
 [[nodiscard]] StyleOptions make_options(const std::string& preset,
                                         const std::map<std::string, std::string>& given);
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""VGG-16 from an HDF5 file in any of Keras' layouts, or random:SEED (VGG-19) -> a state dict that neural-style's loader
+"""VGG-16 from an HDF5 file in the own schema or any of Keras' layouts, or random:SEED (VGG-19) -> a state dict that neural-style's loader
 reads; the loader tells the networks apart by the file's name.
 
     python3 profiling/neural_style_weights.py FILE.h5 vgg16.pth
@@ -30,9 +30,9 @@ def convolutions(path):
             return
         label = item.parent.attrs.get("name", b"")  # Keras 3 keeps the layer's name on the group `vars`
         label = label.decode() if isinstance(label, bytes) else str(label)
-        match = re.search(r"block\d_conv\d", label or name)
+        match = re.search(r"block(\d)_conv(\d)", label or name) or re.match(r"conv(\d)_(\d)/", name)
         if match and item.ndim in (1, 4):
-            found.setdefault(match.group(), {})[item.ndim] = item[()]
+            found.setdefault(f"block{match[1]}_conv{match[2]}", {})[item.ndim] = item[()]
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)

@@ -8,8 +8,9 @@
 //     momentum they take turns; with momentum t is the short one, as the momentum makes the moves long.
 //   - A trial is accepted if J(x) <= max(J of the last kMemory bases) + kDecrease g.(x - b): the non-monotone
 //     rule of Grippo, Lampariello and Lucidi (1986), with these steps by Raydan (1997), projected by Birgin,
-//     Martinez and Raydan (2000). Else, or where J is not finite, it is taken back: tried again without
-//     momentum, then with t cut to a quarter, and after kMostCuts cuts from the best point of all.
+//     Martinez and Raydan (2000); the first move also if J rises by kFirstRise. Else, or where J is not
+//     finite, it is taken back: tried again without momentum, then with t cut to a quarter, and after
+//     kMostCuts cuts from the best point of all.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -26,6 +27,9 @@ namespace {
 constexpr double kFirstMove = 1, kLongestMove = 64;
 constexpr std::size_t kMemory = 10;
 constexpr double kDecrease = 1e-4;  // as c1 of a Wolfe search
+/// The first move may raise the loss by this share. A flat picture lies at the kink of an L1 total variation:
+/// along the gradient the loss rises there however short the step, and falls behind that.
+constexpr double kFirstRise = 0.01;
 constexpr double kRounding = 1e-7;  // of a loss made of float32 sums, relative
 constexpr double kCut = 0.25, kGrowth = 4;
 constexpr double kMostCuts = 12;
@@ -115,9 +119,14 @@ class GradientDescentAuto final : public Optimizer {
     return number;
   }
 
+  [[nodiscard]] bool is_first_move() const {
+    return state_[kCount] == 1 && state_[kCuts] == 0 && state_[kShrink] == 0;
+  }
+
   [[nodiscard]] double highest_allowed() const {
     const auto known = static_cast<std::ptrdiff_t>(std::min<double>(state_[kCount], kMemory));
     const double highest = *std::max_element(state_.begin() + kWindow, state_.begin() + kWindow + known);
+    if (is_first_move()) return highest + kFirstRise * std::abs(highest);
     const double demanded = kDecrease * state_[kSlope];
     return -demanded <= kRounding * std::abs(highest) ? highest : highest + demanded;
   }

@@ -144,7 +144,7 @@ TEST_CASE("no scale of the objective and no condition keeps gradient descent wit
 TEST_CASE(
     "a start at a kink, from which the loss rises before it falls, is left; a steeper rise is not climbed") {
   const auto backend = make_reference();
-  // A function of m = mean |x|: it rises from 0, by `rise` at the first move's m = 1, and falls to 94 at 5.6.
+  // A function of m = mean |x|: it rises from 0, by `rise` at the first move's m = 1, and falls below 97 at 5.2.
   const auto hump = [](double rise) {
     return [rise](const Vector& x, Vector& g) {
       double m = 0;
@@ -160,7 +160,7 @@ TEST_CASE(
     INFO("momentum " << momentum);
     Vector start = noise(30, 4);
     for (double& v : start) v *= 1e-6;
-    CHECK(reached(*backend, automatic(momentum), hump(0.9), start, 30) < 0.96);
+    CHECK(reached(*backend, automatic(momentum), hump(0.9), start, 30) < 0.97);
     CHECK(reached(*backend, automatic(momentum), hump(1.1), start, 30) > 0.999);
   }
 }

@@ -29,7 +29,7 @@ constexpr std::size_t kMemory = 10;
 constexpr double kDecrease = 1e-4;  // as c1 of a Wolfe search
 /// The first move may raise the loss by this share. A flat picture lies at the kink of an L1 total variation:
 /// along the gradient the loss rises there however short the step, and falls behind that.
-constexpr double kFirstRise = 0.01;
+constexpr double kFirstRise = 0.1;
 constexpr double kRounding = 1e-7;  // of a loss made of float32 sums, relative
 constexpr double kCut = 0.25, kGrowth = 4;
 constexpr double kMostCuts = 12;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""VGG-16 from an HDF5 file in the own schema or any of Keras' layouts, or random:SEED (VGG-19) -> a state dict that neural-style's loader
-reads; the loader tells the networks apart by the file's name.
+"""VGG-16 from an HDF5 file in the own schema or any of Keras' layouts, or random:SEED (VGG-19) -> a state dict that
+neural-style's loader reads; the loader tells the networks apart by the file's name.
 
     python3 profiling/neural_style_weights.py FILE.h5 vgg16.pth
     python3 profiling/neural_style_weights.py random:1 vgg19.pth

@@ -161,9 +161,8 @@ struct Stylizer::Impl {
     return download_picture(last_pictures[good.value_or(0)]);
   }
 
-  /// The same as it is shown: with the styles' grain where that was asked for.
-  [[nodiscard]] Image shown() const {
-    Image image = current_picture();
+  /// A picture of the scale in work as it is shown: with the styles' grain where that was asked for.
+  [[nodiscard]] Image shown(Image image) const {
     if (options.grain == GrainSource::kStyle) {
       match_grain(image, grain);
       if (grey) make_grey(image);
@@ -459,7 +458,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   }
   s.scale = std::min(s.scale, num_scales - 1);
 
-  result.image = s.shown();
+  result.image = s.shown(std::move(*previous));
   if (content_in.has_alpha()) {
     result.image.alpha = resize(content_in, result.image.width, result.image.height).alpha;
   }
@@ -467,7 +466,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   return result;
 }
 
-Image Stylizer::picture() const { return impl_->shown(); }
+Image Stylizer::picture() const { return impl_->shown(impl_->current_picture()); }
 
 Checkpoint Stylizer::checkpoint() const {
   const Impl& s = *impl_;

@@ -5,6 +5,9 @@
 function(impasto_cpu_isa_sources target)
   set(dir ${PROJECT_SOURCE_DIR}/kernels/cpu/isa)
   set(common -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math)
+  if(IMPASTO_FUZZ)  # what is fuzzed reads files and computes nothing: instrumented, these would take half of the build
+    set(common -O1 -fno-sanitize=all)
+  endif()
   set(isas baseline)
   set(baseline_flags)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")

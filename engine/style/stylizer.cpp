@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 #include <optional>
 
 #include "engine/core/error.h"
+#include "engine/style/checkpoint_tensors.h"
 #include "engine/style/convergence.h"
 #include "engine/style/grain.h"
 #include "engine/style/picture.h"
@@ -35,38 +35,6 @@ std::string bytes_text(double bytes) {
 }
 
 PixelSize size_of_image(const Image& image) { return {image.width, image.height}; }
-
-/// Memory of an optimiser or objective tensor as it goes into a checkpoint.
-Checkpoint::Tensor save_tensor(Backend& backend, const std::string& name, TensorView view) {
-  Checkpoint::Tensor tensor{name, view.shape, view.dtype, std::vector<std::byte>(view.bytes())};
-  const auto n = static_cast<std::size_t>(view.shape.elements());
-  if (view.dtype == DType::kFloat64) {
-    backend.download(std::span(reinterpret_cast<double*>(tensor.data.data()), n), view);
-  } else {
-    backend.download(std::span(reinterpret_cast<float*>(tensor.data.data()), n), view);
-  }
-  return tensor;
-}
-
-void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::string& name,
-                    TensorView view) {
-  for (const Checkpoint::Tensor& tensor : checkpoint.tensors) {
-    if (tensor.name != name) continue;
-    if (tensor.shape != view.shape || tensor.dtype != view.dtype) {
-      throw Error(ErrorCode::kBadInput, "checkpoint: expected '" + name + "' as " + to_string(view.dtype) +
-                                            to_string(view.shape) + " for this device and size, found " +
-                                            to_string(tensor.dtype) + to_string(tensor.shape));
-    }
-    const auto n = static_cast<std::size_t>(view.shape.elements());
-    if (view.dtype == DType::kFloat64) {
-      backend.upload(view, std::span(reinterpret_cast<const double*>(tensor.data.data()), n));
-    } else {
-      backend.upload(view, std::span(reinterpret_cast<const float*>(tensor.data.data()), n));
-    }
-    return;
-  }
-  throw Error(ErrorCode::kBadInput, "checkpoint: expected a tensor '" + name + "', found none");
-}
 
 /// What the device chose, as the checkpoint records it; empty where there is none.
 std::string recorded_choice(const Checkpoint* checkpoint, const char* name) {
@@ -104,8 +72,19 @@ bool has_transparency(const Image& image) {
   return std::any_of(image.alpha.begin(), image.alpha.end(), [](float a) { return a < 1; });
 }
 
-/// Error(kBadInput) for a style picture that has nothing to show.
-void require_visible(std::span<const Image> styles) {
+/// Error(kUsage) for a call of run that the options do not fit, kBadInput for a style picture that has
+/// nothing to show.
+void check_call(const StyleOptions& options, std::span<const Image> styles, const RunHooks& hooks) {
+  const std::size_t blended = options.objective.style_blend.size();
+  if (styles.empty()) throw Error(ErrorCode::kUsage, "style: expected at least one picture, found none");
+  if (blended != 0 && blended != styles.size()) {
+    throw Error(ErrorCode::kUsage, "style-blend: expected " + std::to_string(styles.size()) +
+                                       " weights, one for each style picture, found " +
+                                       std::to_string(blended));
+  }
+  if (options.init == Init::kPicture && hooks.start == nullptr) {
+    throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
+  }
   for (std::size_t i = 0; i < styles.size(); ++i) {
     if (!styles[i].is_invisible()) continue;
     throw Error(ErrorCode::kBadInput, "style picture " + std::to_string(i + 1) +
@@ -170,8 +149,15 @@ struct Stylizer::Impl {
     return image;
   }
 
+  /// The network and the arena for the layouts on the device.
+  void make_room();
+  /// Sets `inputs`. Error(kBadInput) if the checkpoint to go on from is of another run.
+  void identify(const Image& content, std::span<const Image> styles, const RunHooks& hooks);
   /// Sets `grey`.
   [[nodiscard]] Sources prepare(const Image& content, std::span<const Image> styles, const Image* start);
+  /// x where the scale in work begins: at the first scale's start, or at the coarser scale's result.
+  [[nodiscard]] std::vector<float> first_point(const Sources& sources,
+                                               const std::optional<Image>& coarser) const;
   void enter_scale(const Sources& sources, const std::vector<float>& start, const RunHooks& hooks);
   /// Does the optimiser read the loss in each step?
   [[nodiscard]] bool searches() const { return reads_loss(options.optimizer); }
@@ -240,6 +226,32 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
                                          bytes_text(static_cast<double>(plan.device_bytes)) + hint);
 }
 
+void Stylizer::Impl::identify(const Image& content, std::span<const Image> styles, const RunHooks& hooks) {
+  inputs = {{"content", digest(content)}, {"weights", weights->digest}};
+  for (std::size_t i = 0; i < styles.size(); ++i)
+    inputs["style " + std::to_string(i + 1)] = digest(styles[i]);
+  if (hooks.start != nullptr) inputs["init"] = digest(*hooks.start);
+  if (hooks.resume == nullptr) return;
+  require_same_run(*hooks.resume, describe(options), inputs);
+  if (hooks.resume->scale < 0 || hooks.resume->scale >= num_scales()) {
+    throw Error(ErrorCode::kBadInput, "checkpoint: expected a scale below " + std::to_string(num_scales()) +
+                                          ", found " + std::to_string(hooks.resume->scale));
+  }
+}
+
+void Stylizer::Impl::make_room() {
+  if (!extractor) {
+    extractor = std::make_unique<FeatureExtractor>(*backend, *weights, graph, options.objective.pooling);
+    weights = without_filters(*weights);  // prepared on the device now; the host's copy may go
+  }
+  std::size_t arena_bytes = 0;
+  for (const ScaleLayout& layout : layouts) arena_bytes = std::max(arena_bytes, layout.arena_bytes());
+  if (arena.bytes() < arena_bytes) {
+    arena = Buffer();
+    arena = backend->allocate(arena_bytes);
+  }
+}
+
 Sources Stylizer::Impl::prepare(const Image& content, std::span<const Image> styles, const Image* start) {
   Sources sources{flatten(content), {}, {}, styles};
   for (const Image& style : styles) sources.styles.push_back(flatten(style));
@@ -251,6 +263,24 @@ Sources Stylizer::Impl::prepare(const Image& content, std::span<const Image> sty
     for (Image* const image : all) make_grey(*image);
   }
   return sources;
+}
+
+std::vector<float> Stylizer::Impl::first_point(const Sources& sources,
+                                               const std::optional<Image>& coarser) const {
+  const auto [width, height] = size();
+  const Preprocessing& preprocessing = weights->preprocessing;
+  const Image& first = options.init == Init::kPicture ? sources.start : sources.content;
+  if (coarser) {
+    const bool changes = options.handover == Handover::kChange && options.init != Init::kNoise;
+    return to_network_space(
+        changes ? add_change(first, *coarser, width, height) : resize(*coarser, width, height),
+        preprocessing);
+  }
+  if (options.init == Init::kNoise) {
+    return noise(width, height, options.noise_deviation, options.seed, preprocessing,
+                 grey ? Tint::kGrey : Tint::kColour);
+  }
+  return to_network_space(resize(first, width, height, Overshoot::kClip), preprocessing);
 }
 
 void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float>& start,
@@ -369,21 +399,11 @@ Action Stylizer::Impl::iterate(const RunHooks& hooks) {
 
 RenderResult Stylizer::run(const Image& content_in, std::span<const Image> styles_in, const RunHooks& hooks) {
   Impl& s = *impl_;
-  const StyleOptions& o = s.options;
-  if (styles_in.empty()) throw Error(ErrorCode::kUsage, "style: expected at least one picture, found none");
-  if (!o.objective.style_blend.empty() && o.objective.style_blend.size() != styles_in.size()) {
-    throw Error(ErrorCode::kUsage, "style-blend: expected " + std::to_string(styles_in.size()) +
-                                       " weights, one for each style picture, found " +
-                                       std::to_string(o.objective.style_blend.size()));
-  }
-  if (o.init == Init::kPicture && hooks.start == nullptr) {
-    throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
-  }
-  require_visible(styles_in);
+  check_call(s.options, styles_in, hooks);
   s.backend->set_tuning(recorded_choice(hooks.resume, "tuning"));
   std::vector<PixelSize> style_sizes;
   for (const Image& style : styles_in) style_sizes.push_back(size_of_image(style));
-  const RenderPlan plan = this->plan(size_of_image(content_in), style_sizes);
+  (void)plan(size_of_image(content_in), style_sizes);  // refuses what does not fit
 
   RenderResult result;
   RunHooks quiet = hooks;
@@ -395,57 +415,21 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   s.optimizer.reset();
   s.objective.reset();
   s.layouts.clear();
-  (void)plan_render(o, *s.weights, s.graph, *s.backend, size_of_image(content_in), style_sizes, &s.layouts);
-  const int num_scales = s.num_scales();
-  s.inputs = {{"content", digest(content_in)}, {"weights", s.weights->digest}};
-  for (std::size_t i = 0; i < styles_in.size(); ++i)
-    s.inputs["style " + std::to_string(i + 1)] = digest(styles_in[i]);
-  if (hooks.start != nullptr) s.inputs["init"] = digest(*hooks.start);
-  if (hooks.resume != nullptr) {
-    require_same_run(*hooks.resume, describe(o), s.inputs);
-    if (hooks.resume->scale < 0 || hooks.resume->scale >= num_scales) {
-      throw Error(ErrorCode::kBadInput, "checkpoint: expected a scale below " + std::to_string(num_scales) +
-                                            ", found " + std::to_string(hooks.resume->scale));
-    }
-  }
-
-  if (!s.extractor) {
-    s.extractor = std::make_unique<FeatureExtractor>(*s.backend, *s.weights, s.graph, o.objective.pooling);
-    s.weights = without_filters(*s.weights);  // prepared on the device now; the host's copy may go
-  }
-  std::size_t arena_bytes = 0;
-  for (const ScaleLayout& layout : s.layouts) arena_bytes = std::max(arena_bytes, layout.arena_bytes());
-  if (s.arena.bytes() < arena_bytes) {
-    s.arena = Buffer();
-    s.arena = s.backend->allocate(arena_bytes);
-  }
-
+  (void)plan_render(s.options, *s.weights, s.graph, *s.backend, size_of_image(content_in), style_sizes,
+                    &s.layouts);
+  s.identify(content_in, styles_in, hooks);
+  s.make_room();
   const Sources sources = s.prepare(content_in, styles_in, hooks.start);
 
   s.started = seconds_now();
   s.seconds_before = hooks.resume != nullptr ? hooks.resume->seconds : 0;
   s.failed = false;
-  const Preprocessing& preprocessing = s.weights->preprocessing;
   std::optional<Image> previous;  // result of the scale before
-  const Image& first = o.init == Init::kPicture ? sources.start : sources.content;
   const int first_scale = hooks.resume != nullptr ? static_cast<int>(hooks.resume->scale) : 0;
-  for (s.scale = first_scale; s.scale < num_scales && !result.stopped; ++s.scale) {
-    const auto [width, height] = s.size();
-    std::vector<float> start;
-    if (previous) {
-      const bool changes = o.handover == Handover::kChange && o.init != Init::kNoise;
-      const Image next =
-          changes ? add_change(first, *previous, width, height) : resize(*previous, width, height);
-      start = to_network_space(next, preprocessing);
-    } else if (o.init == Init::kNoise) {
-      start = noise(width, height, o.noise_deviation, o.seed, preprocessing,
-                    s.grey ? Tint::kGrey : Tint::kColour);
-    } else {
-      start = to_network_space(resize(first, width, height, Overshoot::kClip), preprocessing);
-    }
-    s.enter_scale(sources, start, quiet);
+  for (s.scale = first_scale;; ++s.scale) {
+    s.enter_scale(sources, s.first_point(sources, previous), quiet);
     s.iteration = 0;
-    s.convergence = Convergence(o.tolerance);
+    s.convergence = Convergence(s.options.tolerance);
     if (hooks.resume != nullptr && s.scale == first_scale) {
       s.restore(*hooks.resume);
     } else if (s.backend->traits().scaled_gradients) {
@@ -454,9 +438,8 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
     result.stopped = s.iterate(hooks) == Action::kStop;
     if (const std::string advice = s.optimizer->advice(); !advice.empty()) quiet.warn(advice);
     previous = s.current_picture();
-    if (s.scale + 1 == num_scales || result.stopped) break;
+    if (s.scale + 1 == s.num_scales() || result.stopped) break;
   }
-  s.scale = std::min(s.scale, num_scales - 1);
 
   result.image = s.shown(std::move(*previous));
   if (content_in.has_alpha()) {

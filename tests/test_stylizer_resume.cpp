@@ -134,3 +134,41 @@ TEST_CASE("a checkpoint whose lowest losses are missing is refused where there i
   options.tolerance = 0;
   CHECK(stopped_after(options, 3).best_losses.empty());
 }
+
+TEST_CASE("a checkpoint whose tensors or scale are another render's is refused") {
+  const StyleOptions options = options_with(op_devices().back(), OptimizerKind::kAdam);
+  const Checkpoint checkpoint = stopped_after(options, 3);
+  Stylizer again(options, weights());
+  const auto resume = [&](const Checkpoint& changed) {
+    RunHooks hooks;
+    hooks.resume = &changed;
+    (void)again.run(content(), styles(), hooks);
+  };
+  const auto mean = std::find_if(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                                 [](const Checkpoint::Tensor& t) { return t.name == "mean"; });
+  REQUIRE(mean != checkpoint.tensors.end());
+  const auto at = static_cast<std::size_t>(mean - checkpoint.tensors.begin());
+  const std::string wanted = to_string(mean->dtype) + to_string(mean->shape);
+
+  Checkpoint changed = checkpoint;
+  changed.tensors[at].name = "median";
+  CHECK_THROWS_WITH(resume(changed), "checkpoint: expected a tensor 'mean', found none");
+
+  changed = checkpoint;
+  std::swap(changed.tensors[at].shape.h, changed.tensors[at].shape.w);
+  CHECK_THROWS_WITH(resume(changed), "checkpoint: expected 'mean' as " + wanted +
+                                         " for this device and size, found " + to_string(mean->dtype) +
+                                         to_string(changed.tensors[at].shape));
+
+  changed = checkpoint;
+  changed.tensors[at].dtype = DType::kFloat64;
+  changed.tensors[at].data.resize(2 * mean->data.size());
+  CHECK_THROWS_WITH(resume(changed), "checkpoint: expected 'mean' as " + wanted +
+                                         " for this device and size, found " + to_string(DType::kFloat64) +
+                                         to_string(mean->shape));
+
+  changed = checkpoint;
+  changed.scale = 2;
+  CHECK_THROWS_WITH(resume(changed), "checkpoint: expected a scale below 2, found 2");
+  resume(checkpoint);  // and the same program goes on after all of them
+}

@@ -6,8 +6,8 @@
 
 namespace impasto::apps {
 
-/// Takes over the three signals, except those that are ignored when the program begins (nohup, background
-/// jobs).
+/// Takes over the three signals, except those that are
+/// ignored when the program begins (nohup, background jobs).
 void install_interruption();
 /// From here the first signal is a request.
 void begin_run();

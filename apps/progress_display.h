@@ -17,8 +17,8 @@ enum class ProgressKind : std::uint8_t {
   kQuiet,  ///< nothing
 };
 
-/// auto, bar, json or none; Error(kUsage) for another word. `auto` is a bar where standard error is a
-/// terminal.
+/// auto, bar, json or none; Error(kUsage) for another word.
+/// `auto` is a bar where standard error is a terminal.
 [[nodiscard]] ProgressKind parse_progress(const std::string& text);
 
 /// How a render ended.
@@ -46,8 +46,8 @@ class ProgressDisplay {
  private:
   using Clock = std::chrono::steady_clock;
   void draw_bar();
-  /// Seconds until the end, at most: this run's seconds for each unit of work, times the work that may be
-  /// left.
+  /// Seconds until the end, at most: this run's seconds for
+  /// each unit of work, times the work that may be left.
   [[nodiscard]] double seconds_left() const;
 
   ProgressKind kind_;

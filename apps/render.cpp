@@ -97,8 +97,8 @@ class Render {
   Action after_iteration(const Progress& progress);
   void save(const std::filesystem::path& path, const Image& image, bool finished);
   void save_state();
-  /// Evaluations so far over all scales, with those that a converged scale left out: what numbers
-  /// intermediate pictures.
+  /// Evaluations so far over all scales, with those that a
+  /// converged scale left out: what numbers intermediate pictures.
   [[nodiscard]] long long total(const Progress& p) const {
     return iterations_before(settings_.options, p.scale) + p.iteration;
   }

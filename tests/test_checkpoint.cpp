@@ -58,7 +58,7 @@ Checkpoint::Tensor tensor(const std::string& name, Shape shape, DType dtype, T f
 Checkpoint example() {
   Checkpoint c;
   c.options = describe(make_preset("impasto"));
-  c.inputs = {{"content", "3f7a"}, {"style 1", "00"}, {"weights", ""}, {"backend", "cpu é"}};
+  c.inputs = {{"content", "3f7a"}, {"style 1", "00"}, {"init", ""}, {"weights", "é"}};
   c.scale = 2;
   c.iteration = 41;
   c.seconds = 0.1 + 0.2;

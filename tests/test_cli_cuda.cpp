@@ -1,5 +1,5 @@
-// The program on a GPU: what it lists, plans, renders, refuses, resumes and tunes. Runs on the device that
-// IMPASTO_TEST_DEVICE names.
+// The program on a GPU: what it lists, plans, renders, refuses, resumes
+// and tunes. Runs on the device that IMPASTO_TEST_DEVICE names.
 #include <nlohmann/json.hpp>
 
 #include "engine/style/checkpoint.h"

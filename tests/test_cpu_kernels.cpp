@@ -109,8 +109,8 @@ double conv_bound(const Backend& backend, int tile) {
   return tile == 2 ? 1e-5 : tile == 4 ? 4e-5 : 2e-4;
 }
 
-/// Every way in which this machine convolves: direct sums and each tile of Winograd's algorithm, in each
-/// instruction set.
+/// Every way in which this machine convolves: direct sums and
+/// each tile of Winograd's algorithm, in each instruction set.
 struct ConvBackend {
   int tile;
   std::unique_ptr<Backend> backend;

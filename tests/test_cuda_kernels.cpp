@@ -49,8 +49,8 @@ class Vector {
   std::size_t size_;
 };
 
-/// run(launch, add), where add notes an output, for 1 and for 132 multiprocessors: the same numbers, each
-/// time.
+/// run(launch, add), where add notes an output, for 1 and
+/// for 132 multiprocessors: the same numbers, each time.
 template <class Run>
 void require_same(Run run) {
   std::vector<std::vector<double>> outputs[3];

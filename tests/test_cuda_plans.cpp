@@ -45,8 +45,8 @@ std::vector<Precision> precisions_of(const GpuDescription& gpu) {
 }
 bool is_16_bit(Precision precision) { return precision == Precision::kBf16 || precision == Precision::kFp16; }
 
-/// The distinct convolutions of VGG-16 and VGG-19 (they have the same) for a picture of this size, 8
-/// channels.
+/// The distinct convolutions of VGG-16 and VGG-19 (they
+/// have the same) for a picture of this size, 8 channels.
 std::vector<ConvKey> vgg_keys(Precision precision, std::int64_t h, std::int64_t w) {
   std::vector<ConvKey> keys;
   std::int64_t in = 8;

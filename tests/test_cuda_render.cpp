@@ -102,8 +102,8 @@ TEST_CASE("each optimiser and scaling follows the CPU's trace, by replaying one 
       for (std::size_t i = 0; i < cpu.losses.size(); ++i) {
         INFO(to_string(kind) << " " << to_string(scaling) << " iteration " << i + 1 << ": GPU "
                              << gpu.losses[i] << ", CPU " << cpu.losses[i]);
-        // L-BFGS multiplies a difference in rounding at each step: its first curvature pair comes of a tiny
-        // move.
+        // L-BFGS multiplies a difference in rounding at each
+        // step: its first curvature pair comes of a tiny move.
         const double largest = kind != OptimizerKind::kLbfgs || i < 2 ? bound()
                                : precision() == Precision::kFp32      ? (i < 8 ? 1 : 10) * bound()
                                                                       : 1;

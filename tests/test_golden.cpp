@@ -20,8 +20,8 @@ namespace {
 using namespace impasto;
 using nlohmann::json;
 
-/// Largest errors allowed. Each is relative to the scale of what is compared, see summary_error and
-/// relative_error.
+/// Largest errors allowed. Each is relative to the scale of
+/// what is compared, see summary_error and relative_error.
 struct Bounds {
   double activation, loss, gradient;
   double trace, picture;    ///< losses of an optimiser's steps; the picture after the last
@@ -326,8 +326,8 @@ constexpr Bounds kReference{1e-11, 1e-11, 1e-11, 1e-9, 1e-9, 12, 1e-9};
 // in float64 by up to 0.7 after 6 steps and 0.06 after 12. So only the steps before that pair are compared,
 // and the end: 0.044.
 constexpr Bounds kCpu{2e-5, 5e-6, 2e-5, 5e-4, 5e-2, 2, 0.15};
-// By Winograd's algorithm: 9.8e-6, 2.0e-6, 4.1e-3 (one element, where another maximum of a pool won; the
-// others 2e-5).
+// By Winograd's algorithm: 9.8e-6, 2.0e-6, 4.1e-3 (one element,
+// where another maximum of a pool won; the others 2e-5).
 constexpr Bounds kWinograd{1e-4, 1e-5, 2e-2, 5e-4, 5e-2, 2, 0.15};
 // On an H100's engines, fp32 stays within the CPU's bounds: 3.1e-6, 5.6e-7, 5.9e-6; traces 1.7e-7 and 0.02.
 // tf32: 4.4e-3, 6.4e-4, 0.40; fp16: 6.2e-3, 6.0e-4, 0.36; bf16: 0.046, 9.2e-3, 1.0. The gradients' errors are

@@ -1,5 +1,5 @@
-// Gradient descent that finds the length of its steps itself: its rules, one by one, and what it must
-// survive.
+// Gradient descent that finds the length of its steps
+// itself: its rules, one by one, and what it must survive.
 #include <algorithm>
 #include <cmath>
 #include <deque>

@@ -200,9 +200,9 @@ TEST_CASE("lossless WebP with alpha is read exactly", "[image]") {
 
 namespace {
 
-/// `count` times the still picture as frames at (x, y), x and y even; the canvas is what they need. The
-/// library would make a still picture of one frame that covers its canvas, so the second of two is cut off
-/// then.
+/// `count` times the still picture as frames at (x, y), x and y even; the
+/// canvas is what they need. The library would make a still picture of one
+/// frame that covers its canvas, so the second of two is cut off then.
 FileBytes make_animation(const FileBytes& still, int count, int x = 0, int y = 0) {
   WebPMux* mux = WebPMuxNew();
   WebPMuxFrameInfo frame{};

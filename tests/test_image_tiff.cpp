@@ -1,5 +1,5 @@
-// TIFF as programs other than photographers' write it: other numbers, colours, orders of directories and
-// tags.
+// TIFF as programs other than photographers' write it:
+// other numbers, colours, orders of directories and tags.
 #include <tiffio.h>
 
 #include <cstring>

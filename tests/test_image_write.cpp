@@ -339,9 +339,9 @@ TEST_CASE("places that cannot be written are refused, and nothing appears", "[im
   write_bytes(folder / "file", {1});
   error_of(ErrorCode::kBadInput, [&] { write_image(folder / "file/a.png", picture); });
   fs::create_symlink("/dev/null", folder / "null.png");
-  CHECK_THAT(error_of(ErrorCode::kBadInput, [&] { check_output_path(folder / "null.png"); }),
+  CHECK_THAT(error_of(ErrorCode::kBadInput, [&] { write_image(folder / "null.png", picture); }),
              ContainsSubstring("device"));
-  error_of(ErrorCode::kUsage, [&] { check_output_path(folder / ""); });
+  error_of(ErrorCode::kUsage, [&] { write_image(folder / "", picture); });
   CHECK(folder.entries() == 3);
 }
 

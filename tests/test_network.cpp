@@ -105,8 +105,8 @@ TEST_CASE("a training plan takes little more than its feature maps, a forward pl
   const NetworkPlan training = plan_network(graph, {512, 512, 3}, Pass::kForwardBackward, traits);
   const NetworkPlan forward = plan_network(graph, {512, 512, 3}, Pass::kForward, traits);
   const double per_pixel = 4.0 * 512 * 512;
-  // 306 floats a pixel of outputs (with pools), less those of pools that die at once, plus two gradients near
-  // the bottom.
+  // 306 floats a pixel of outputs (with pools), less those of
+  // pools that die at once, plus two gradients near the bottom.
   CHECK(static_cast<double>(training.arena_bytes) / per_pixel == Approx(290).margin(25));
   CHECK(static_cast<double>(forward.arena_bytes) / per_pixel == Approx(128).margin(4));
 }

@@ -17,8 +17,8 @@ TEST_CASE("parallel_for runs every item once and returns when all have run") {
   ThreadPool pool(num_threads);
   REQUIRE(pool.num_threads() == num_threads);
   for (const std::int64_t num_items : {0, 1, 2, 3, 7, 1000}) {
-    // Plain integers: a missing happens-before between an item and the return is a race that the sanitizer
-    // sees.
+    // Plain integers: a missing happens-before between an
+    // item and the return is a race that the sanitizer sees.
     std::vector<int> runs(static_cast<std::size_t>(num_items), 0);
     pool.parallel_for(num_items, [&](std::int64_t item, int) { ++runs[static_cast<std::size_t>(item)]; });
     REQUIRE(runs == std::vector<int>(static_cast<std::size_t>(num_items), 1));

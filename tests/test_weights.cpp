@@ -110,8 +110,8 @@ TEST_CASE("the own layout is read with its preprocessing, source and licence") {
 }
 
 TEST_CASE("a file that convert.py wrote is read") {
-  // From tests/golden/weights/torch_zip.pth, whose tensors hold known numbers: see make_torch_samples.py
-  // there.
+  // From tests/golden/weights/torch_zip.pth, whose tensors
+  // hold known numbers: see make_torch_samples.py there.
   const Weights w = load_weights(std::filesystem::path(IMPASTO_TEST_DATA) / "weights/converted.h5");
   REQUIRE(w.layers.size() == 4);
   CHECK(w.network == "vgg16");

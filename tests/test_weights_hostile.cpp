@@ -1,5 +1,5 @@
-// Damaged and hostile weight files: each is read as valid weights or refused with one line, whatever libhdf5
-// does.
+// Damaged and hostile weight files: each is read as valid
+// weights or refused with one line, whatever libhdf5 does.
 #include <signal.h>
 #include <unistd.h>
 

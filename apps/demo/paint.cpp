@@ -23,8 +23,8 @@ struct Stroke {
   std::uint64_t seed = 0;
 };
 
-/// Where each pixel lies on one stroke: `along` its path and `across` it (-1..1), both from the nearest
-/// piece.
+/// Where each pixel lies on one stroke: `along` its path
+/// and `across` it (-1..1), both from the nearest piece.
 struct Footprint {
   std::int64_t left = 0, top = 0, width = 0, height = 0;
   std::vector<float> along, across, distance;
@@ -118,8 +118,8 @@ Rgb jitter(Rgb c, double amount, Random& random) {
   return {channel(c.r), channel(c.g), channel(c.b)};
 }
 
-/// Follows the direction from `start` both ways alike until the colour has changed or the stroke is long
-/// enough.
+/// Follows the direction from `start` both ways alike until
+/// the colour has changed or the stroke is long enough.
 std::vector<Point> follow(const Scene& scene, const Layer& layer, Point start, Rgb colour, double stray) {
   const double step = std::max(1.0, layer.width / 4);
   const int steps = static_cast<int>(layer.length * layer.width / step);

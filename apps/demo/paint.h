@@ -1,6 +1,6 @@
 #pragma once
-// Paints pictures that look like oil paintings, so that a first render needs no third party's picture as its
-// style.
+// Paints pictures that look like oil paintings, so that a
+// first render needs no third party's picture as its style.
 //
 // Layers of curved strokes, coarse to fine, follow a flow field and take their colour from a made-up scene; a
 // stroke ends where the scene's colour has left its own (Hertzmann, "Painterly rendering with curved brush
@@ -22,8 +22,8 @@ struct PaintOptions {
 /// "night", "autumn", ...: what the kinds show.
 [[nodiscard]] const std::vector<std::string>& paint_kinds();
 
-/// The same picture for the same options. Error(kUsage) for an unknown kind or a side outside 16..8192
-/// pixels.
+/// The same picture for the same options. Error(kUsage) for
+/// an unknown kind or a side outside 16..8192 pixels.
 [[nodiscard]] Image paint(const PaintOptions& options);
 
 }  // namespace impasto::demo

@@ -147,7 +147,6 @@ TensorView Buffer::view(std::size_t offset, Shape shape, DType dtype) const {
 }
 
 // --- Conv2d
-// ---------------------------------------------------------------------------------------------------
 
 void Conv2d::forward(TensorView y, ConstTensorView x, Padding padding, Relu relu, Workspace workspace) {
   Check check("conv2d_forward");
@@ -170,7 +169,6 @@ void Conv2d::backward_data(TensorView dx, ConstTensorView dy, Padding padding, A
 }
 
 // --- Backend: memory
-// --------------------------------------------------------------------------------------------
 
 Backend::Backend(DeviceInfo info, BackendTraits traits)
     : info_(std::move(info)), traits_(std::move(traits)) {}
@@ -265,7 +263,6 @@ void Backend::set_tuning(const std::string& tuning) {
 }
 
 // --- Backend: network
-// -------------------------------------------------------------------------------------------
 
 std::unique_ptr<Conv2d> Backend::make_conv2d(const Conv2dDesc& desc) {
   const Check check("make_conv2d");
@@ -330,7 +327,6 @@ void Backend::pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x
 }
 
 // --- Backend: losses
-// --------------------------------------------------------------------------------------------
 
 void Backend::gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate,
                    Workspace workspace) {
@@ -395,7 +391,6 @@ void Backend::total_variation(TensorView loss, TensorView d, ConstTensorView x, 
 }
 
 // --- Backend: optimisers
-// ----------------------------------------------------------------------------------------
 
 void Backend::momentum_step(TensorView x, TensorView v, ConstTensorView g, double learning_rate,
                             double momentum) {

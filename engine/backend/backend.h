@@ -1,8 +1,8 @@
 #pragma once
-// THE SEAM. Everything numeric happens behind it; above it no device type is known, below it no layer name.
-// The contract of every operation stands in kernels/ops.h. The public methods check dtypes, shapes and
-// aliasing and throw Error(kInternal) naming the operation, what it expected and what it got; then they call
-// do_x().
+// THE SEAM. Everything numeric happens behind it; above it no device type is known,
+// below it no layer name. The contract of every operation stands in kernels/ops.h.
+// The public methods check dtypes, shapes and aliasing and throw Error(kInternal)
+// naming the operation, what it expected and what it got; then they call do_x().
 //
 // A backend is used by one thread at a time; several backends (and several of one kind) live side by side.
 // Work is queued in order on the backend's own stream; download() is the only call that waits for it.
@@ -50,8 +50,8 @@ struct BackendTraits {
   std::size_t alignment = 64;          ///< of every tensor in an arena
   std::size_t fixed_bytes = 0;         ///< allocated by the backend itself when it is made
   bool asynchronous = false;           ///< work goes on while the host does other things
-  /// Gradients of activations are of a type with few exponents: the objective multiplies them by a power of
-  /// two.
+  /// Gradients of activations are of a type with few exponents:
+  /// the objective multiplies them by a power of two.
   bool scaled_gradients = false;
   /// Bytes that a Conv2d of so many channels keeps on the device (prepared filters, bias).
   std::function<std::size_t(std::int64_t in_channels, std::int64_t out_channels)> conv_filter_bytes;
@@ -87,9 +87,9 @@ struct Conv2dDesc {
   std::span<const float> filter, bias;
 };
 
-/// One 3x3 convolution with frozen weights, made by a backend, used with that backend only and not outliving
-/// it. What it keeps on the device (traits().conv_filter_bytes) comes from Backend::allocate, so that it is
-/// counted.
+/// One 3x3 convolution with frozen weights, made by a backend, used with that
+/// backend only and not outliving it. What it keeps on the device
+/// (traits().conv_filter_bytes) comes from Backend::allocate, so that it is counted.
 class Conv2d {
  public:
   virtual ~Conv2d() = default;
@@ -145,16 +145,15 @@ class Backend {
   void set_note(std::string note) { note_ = std::move(note); }
 
   // --- memory: counted, so that a plan can be held against it
-  // --------------------------------------------------
-  /// Uninitialised memory aligned to traits().alignment; Error(kResources) with the numbers if there is not
-  /// enough.
+  /// Uninitialised memory aligned to traits().alignment;
+  /// Error(kResources) with the numbers if there is not enough.
   [[nodiscard]] Buffer allocate(std::size_t bytes);
   [[nodiscard]] std::size_t allocated_bytes() const { return counts_->bytes; }
   [[nodiscard]] std::size_t peak_allocated_bytes() const { return counts_->peak; }
   [[nodiscard]] std::int64_t num_allocations() const { return counts_->allocations; }
 
-  /// The only transfers. Values are converted to and from the tensor's dtype. download waits for all queued
-  /// work.
+  /// The only transfers. Values are converted to and from
+  /// the tensor's dtype. download waits for all queued work.
   void upload(TensorView dst, std::span<const float> src);
   void upload(TensorView dst, std::span<const double> src);
   void download(std::span<float> dst, ConstTensorView src);
@@ -191,7 +190,6 @@ class Backend {
   [[nodiscard]] virtual double take_gradient_peak() { return 0; }
 
   // --- network
-  // -------------------------------------------------------------------------------------------------
   [[nodiscard]] std::unique_ptr<Conv2d> make_conv2d(const Conv2dDesc&);
   /// input (h,w,traits().input_channels) activation <- picture (h,w,3) real; further channels are zero.
   void picture_to_input(TensorView input, ConstTensorView picture);
@@ -204,7 +202,6 @@ class Backend {
                      Accumulate accumulate, Relu mask);
 
   // --- losses: slots are float64 tensors of one element
-  // ----------------------------------------------------------
   void gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate, Workspace workspace);
   void gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
                      Accumulate accumulate, Workspace workspace);
@@ -219,7 +216,6 @@ class Backend {
   void total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind, double weight);
 
   // --- optimisers: real vectors of any one shape
-  // -----------------------------------------------------------------
   void momentum_step(TensorView x, TensorView v, ConstTensorView g, double learning_rate, double momentum);
   void adam_step(TensorView x, TensorView m, TensorView v, TensorView step, ConstTensorView g,
                  const AdamParameters& parameters);

@@ -30,8 +30,8 @@ fs::path own_folder() {
   return error ? fs::path() : file.parent_path();
 }
 
-/// Beside the program or library, in the build's or the installation's library folder, or what
-/// IMPASTO_CUDA_MODULE names.
+/// Beside the program or library, in the build's or the
+/// installation's library folder, or what IMPASTO_CUDA_MODULE names.
 fs::path module_path() {
   if (const char* const given = std::getenv("IMPASTO_CUDA_MODULE"); given != nullptr && *given != '\0')
     return given;
@@ -44,8 +44,8 @@ fs::path module_path() {
   return {};
 }
 
-/// Asks the CUDA runtime alone, which is small, before the module brings in cuBLAS and cuDNN. Empty: there is
-/// a device.
+/// Asks the CUDA runtime alone, which is small, before the
+/// module brings in cuBLAS and cuDNN. Empty: there is a device.
 std::string why_no_device() {
   void* const runtime = dlopen(IMPASTO_CUDART_NAME, RTLD_NOW | RTLD_LOCAL);
   if (runtime == nullptr) return "the CUDA runtime is missing (" + last_dl_error() + ")";

@@ -124,8 +124,8 @@ TensorView OpBench::result(const char* name, Role role, Shape shape, Accumulate 
 
 Workspace OpBench::workspace(std::size_t bytes) {
   if (bytes == 0) return {};
-  // Never shifted: a workspace has the backend's full alignment. Rounded up to whole floats, for the
-  // sentinel.
+  // Never shifted: a workspace has the backend's full
+  // alignment. Rounded up to whole floats, for the sentinel.
   const bool shifted = std::exchange(shifted_, false);
   const auto count = static_cast<std::int64_t>((bytes + sizeof(float) - 1) / sizeof(float));
   Operand& operand = add("workspace", DType::kFloat32, {1, 1, count}, 0);

@@ -67,7 +67,6 @@ std::string name(Padding p) {
 }
 
 // --- convolution
-// ----------------------------------------------------------------------------------------------
 
 struct ConvCase {
   Shape input;
@@ -161,7 +160,6 @@ void add_conv(Cases& cases) {
 }
 
 // --- pixels, ReLU, pooling
-// --------------------------------------------------------------------------------------
 
 void add_pointwise(Cases& cases) {
   for (const Shape shape : {Shape{1, 1, 3}, Shape{7, 13, 3}, Shape{48, 65, 3}}) {
@@ -246,7 +244,6 @@ void add_pool(Cases& cases) {
 }
 
 // --- losses
-// -----------------------------------------------------------------------------------------------------
 
 // 4099 is prime: positions that no device can split into equal parts.
 void add_gram(Cases& cases) {
@@ -355,7 +352,6 @@ void add_losses(Cases& cases) {
 }
 
 // --- optimisers
-// -------------------------------------------------------------------------------------------------
 
 void add_vectors(Cases& cases) {
   constexpr Shape kSlot{1, 1, 1};

@@ -14,8 +14,8 @@ struct OpCase {
   std::string name;       ///< its sizes and modes
   /// Declares the operands and returns the call, which may be made many times while the bench lives.
   std::function<std::function<void()>(OpBench&)> prepare;
-  /// Largest error of a float32 backend against the reference, relative to the root mean square of the
-  /// output.
+  /// Largest error of a float32 backend against the reference,
+  /// relative to the root mean square of the output.
   double bound_fp32 = 0;
   double bound_exact = 0;  ///< the same where convolutions are direct sums
 };

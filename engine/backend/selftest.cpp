@@ -14,8 +14,8 @@ namespace {
 // Any fixed number: failures are repeated with the same operands.
 constexpr std::uint64_t kSeed = 20160627;
 
-/// What tensor cores read, and what is stored in 16 bits, is rounded once more; everything else is as in
-/// float32.
+/// What tensor cores read, and what is stored in 16 bits,
+/// is rounded once more; everything else is as in float32.
 double bound_for(const OpCase& op_case, const BackendTraits& traits) {
   switch (traits.precision) {
     case Precision::kFp64: return 1e-12;

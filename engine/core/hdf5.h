@@ -29,8 +29,8 @@ class Handle {
   operator hid_t() const { return id_; }  // NOLINT: handed to H5 functions everywhere
   [[nodiscard]] bool valid() const { return id_ >= 0; }
 
-  /// Releases the handle now; a failure (a file that could not be flushed to a full disk) is returned, not
-  /// thrown.
+  /// Releases the handle now; a failure (a file that could
+  /// not be flushed to a full disk) is returned, not thrown.
   [[nodiscard]] herr_t close() noexcept {
     if (id_ < 0) return 0;
     const hid_t id = std::exchange(id_, H5I_INVALID_HID);

@@ -28,9 +28,9 @@ namespace impasto {
   return overlong || beyond ? 0 : bytes;
 }
 
-/// The text with U+FFFD for every byte that is no part of a character, for control characters other than tab
-/// and line feed, and for U+FFFE and U+FFFF: what XML 1.0 and PNG's text chunks can hold. CR LF and CR become
-/// LF.
+/// The text with U+FFFD for every byte that is no part of a character, for
+/// control characters other than tab and line feed, and for U+FFFE and U+FFFF:
+/// what XML 1.0 and PNG's text chunks can hold. CR LF and CR become LF.
 [[nodiscard]] inline std::string printable_utf8(std::string_view text) {
   std::string result;
   while (!text.empty()) {

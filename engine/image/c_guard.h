@@ -22,8 +22,8 @@ struct CError {
   }
 };
 
-/// Runs body(); if error.raise was called in it, throws damaged(format, message), or unsupported(expected,
-/// message).
+/// Runs body(); if error.raise was called in it, throws
+/// damaged(format, message), or unsupported(expected, message).
 template <class Body>
 void guarded(CError& error, const char* format, const Body& body) {
   static_assert(std::is_trivially_destructible_v<Body>, "a jump would skip its destructor");

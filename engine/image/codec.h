@@ -51,8 +51,8 @@ struct Codec {
   bool keeps_alpha;
   bool keeps_16_bits;
   bool (*recognises)(Bytes file);
-  /// Throws Error(kBadInput) unless the whole picture could be read; refuses more than max_pixels before
-  /// it allocates.
+  /// Throws Error(kBadInput) unless the whole picture could be
+  /// read; refuses more than max_pixels before it allocates.
   Raster (*decode)(Bytes file, std::int64_t max_pixels);
   /// `picture` is RGB, with alpha only if keeps_alpha, of 16 bits only if keeps_16_bits.
   std::vector<std::uint8_t> (*encode)(const Raster& picture, const WriteOptions& options);

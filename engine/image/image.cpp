@@ -142,11 +142,6 @@ Image read_image(const fs::path& path, std::int64_t max_pixels, std::vector<std:
 bool output_format_keeps_alpha(const fs::path& path) { return codec_for_suffix(path).keeps_alpha; }
 bool output_format_keeps_16_bits(const fs::path& path) { return codec_for_suffix(path).keeps_16_bits; }
 
-void check_output_path(const fs::path& path) {
-  (void)codec_for_suffix(path);
-  const NewFile made_and_gone(path.string(), path);
-}
-
 void write_image(const fs::path& path, const Image& image, const WriteOptions& options) {
   const Codec& codec = codec_for_suffix(path);
   const std::vector<std::uint8_t> file = named(path.string(), [&] {

@@ -41,9 +41,9 @@ inline constexpr std::int64_t kDefaultMaxPixels = 300'000'000;
 struct WriteOptions {
   int bits = 8;      ///< 8 or 16 (PNG and TIFF; others write 8)
   int quality = 95;  ///< JPEG and WebP, 1..100
-  std::map<std::string, std::string>
-      metadata;  ///< keys such as "Software", "Comment"; PNG text, EXIF or XMP elsewhere. Written as UTF-8:
-                 ///< bytes that are none and control characters become U+FFFD
+  /// Keys such as "Software", "Comment"; PNG text, EXIF or XMP elsewhere. Written as UTF-8: bytes that are
+  /// none and control characters become U+FFFD.
+  std::map<std::string, std::string> metadata;
 };
 
 /// True where the format of that suffix keeps alpha (PNG, WebP, TIFF). Throws Error(kUsage), naming the
@@ -52,16 +52,12 @@ struct WriteOptions {
 /// The same for 16 bits a channel (PNG, TIFF).
 [[nodiscard]] bool output_format_keeps_16_bits(const std::filesystem::path& path);
 
-/// What can be known before a long render: throws Error(kUsage) for an unknown suffix, Error(kBadInput) for
-/// a folder that is missing or not writable, a path that is itself a folder or device, a name that is longer
-/// than the file system allows, and links that lead in a circle. write_image does the same checks.
-void check_output_path(const std::filesystem::path& path);
-
 /// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile, to a temporary name in the same
 /// folder, synced and renamed: the file at `path` is either the old one or the whole new one. Where `path` is
 /// a link, its target is written, also one that is not there yet. Values are
 /// clamped to 0..1 and rounded to nearest. Alpha is dropped where the format has none (composited over
-/// white). Throws Error(kBadInput) for a place that cannot be written (missing folder, full disk, no
+/// white). Throws Error(kUsage) for an unknown suffix, Error(kBadInput) for a place that cannot be written (a
+/// missing folder, a folder or device of that name, a name too long, a circle of links, a full disk, no
 /// permission), leaving nothing behind.
 void write_image(const std::filesystem::path& path, const Image& image, const WriteOptions& options = {});
 

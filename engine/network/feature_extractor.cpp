@@ -26,8 +26,8 @@ FeatureExtractor::FeatureExtractor(Backend& backend, const Weights& weights, Nod
       convs_[index] = backend_.make_conv2d({layer.in_channels, layer.out_channels, layer.filter, layer.bias});
       continue;
     }
-    // The first layer reads the picture: scale folded in, channels padded with zeros to what the backend
-    // wants.
+    // The first layer reads the picture: scale folded in,
+    // channels padded with zeros to what the backend wants.
     std::vector<float> filter(static_cast<std::size_t>(9 * input_channels * layer.out_channels), 0.0F);
     for (std::int64_t t = 0; t < 9; ++t) {
       for (std::int64_t c = 0; c < layer.in_channels; ++c) {
@@ -71,8 +71,8 @@ void FeatureExtractor::forward(const NetworkMemory& memory, ConstTensorView pict
 void FeatureExtractor::backward(const NetworkMemory& memory, TensorView dpicture, double scale,
                                 const WriteTapGradient& write_tap_gradient) {
   const NetworkPlan& plan = *memory.plan;
-  // Before node i is walked, gradient[i] is the gradient with respect to its output, for a kConvRelu already
-  // masked.
+  // Before node i is walked, gradient[i] is the gradient with
+  // respect to its output, for a kConvRelu already masked.
   const std::size_t deepest = graph_.nodes.size() - 1;
   {
     const TensorView d = memory.view(plan.gradient[deepest]);

@@ -23,11 +23,11 @@ struct NetworkMemory {
 
 class FeatureExtractor {
  public:
-  /// Called in forward as soon as a tap's features exist; they may be overwritten after the call in a
-  /// kForward plan.
+  /// Called in forward as soon as a tap's features exist; they
+  /// may be overwritten after the call in a kForward plan.
   using OnTap = std::function<void(int tap, ConstTensorView features)>;
-  /// Called in backward where a tap's layer is reached: must overwrite d with the losses' gradient at the
-  /// tap.
+  /// Called in backward where a tap's layer is reached:
+  /// must overwrite d with the losses' gradient at the tap.
   using WriteTapGradient = std::function<void(int tap, TensorView d, ConstTensorView features)>;
 
   /// Prepares the filters of every convolution in the graph. The weights are not kept. Preprocessing::scale
@@ -38,8 +38,8 @@ class FeatureExtractor {
 
   /// picture (h,w,3) real. Stops after node `last_node` (-1: the deepest tap).
   void forward(const NetworkMemory& memory, ConstTensorView picture, const OnTap& on_tap, int last_node = -1);
-  /// After forward with a kForwardBackward plan. dpicture (h,w,3) real is overwritten with `scale` times the
-  /// gradient.
+  /// After forward with a kForwardBackward plan. dpicture (h,w,3)
+  /// real is overwritten with `scale` times the gradient.
   void backward(const NetworkMemory& memory, TensorView dpicture, double scale,
                 const WriteTapGradient& write_tap_gradient);
 

@@ -44,7 +44,7 @@ struct NetworkPlan {
   std::vector<PlannedTensor> gradient;  ///< one a node; kForwardBackward only
   std::size_t arena_bytes = 0;
   std::size_t workspace_bytes = 0;  ///< the largest of any convolution's and any tap's Gram matrix
-  double flops = 0;                 ///< convolutions and Gram matrices; both directions if planned
+  double flops = 0;                 ///< of the convolutions; both directions if planned
 };
 
 /// Steps: forward of node i is step i; the deepest tap's gradient is written in step n; backward of node i is

@@ -33,8 +33,8 @@ struct ConvName {
   }
 };
 
-/// "block3_conv2", "conv3_2", and either of them with what Keras appends ("block3_conv2_W_1:0"); else
-/// nothing.
+/// "block3_conv2", "conv3_2", and either of them with what
+/// Keras appends ("block3_conv2_W_1:0"); else nothing.
 [[nodiscard]] std::optional<ConvName> parse_conv_name(std::string_view name);
 
 /// Runs of digits compare as numbers, so that conv2d_10 comes after conv2d_2.
@@ -62,9 +62,9 @@ struct ReadLimits {
 /// Enough memory for a sound file of this size, read twice over, and not for much more.
 [[nodiscard]] ReadLimits limits_for(std::uintmax_t file_bytes);
 
-/// The same, in a forked child that sends back the arrays: this process then never opens the file with
-/// libhdf5, which crashes on some damaged files. Threads may exist; none of them may be inside libhdf5 at
-/// that moment.
+/// The same, in a forked child that sends back the arrays: this process then
+/// never opens the file with libhdf5, which crashes on some damaged files.
+/// Threads may exist; none of them may be inside libhdf5 at that moment.
 [[nodiscard]] Weights read_in_child(const std::filesystem::path& file, const ReadLimits& limits);
 
 /// Runs `work` in the child in place of the reader: the seam for tests of crashes and hangs.
@@ -82,8 +82,8 @@ struct ContentDigest {
 /// MD5 of a file's bytes in lower-case hex; empty where OpenSSL has no MD5.
 [[nodiscard]] std::string md5_of_file(const std::filesystem::path& file);
 
-/// A published set of weights: told by what it holds where its content digest is known, else by a file's size
-/// and MD5.
+/// A published set of weights: told by what it holds where its
+/// content digest is known, else by a file's size and MD5.
 struct Known {
   const char *name, *file_name, *description, *source, *licence;
   std::int64_t bytes;
@@ -111,8 +111,8 @@ struct Recognition {
 /// The command that makes a file of the own layout of another one.
 [[nodiscard]] std::string convert_command(const std::filesystem::path& file);
 
-/// Refuses what cannot be an HDF5 file, by its first bytes, saying what it is and what to do; returns its
-/// size.
+/// Refuses what cannot be an HDF5 file, by its first bytes,
+/// saying what it is and what to do; returns its size.
 std::uintmax_t check_file(const std::filesystem::path& file);
 
 }  // namespace impasto::weights

@@ -38,8 +38,8 @@ void send_all(int to, const char* data, std::size_t size) {
   }
 }
 
-/// Fields one after another: numbers as 8 bytes, text and arrays after their length. Arrays go out from where
-/// they lie.
+/// Fields one after another: numbers as 8 bytes, text and arrays
+/// after their length. Arrays go out from where they lie.
 class Message {
  public:
   explicit Message(int to) : to_(to) {}

@@ -1,6 +1,6 @@
-// The reader of every HDF5 layout (docs/weights.md), with libhdf5's C API. It opens nothing but hard links,
-// step by step, and reads a dataset only after type, rank, sizes and place in the file have proved to be the
-// plain ones.
+// The reader of every HDF5 layout (docs/weights.md), with libhdf5's C API. It
+// opens nothing but hard links, step by step, and reads a dataset only after
+// type, rank, sizes and place in the file have proved to be the plain ones.
 #include <H5PLpublic.h>
 
 #include <algorithm>
@@ -42,9 +42,9 @@ void add(Layers& layers, ConvName name, ConvWeights conv) {
        printable(name) + "')");
 }
 
-/// Keras' description of a whole model is JSON that names layers in order. Other activations than ReLU have
-/// no numbers, so only here are they seen; a word search is enough, for a description is no proof of
-/// anything.
+/// Keras' description of a whole model is JSON that names layers in order.
+/// Other activations than ReLU have no numbers, so only here are they seen;
+/// a word search is enough, for a description is no proof of anything.
 void refuse_activations(const std::string& description) {
   const std::size_t last = description.rfind("\"Conv2D\"");
   if (last == std::string::npos) return;
@@ -99,8 +99,8 @@ Layers read_own(hid_t file, hsize_t file_bytes, Weights& weights, std::string& n
   return layers;
 }
 
-/// The convolution that an array belongs to: by its layer's name, or, where the layer is a whole network, by
-/// its own.
+/// The convolution that an array belongs to: by its layer's
+/// name, or, where the layer is a whole network, by its own.
 std::optional<ConvName> name_of_array(const std::string& layer, const std::string& array) {
   std::optional<ConvName> name = std::nullopt;
   std::vector<std::string> candidates = components(layer);
@@ -137,8 +137,8 @@ void refuse_layers_between(hid_t base, const std::vector<std::string>& layer_nam
     if (!other.kernel) refuse_layer(other.layer + "/" + other.folder);
 }
 
-/// Keras 1, 2 and 3 "legacy": attributes name the layers, and in each layer's group its arrays, kernel before
-/// bias.
+/// Keras 1, 2 and 3 "legacy": attributes name the layers,
+/// and in each layer's group its arrays, kernel before bias.
 Layers read_named(hid_t base, hsize_t file_bytes, const std::vector<std::string>& layer_names) {
   struct Arrays {
     std::string layer;

@@ -1,7 +1,7 @@
 #pragma once
-// HDF5 as the reader of weights needs it: hard links alone, attributes of text and numbers, and arrays that
-// lie plainly inside the file. Every function throws std::invalid_argument with a message without the file's
-// name.
+// HDF5 as the reader of weights needs it: hard links alone, attributes of text
+// and numbers, and arrays that lie plainly inside the file. Every function
+// throws std::invalid_argument with a message without the file's name.
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -41,8 +41,8 @@ enum class Kind { kMissing, kGroup, kDataset, kOther };
 /// Names in a group, sorted as people count.
 [[nodiscard]] std::vector<std::string> members(hid_t group);
 
-/// All strings of an attribute, fixed-length (NUL or space padded) or variable-length; nothing if it does not
-/// exist.
+/// All strings of an attribute, fixed-length (NUL or space
+/// padded) or variable-length; nothing if it does not exist.
 [[nodiscard]] std::optional<std::vector<std::string>> strings(hid_t object, const std::string& name,
                                                               std::size_t most_bytes = 4096);
 

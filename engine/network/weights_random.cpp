@@ -16,8 +16,8 @@ std::uint64_t splitmix64(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-/// out[i] = float(scale * z[i]), z normal by Box and Muller: pair j of the stream `key` gives z[2j] and z[2j
-/// + 1].
+/// out[i] = float(scale * z[i]), z normal by Box and Muller:
+/// pair j of the stream `key` gives z[2j] and z[2j + 1].
 std::vector<float> normals(std::int64_t count, std::uint64_t key, double scale) {
   std::vector<float> out(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < out.size(); i += 2) {

@@ -190,9 +190,9 @@ void reserve(const NewFile& file, std::size_t bytes) {
 
 // --- reading
 
-/// One open checkpoint file. Nothing in it is believed: kinds, types, ranks and sizes are compared before any
-/// memory is taken, and data must lie inside the file itself (no external files, no filters, no virtual
-/// parts).
+/// One open checkpoint file. Nothing in it is believed: kinds, types, ranks
+/// and sizes are compared before any memory is taken, and data must lie
+/// inside the file itself (no external files, no filters, no virtual parts).
 class Reader {
  public:
   Reader(std::string what, const fs::path& path)

@@ -29,10 +29,10 @@ struct Checkpoint {
     std::vector<std::byte> data;
   };
   std::map<std::string, std::string> options;  ///< describe(StyleOptions)
-  std::map<std::string, std::string>
-      inputs;  ///< "content", "style 1", ..., "weights", "backend": digests and names
-  std::map<std::string, std::string>
-      device;                  ///< "tuning": Backend::tuning(); "gradient_scale": a power of two
+  /// "content", "style 1", ..., "init" (of a starting picture), "weights": digests.
+  std::map<std::string, std::string> inputs;
+  /// "tuning": Backend::tuning(); "gradient_scale": a power of two.
+  std::map<std::string, std::string> device;
   std::int64_t scale = 0;      ///< index of the scale in work
   std::int64_t iteration = 0;  ///< evaluations done at this scale
   double seconds = 0;          ///< spent optimising so far

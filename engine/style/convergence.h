@@ -23,8 +23,8 @@ class Convergence {
   void add(double loss);
   [[nodiscard]] bool reached() const;
 
-  /// The state: best(k - 10) to best(k) after evaluation k, fewer where there are fewer; empty unless
-  /// watches().
+  /// The state: best(k - 10) to best(k) after evaluation k,
+  /// fewer where there are fewer; empty unless watches().
   [[nodiscard]] const std::vector<double>& best() const { return best_; }
   /// Goes on after `evaluations` of them. Error(kBadInput) if `best` is no such state.
   void restore(std::span<const double> best, std::int64_t evaluations);

@@ -1,5 +1,5 @@
-// Gradient descent with momentum: v = momentum * v + g, x = x - rate * v (Polyak's heavy ball, as
-// torch.optim.SGD).
+// Gradient descent with momentum: v = momentum * v + g, x =
+// x - rate * v (Polyak's heavy ball, as torch.optim.SGD).
 #include "engine/style/optimizer_parts.h"
 
 namespace impasto {

@@ -64,8 +64,8 @@ Grain measure_displayable(const Image& image, std::span<const float> visible) {
   return total > 0 ? Grain{sum.luminance / total, sum.colour / total} : Grain{};
 }
 
-/// The factor of amplitude that makes `energy` the one wanted, within limits; 1 where there is nothing to
-/// scale.
+/// The factor of amplitude that makes `energy` the one
+/// wanted, within limits; 1 where there is nothing to scale.
 float factor(double wanted, double energy, double least, double most) {
   return energy > 0 ? static_cast<float>(std::clamp(std::sqrt(wanted / energy), least, most)) : 1.F;
 }

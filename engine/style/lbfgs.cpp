@@ -1,6 +1,6 @@
-// L-BFGS without line search: steps exactly as torch.optim.LBFGS does (first step min(1, 1/|g|_1), then 1,
-// times the learning rate; a pair is kept if y.s > 1e-10). Everything stays on the device: nothing is read
-// back.
+// L-BFGS without line search: steps exactly as torch.optim.LBFGS does (first
+// step min(1, 1/|g|_1), then 1, times the learning rate; a pair is kept if
+// y.s > 1e-10). Everything stays on the device: nothing is read back.
 #include <array>
 
 #include "engine/style/optimizer_parts.h"

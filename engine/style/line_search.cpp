@@ -17,8 +17,8 @@ constexpr double kMinGrowth = 2, kMaxGrowth = 10;
 constexpr double kMaxEvaluations = 20, kMaxEvaluationsWithBetter = 8;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Where the cubic through two points with their slopes has its minimum (eq. 3.59); not finite if it has
-/// none.
+/// Where the cubic through two points with their slopes has
+/// its minimum (eq. 3.59); not finite if it has none.
 double cubic_minimum(double a, double fa, double da, double b, double fb, double db) {
   const double d1 = da + db - 3 * (fa - fb) / (a - b);
   const double d2 = std::copysign(std::sqrt(d1 * d1 - da * db), b - a);

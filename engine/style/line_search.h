@@ -10,9 +10,8 @@ namespace impasto {
 ///     f(t) <= f(0) + c1 t f'(0)   and   |f'(t)| <= c2 |f'(0)|,      c1 = 1e-4, c2 = 0.9,
 /// first outwards, then inside a bracket, by cubic interpolation (Nocedal, Wright: Numerical Optimization,
 /// 2nd edition, algorithms 3.5 and 3.6, eq. 3.59). Two things beyond the book:
-///   - no point is accepted that is worse than another one tried, so that a run never loses ground; a
-///   decrease
-///     demanded that is smaller than the rounding of f counts as made by any point that is not worse;
+///   - no point is accepted that is worse than another one tried, so that a run never loses ground;
+///     a decrease demanded that is smaller than the rounding of f counts as made by any point that is not worse;
 ///   - a value or slope that is not finite is an upper end of the bracket, and the step is halved.
 class WolfeSearch {
  public:

@@ -118,8 +118,8 @@ StyleObjective::StyleObjective(Backend& backend, FeatureExtractor& extractor, co
   for (Term& term : style_) term.slot = slot_view();
   tv_slot_ = slot_view();
 
-  // Style Gram matrices are taken as soon as a tap's features exist; the gradients are written when backward
-  // gets there.
+  // Style Gram matrices are taken as soon as a tap's features
+  // exist; the gradients are written when backward gets there.
   on_tap_ = [this](int tap, ConstTensorView features) {
     for (Term& term : style_) {
       if (term.tap != tap || term.factor == 0) continue;
@@ -261,8 +261,8 @@ void StyleObjective::run(ConstTensorView x, TensorView gradient) {
 }
 
 void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
-  // The gradients of a render shrink from its first iteration on; room for some growth, the rest for their
-  // decline.
+  // The gradients of a render shrink from its first iteration
+  // on; room for some growth, the rest for their decline.
   constexpr double kLargest = 1024;
   constexpr int kMostTries = 8;
   fresh_ = false;

@@ -33,18 +33,18 @@ struct LossValues {
 
 class StyleObjective final : public Objective {
  public:
-  /// `tensors`: memory for objective_tensors(), in order. `memory`: a kForwardBackward plan for the picture's
-  /// shape.
+  /// `tensors`: memory for objective_tensors(), in order.
+  /// `memory`: a kForwardBackward plan for the picture's shape.
   StyleObjective(Backend& backend, FeatureExtractor& extractor, const ObjectiveOptions& options,
                  std::span<const TensorView> tensors, NetworkMemory memory);
 
   /// From now on the gradient has equal channels, so that a grey x stays grey. Before the first evaluation.
   void keep_grey() { grey_ = true; }
 
-  /// Measures the targets. Each picture is uploaded into its plan's staging tensor first (kForward plans in
-  /// the same arena). Call set_content once, then add_style for every style picture (weight w_i, sum 1), then
-  /// finish_targets, which reads the targets' energies and warns of layers that are dead in them (and leaves
-  /// those out).
+  /// Measures the targets. Each picture is uploaded into its plan's staging tensor first
+  /// (kForward plans in the same arena). Call set_content once, then add_style for every
+  /// style picture (weight w_i, sum 1), then finish_targets, which reads the targets'
+  /// energies and warns of layers that are dead in them (and leaves those out).
   /// `coverage` (h * w of the picture, 0..1; empty: 1 everywhere): what each position counts for,
   ///   A^ = sum_p m_p f_p f_p' / sum_p m_p
   /// with m its mean over the pools' blocks at deeper layers. Error(kBadInput) where a layer sees none.
@@ -52,12 +52,12 @@ class StyleObjective final : public Objective {
   void add_style(const NetworkMemory& forward_memory, double weight, std::span<const float> coverage = {});
   void finish_targets(const std::function<void(const std::string&)>& warn);
 
-  /// x and gradient lie in the same memory each time: the device may replay what it did before
-  /// (Backend::repeat).
+  /// x and gradient lie in the same memory each time: the
+  /// device may replay what it did before (Backend::repeat).
   void evaluate(ConstTensorView x, TensorView gradient) override;
   [[nodiscard]] double value() override { return values().total; }
-  /// Of the last call of evaluate; waits for it. A step that the device replays calls nothing:
-  /// queue_values().
+  /// Of the last call of evaluate; waits for it. A step
+  /// that the device replays calls nothing: queue_values().
   [[nodiscard]] const LossValues& values();
 
   /// The same without stopping the device: queue_values() after an evaluation (a replayed one, too),

@@ -50,8 +50,8 @@ class Optimizer {
   /// evaluated point with the lowest one (it may be rebuilt in the gradient's memory), else the point after
   /// the last move.
   [[nodiscard]] virtual ConstTensorView picture() const = 0;
-  /// One line for people on why the picture hardly moved and what to do; empty where there is nothing to say.
-  /// Waits.
+  /// One line for people on why the picture hardly moved and
+  /// what to do; empty where there is nothing to say. Waits.
   [[nodiscard]] virtual std::string advice() const { return {}; }
   /// Doubles on the host that belong to the state (line search bracket, counters); same length at all times.
   [[nodiscard]] virtual std::vector<double> host_state() const { return {}; }
@@ -75,8 +75,8 @@ class Optimizer {
 [[nodiscard]] std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape picture,
                                                         DType real);
 
-/// Does such an optimiser read the loss in each step, and take back a step that led to one that is not
-/// finite?
+/// Does such an optimiser read the loss in each step, and
+/// take back a step that led to one that is not finite?
 [[nodiscard]] bool reads_loss(const OptimizerOptions& options);
 
 /// `tensors` are memory for optimizer_tensors(), in that order; x (tensors[0]) holds the start, everything

@@ -22,11 +22,11 @@ enum class Init : std::uint8_t { kContent, kNoise, kPicture };
 enum class OptimizerKind : std::uint8_t { kLbfgs, kAdam, kGradientDescent };
 enum class LineSearch : std::uint8_t { kNone, kWolfe };
 enum class Preconditioner : std::uint8_t { kNone, kPyramid };
-/// What a scale hands to the next, twice its size: its picture, or what it changed in the picture it began
-/// with.
+/// What a scale hands to the next, twice its size: its
+/// picture, or what it changed in the picture it began with.
 enum class Handover : std::uint8_t { kPicture, kChange };
-/// Whose finest octave the picture that is shown has: as the optimiser left it, or with the energy of the
-/// style's (grain.h).
+/// Whose finest octave the picture that is shown has: as the
+/// optimiser left it, or with the energy of the style's (grain.h).
 enum class GrainSource : std::uint8_t { kResult, kStyle };
 
 struct ObjectiveOptions {
@@ -60,14 +60,13 @@ struct StyleOptions {
   std::string preset = "impasto";
   // Pictures
   std::int64_t size = 512;  ///< long side of the result in pixels; 0: the content's own
-  std::int64_t style_size =
-      -1;  ///< long side of the style picture; -1: the content's long side * style_scale; 0: its own
+  /// Long side of the style picture; -1: the content's long side * style_scale; 0: its own.
+  std::int64_t style_size = -1;
   double style_scale = 1;
   // Objective, start and optimiser
   ObjectiveOptions objective;
   Init init = Init::kContent;
-  double noise_deviation =
-      0;  ///< Init::kNoise: Gaussian around the mean colour, 0..255 units; 0: uniform pixels
+  double noise_deviation = 0;  ///< Init::kNoise: Gaussian around the mean colour, 0..255 units; 0: uniform
   std::uint64_t seed = 0;
   OptimizerOptions optimizer;
   int iterations = 100;       ///< evaluations of loss and gradient at each scale
@@ -75,9 +74,8 @@ struct StyleOptions {
   double tolerance = 0;       ///< share of the loss (convergence.h) that ends a scale early; 0: never
   Handover handover = Handover::kPicture;
   GrainSource grain = GrainSource::kResult;
-  int num_scales = 1;  ///< each scale doubles the one before; the last has `size`
-  std::int64_t min_size =
-      0;  ///< > 0: as many scales as keep the long side at least this (num_scales is ignored)
+  int num_scales = 1;         ///< where min_size is 0; each scale doubles the one before, the last has `size`
+  std::int64_t min_size = 0;  ///< > 0: as many scales as keep the long side at least this
   // Machine: changes speed and rounding, not the objective
   std::string device = "auto";
   std::string precision = "auto";
@@ -107,8 +105,8 @@ struct StyleOptions {
 [[nodiscard]] StyleOptions make_options(const std::string& preset,
                                         const std::map<std::string, std::string>& given);
 
-/// Error(kUsage) for values that make no sense (negative sizes, unknown layers are found later, by the
-/// network).
+/// Error(kUsage) for values that make no sense (negative
+/// sizes, unknown layers are found later, by the network).
 void validate(const StyleOptions& options);
 
 /// Every option as "name" -> "value", names as on the command line without "--"; numbers read back exactly.
@@ -124,8 +122,9 @@ void validate(const StyleOptions& options);
 /// for a value that is not wholly one of those allowed (numbers are finite, in range and have no rest).
 ///   preset     only names the preset: start from make_preset() for its values.
 ///   clamp, autotune, normalize-layer-weights   true | false.       style-size   a number or auto.
-///   style-blend   equal | W,W,...     scales   N (which puts min-size out of use) or auto (min-size
-///   decides). memory     bytes, with an optional suffix K, M or G (powers of 1024).
+///   style-blend   equal | W,W,...
+///   scales     N (which puts min-size out of use) or auto (min-size decides).
+///   memory     bytes, with an optional suffix K, M or G (powers of 1024).
 void set_option(StyleOptions& options, const std::string& name, const std::string& value);
 /// Every name that set_option takes.
 [[nodiscard]] std::vector<std::string> option_names();

@@ -5,8 +5,8 @@
 namespace impasto {
 namespace {
 
-/// What the process holds beside pictures, weights and the device's memory: program, libraries, thread
-/// stacks. Measured.
+/// What the process holds beside pictures, weights and the
+/// device's memory: program, libraries, thread stacks. Measured.
 constexpr std::size_t kProcessBytes = std::size_t{32} << 20;
 
 Shape picture_shape(PixelSize size) { return {size.second, size.first, 3}; }
@@ -114,8 +114,8 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
   std::size_t decoded = static_cast<std::size_t>(content.first * content.second);
   for (const PixelSize& style : styles) decoded += static_cast<std::size_t>(style.first * style.second);
   const auto result = static_cast<std::size_t>(sizes.back().first * sizes.back().second);
-  // The weights as read go before the arena is used; three pictures of the result's size are in work at one
-  // time.
+  // The weights as read go before the arena is used; three
+  // pictures of the result's size are in work at one time.
   plan.host_bytes = kProcessBytes + (weight_bytes > arena ? weight_bytes - arena : 0) +
                     12 * (decoded + largest_style + 3 * result);
   return plan;

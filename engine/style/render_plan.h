@@ -1,6 +1,6 @@
 #pragma once
-// Where everything of one scale lies in the render's arena. Pure: sizes and options in, offsets and bytes
-// out.
+// Where everything of one scale lies in the render's arena.
+// Pure: sizes and options in, offsets and bytes out.
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -13,8 +13,8 @@
 
 namespace impasto {
 
-/// [network: the largest of training and target passes][workspace][objective tensors][optimizer tensors][the
-/// last pictures]
+/// [network: the largest of training and target passes][workspace][objective
+/// tensors][optimizer tensors][the last pictures]
 struct ScaleLayout {
   PixelSize size;
   std::vector<PixelSize> style_sizes;

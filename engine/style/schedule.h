@@ -19,8 +19,8 @@ using PixelSize = std::pair<std::int64_t, std::int64_t>;  ///< width, height
 [[nodiscard]] std::vector<PixelSize> scale_sizes(const StyleOptions& options, PixelSize content,
                                                  std::int64_t min_side);
 
-/// Size of a style picture beside a result of size `scale`, where the last scale's is `last`. Sides are at
-/// least min_side.
+/// Size of a style picture beside a result of size `scale`, where
+/// the last scale's is `last`. Sides are at least min_side.
 [[nodiscard]] PixelSize style_picture_size(const StyleOptions& options, PixelSize style, PixelSize scale,
                                            PixelSize last, std::int64_t min_side);
 

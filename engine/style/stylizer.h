@@ -18,9 +18,8 @@ namespace impasto {
 /// One evaluation of the objective, at any scale.
 struct Progress {
   int scale = 0, num_scales = 1;
-  int iteration = 0,
-      iterations = 0;  ///< at this scale, from 1 (at most, with a tolerance); iteration 1 is the loss of the
-                       ///< starting picture
+  int iteration = 0;   ///< at this scale, from 1; the first is the loss of the starting picture
+  int iterations = 0;  ///< at this scale; with a tolerance at most so many
   std::int64_t width = 0, height = 0;
   double loss = 0;                                             ///< J
   std::vector<std::pair<std::string, double>> content, style;  ///< unweighted content_l and style_l

@@ -6,9 +6,9 @@
 
 namespace impasto::cpu {
 
-/// A 3x3 convolution, out(y,x,k) = sum in(y + dy - pad_top, x + dx - pad_left, c) * filter(dy,dx,c,k) with
-/// zero outside `in`. Backward-data is one too: filters flipped and transposed, paddings 2 - top and 2 -
-/// left.
+/// A 3x3 convolution, out(y,x,k) = sum in(y + dy - pad_top, x + dx -
+/// pad_left, c) * filter(dy,dx,c,k) with zero outside `in`. Backward-data is
+/// one too: filters flipped and transposed, paddings 2 - top and 2 - left.
 struct ConvProblem {
   const float* in = nullptr;  // (in_h, in_w, in_c)
   float* out = nullptr;       // (out_h, out_w, out_c)
@@ -118,16 +118,16 @@ struct Kernels {
   /// out[3 * r + i] = <row r, v_i>, v = s, y, g; rows `stride` floats apart.
   void (*dots3)(double* out, const float* rows, std::int64_t num_rows, std::int64_t stride, const float* s,
                 const float* y, const float* g, std::int64_t n);
-  /// out = sum_r coefficients[r] * row r + coefficients[num_rows] * g. Rows with a coefficient of 0 are not
-  /// read.
+  /// out = sum_r coefficients[r] * row r + coefficients[num_rows]
+  /// * g. Rows with a coefficient of 0 are not read.
   void (*lincomb)(float* out, const double* coefficients, const float* rows, std::int64_t num_rows,
                   std::int64_t stride, const float* g, std::int64_t n);
 };
 
 inline constexpr std::int64_t kGramBlock = 256;  ///< positions summed in float
 inline constexpr std::int64_t kMaxFewOutputs = 4;
-/// Floats of a cache line: channels that Winograd's transforms take at once, the side of a packed filter's
-/// blocks.
+/// Floats of a cache line: channels that Winograd's transforms
+/// take at once, the side of a packed filter's blocks.
 inline constexpr std::int64_t kLine = 16;
 
 // Always inlined: a copy compiled for one instruction set must not become the program's.

@@ -21,8 +21,8 @@ __device__ __forceinline__ void saturate(Pack<float, N>& values, float& peak) {
   }
 }
 
-/// *out = max(*out, every thread's peak): floats >= 0 are ordered as their bits are. One global atomic a
-/// block.
+/// *out = max(*out, every thread's peak): floats >= 0 are
+/// ordered as their bits are. One global atomic a block.
 template <class T>
 __device__ __forceinline__ void raise_peak(float* out, float peak) {
   if constexpr (std::is_same_v<T, __half>) {

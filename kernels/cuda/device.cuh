@@ -71,8 +71,8 @@ cudaError_t for_width(bool fits, F f, Pointers... pointers) {
 
 // --- elements
 
-/// From one type to another, rounded once (there is no direct way between the 16-bit types; float holds
-/// both).
+/// From one type to another, rounded once (there is no
+/// direct way between the 16-bit types; float holds both).
 template <class To, class From>
 __device__ __forceinline__ To cast(From value) {
   if constexpr (std::is_same_v<To, From>) {
@@ -134,8 +134,8 @@ __device__ __forceinline__ void for_each(std::int64_t n, Body body) {
   for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n; i += stride) body(i);
 }
 
-/// body(i, Width<N>) for whole packs that start at element i, then body(i, Width<1>) for the elements after
-/// them.
+/// body(i, Width<N>) for whole packs that start at element
+/// i, then body(i, Width<1>) for the elements after them.
 template <int N, class Body>
 __device__ __forceinline__ void for_each_pack(std::int64_t n, Body body) {
   const std::int64_t packs = n / N;

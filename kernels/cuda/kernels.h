@@ -3,16 +3,13 @@
 // stands in kernels/ops.h; here are only memory, types and cost. Host code never sees a <<<>>>. Nothing
 // waits, nothing allocates, every call may be captured into a CUDA graph.
 //
-//   Types     "activation" tensors (feature maps, their gradients, the Gram matrices' gradients) are of the
-//   type that
-//             `Storage` says; "real" ones are float; slots are double. Arithmetic is float, totals are
-//             double.
+//   Types     "activation" tensors (feature maps, their gradients, the Gram matrices' gradients) are of the type
+//             that `Storage` says; "real" ones are float; slots are double. Arithmetic is float, totals are double.
 //   Sizes     any; 16-byte loads where pointer and size allow, single elements where not.
-//   Repeats   bit for bit for given sizes and a given GPU: block sums in a fixed order, then the last block
-//   to finish adds
-//             them up (an integer ticket finds it; no float atomics).
-//   Aliasing  as in kernels/ops.h. A pointer may be any position of a tensor: aligned for its element, not
-//   for 16 bytes.
+//   Repeats   bit for bit for given sizes and a given GPU: block sums in a fixed order, then the last block to
+//             finish adds them up (an integer ticket finds it; no float atomics).
+//   Aliasing  as in kernels/ops.h. A pointer may be any position of a tensor: aligned for its element, not for
+//             16 bytes.
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
@@ -50,10 +47,9 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 [[nodiscard]] cudaError_t input_to_picture(const Launch&, float* dpicture, const void* dinput, Storage type,
                                            std::int64_t channels, std::int64_t n, float scale, Accumulate);
 
-// --- ReLU and pooling (activations.cu). Gradients stored as fp16 saturate at +-65504 instead of becoming
-// infinite, and
-// --- raise *launch.peak (if not null) to the largest magnitude before saturation (an integer atomicMax on
-// its bits).
+// --- ReLU and pooling (activations.cu)
+// Gradients stored as fp16 saturate at +-65504 instead of becoming infinite, and raise *launch.peak (if not
+// null) to the largest magnitude before saturation (an integer atomicMax on its bits).
 
 [[nodiscard]] cudaError_t relu_forward(const Launch&, void* y, const void* x, Storage, std::int64_t n);
 /// dx (+)= dy * (y > 0). dx may be dy.
@@ -82,8 +78,8 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 [[nodiscard]] cudaError_t gram_sum(const Launch&, float* g, const float* parts, std::int64_t num_parts,
                                    std::int64_t c, double scale, Accumulate);
 /// The Frobenius style loss on the same parts: g = gram_scale * sum of parts (not stored),
-///   *loss = value_scale * sum (g - target)^2,  d (c, c) activation = gradient_scale * (g - target),
-///   symmetric to the last bit.
+///   *loss = value_scale * sum (g - target)^2,
+///   d (c, c) activation = gradient_scale * (g - target), symmetric to the last bit.
 [[nodiscard]] cudaError_t style_loss(const Launch&, double* loss, void* d, Storage, const float* parts,
                                      std::int64_t num_parts, const float* target, std::int64_t c,
                                      double gram_scale, double value_scale, double gradient_scale);

@@ -176,8 +176,8 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 cudaError_t lbfgs_dots(const Launch& launch, double* dots, const float* history, const double* state,
                        const float* g, std::int64_t slots, std::int64_t n) {
-  // A block's totals and 1 KiB of other shared memory must fit the 48 KiB that every GPU gives without
-  // asking.
+  // A block's totals and 1 KiB of other shared memory must
+  // fit the 48 KiB that every GPU gives without asking.
   if (slots > 1001) return cudaErrorInvalidValue;
   const std::int64_t num_dots = LbfgsState::num_dots(slots);
   const std::size_t shared_bytes = static_cast<std::size_t>(num_dots) * sizeof(double);

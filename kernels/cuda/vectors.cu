@@ -1,5 +1,5 @@
-// The optimisers' passes over vectors of n floats, four at a time where the pointers allow it. All are bound
-// by memory.
+// The optimisers' passes over vectors of n floats, four at a
+// time where the pointers allow it. All are bound by memory.
 #include <cmath>
 
 #include "kernels/cuda/device.cuh"
@@ -44,8 +44,8 @@ cudaError_t momentum_step(const Launch& launch, float* x, float* v, const float*
 
 namespace {
 
-/// What the kernel needs of AdamParameters. The differences from 1 are taken in double: 1 - 0.999f is 1e-5
-/// off.
+/// What the kernel needs of AdamParameters. The differences
+/// from 1 are taken in double: 1 - 0.999f is 1e-5 off.
 struct AdamCoefficients {
   double learning_rate, log_beta1, log_beta2;
   float beta1, rest1, beta2, rest2, epsilon;

@@ -11,8 +11,8 @@
 
 namespace impasto::test {
 
-/// IMPASTO_TEST_DEVICE: a device, "cuda bf16" with a precision, that stands in for the CPU's own ones; empty
-/// without.
+/// IMPASTO_TEST_DEVICE: a device, "cuda bf16" with a precision,
+/// that stands in for the CPU's own ones; empty without.
 inline BackendOptions other_device() {
   const char* const given = std::getenv("IMPASTO_TEST_DEVICE");
   BackendOptions options{.device = ""};

@@ -1,6 +1,6 @@
 #pragma once
-// A network of VGG's structure with few channels, so that gradients through all of it can be checked by
-// finite differences.
+// A network of VGG's structure with few channels, so that gradients
+// through all of it can be checked by finite differences.
 #include <cmath>
 #include <cstdint>
 #include <random>

@@ -1,5 +1,5 @@
-// Cuts every operation into work items for the thread pool. Items and the order of sums depend on sizes
-// alone.
+// Cuts every operation into work items for the thread pool.
+// Items and the order of sums depend on sizes alone.
 #include "engine/backend/cpu/cpu_backend.h"
 
 #include <sys/mman.h>

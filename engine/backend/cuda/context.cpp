@@ -96,8 +96,8 @@ Context::~Context() {
 void Context::give_memory(void* memory) {
   enter();
   auto* next = static_cast<std::byte*>(memory);
-  // With a workspace of its own cuBLAS neither allocates nor shares one, so that products can be captured and
-  // repeat.
+  // With a workspace of its own cuBLAS neither allocates nor
+  // shares one, so that products can be captured and repeat.
   check(cublasSetWorkspace(cublas(), next, cublas_bytes(properties)), "cublasSetWorkspace");
   next += cublas_bytes(properties);
   launch_.partials = reinterpret_cast<double*>(next);

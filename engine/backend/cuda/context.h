@@ -42,8 +42,8 @@ class Context {
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  /// Memory that the handles and reductions work in, of kScratchBytes plus cublas_bytes(), aligned to 256
-  /// bytes.
+  /// Memory that the handles and reductions work in, of
+  /// kScratchBytes plus cublas_bytes(), aligned to 256 bytes.
   static constexpr std::size_t kScratchBytes = static_cast<std::size_t>(kNumPartials) * sizeof(double) + 256;
   [[nodiscard]] static std::size_t cublas_bytes(const DeviceProperties& properties);
   void give_memory(void* memory);

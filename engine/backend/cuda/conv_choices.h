@@ -20,8 +20,8 @@ class ConvChoices {
   /// The reference stays valid.
   [[nodiscard]] const ConvPlan& plan(const ConvKey& key);
 
-  /// The choices of all plans used so far, a line each: "KEY = ENGINE" under a line that names GPU, library
-  /// and precision.
+  /// The choices of all plans used so far, a line each: "KEY =
+  /// ENGINE" under a line that names GPU, library and precision.
   [[nodiscard]] std::string text() const;
   /// Error(kBadInput) if the first line is another's. Before the first plan().
   void set(const std::string& text);

@@ -77,9 +77,9 @@ class ConvPlanner {
   std::unique_ptr<Impl> impl_;
 };
 
-/// x (or dx), the filter (out, 3, 3, in), y (or dy), and the bias (out) for forward ops, all of the
-/// precision's storage type. Runs on the handle's stream. A view's pointer need only be aligned as
-/// alignment_of() says.
+/// x (or dx), the filter (out, 3, 3, in), y (or dy), and the bias (out) for
+/// forward ops, all of the precision's storage type. Runs on the handle's
+/// stream. A view's pointer need only be aligned as alignment_of() says.
 void run_conv(cudnnHandle_t handle, const ConvPlan& plan, ConvOp op, void* x, const void* filter, void* y,
               const void* bias, void* workspace);
 

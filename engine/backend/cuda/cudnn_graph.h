@@ -43,8 +43,8 @@ class Descriptor {
   /// False if cuDNN refuses: where "not supported" is an answer and not a defect.
   [[nodiscard]] bool try_finalise();
 
-  /// How many elements the attribute has. cuDNN knows it for the results of a heuristic, not for knob
-  /// choices.
+  /// How many elements the attribute has. cuDNN knows it
+  /// for the results of a heuristic, not for knob choices.
   [[nodiscard]] std::int64_t count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const;
   /// Copies at most `room` elements, returns how many.
   std::int64_t get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t room,
@@ -95,8 +95,8 @@ struct EngineNotes {
   std::bitset<CUDNN_BEHAVIOR_NOTE_TYPE_COUNT> behaviour;   ///< by cudnnBackendBehaviorNote_t
 };
 [[nodiscard]] EngineNotes engine_notes(const Descriptor& config);
-/// "eng41 k2=3 k13=1": global index of the engine, then its knobs by number. The same choice has the same
-/// text.
+/// "eng41 k2=3 k13=1": global index of the engine, then its
+/// knobs by number. The same choice has the same text.
 [[nodiscard]] std::string engine_text(const Descriptor& config);
 
 }  // namespace impasto::cuda

@@ -5,8 +5,8 @@
 
 namespace impasto::cuda {
 
-/// How the positions of a feature map are split: `num_parts` of `part` positions each, then one of `rest` (0:
-/// none).
+/// How the positions of a feature map are split: `num_parts`
+/// of `part` positions each, then one of `rest` (0: none).
 struct GramSplit {
   std::int64_t part = 0, num_parts = 0, rest = 0;
   [[nodiscard]] std::int64_t total_parts() const { return num_parts + (rest > 0 ? 1 : 0); }

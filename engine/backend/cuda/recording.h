@@ -30,8 +30,8 @@ class GraphRecording final : public Recording {
   bool prepared_ = false;
 };
 
-/// "graph of 13 convolutions, 13 backward, 10 products and 30 other kernels: captured 1, replayed 98, plain 1
-/// times"
+/// "graph of 13 convolutions, 13 backward, 10 products and
+/// 30 other kernels: captured 1, replayed 98, plain 1 times"
 [[nodiscard]] std::string to_string(const RecordingStatistics& statistics);
 
 }  // namespace impasto::cuda

@@ -350,6 +350,63 @@ TEST_CASE("state saved after any step continues with the same bits") {
   check_resumes_with_same_bits(*backend, descent(0.9), uphill, 30);
 }
 
+TEST_CASE("a state with a number that no such optimiser can have is refused") {
+  const auto backend = make_reference();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  struct Forged {
+    OptimizerOptions options;
+    std::string tensor;  // none: of the host
+    std::size_t at;
+    std::vector<double> values;
+  };
+  const std::vector<double> no_count{-1, 0.5, nan, 1e300, HUGE_VAL};
+  auto no_slot = no_count;
+  no_slot.push_back(4);
+  std::vector<Forged> all{{adam(0.1), "step", 0, no_count}, {wolfe(3), "", 0, {-1, 0.5, 3, nan}}};
+  for (const OptimizerOptions& options : {lbfgs(3), wolfe(3), pyramid(3)}) {
+    all.push_back({options, "state", LbfgsState::kCount, no_slot});
+    all.push_back({options, "state", LbfgsState::kSpare, no_slot});
+    all.push_back({options, "state", LbfgsState::kCalls, no_count});
+    all.push_back({options, "state", LbfgsState::kStep, {nan}});
+  }
+  for (const std::size_t at : {1, 2}) all.push_back({wolfe(3), "", at, {nan}});  // values
+  all.push_back({wolfe(3), "", 3, {-1, 0.5, 2, nan}});                           // steepest
+  all.push_back({wolfe(3), "", 4, {0, 2, nan}});                                 // shrink
+  for (const std::size_t at : {7, 10, 13, 15, 16, 17, 18}) all.push_back({wolfe(3), "", at, {-1, nan}});
+  for (const std::size_t at : {0, 1}) all.push_back({descent(0.9), "", at, {-1, 0.5, 2, nan}});
+  all.push_back({descent(0.9), "", 2, {-1, 0, 0.5, nan, 1e300}});  // bases, one at least once started
+  for (const std::size_t at : {3, 4}) all.push_back({descent(0.9), "", at, {-1, 0.5, 13, nan}});
+  all.push_back({descent(0.9), "", 5, {-1, nan}});
+  for (const std::size_t at : {7, 8, 17}) all.push_back({descent(0.9), "", at, {nan}});
+
+  for (const Forged& forged : all) {
+    Rig rig(*backend, forged.options, zeros(6));
+    HostObjective objective(*backend, rosenbrock);
+    for (int i = 0; i < 6; ++i) rig.optimizer->step(objective);
+    std::vector<double> state = rig.optimizer->host_state();
+    CHECK_NOTHROW(rig.optimizer->restore_host_state(state));
+    TensorView tensor;
+    for (const auto& [name, view] : rig.optimizer->tensors()) {
+      if (name == forged.tensor) tensor = view;
+    }
+    REQUIRE(tensor.empty() == forged.tensor.empty());
+    for (const double value : forged.values) {
+      INFO(to_string(forged.options.kind) << " " << forged.tensor << "[" << forged.at << "] = " << value);
+      const auto restored_with = [&](double number) {
+        if (tensor.empty()) {
+          state.at(forged.at) = number;
+        } else {
+          tensor.as<double>()[forged.at] = number;  // the reference device's memory is the host's
+        }
+        rig.optimizer->restore_host_state(state);
+      };
+      const double before = tensor.empty() ? state.at(forged.at) : tensor.as<double>()[forged.at];
+      CHECK_THROWS_WITH(restored_with(value), ContainsSubstring("checkpoint: expected "));
+      CHECK_NOTHROW(restored_with(before));
+    }
+  }
+}
+
 TEST_CASE("state of another optimiser is refused") {
   const auto backend = make_reference();
   Rig search(*backend, wolfe(3), zeros(6)), plain(*backend, adam(1), zeros(6));

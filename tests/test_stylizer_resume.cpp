@@ -1,5 +1,8 @@
 // Renders that are stopped and go on, and scales that end early.
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <limits>
 
 #include "engine/core/error.h"
 #include "engine/style/stylizer.h"
@@ -131,6 +134,9 @@ TEST_CASE("a checkpoint whose lowest losses are missing is refused where there i
   Stylizer again(options, weights());
   CHECK_THROWS_WITH((void)again.run(content(), styles(), hooks),
                     "checkpoint: expected 3 lowest losses that do not rise, found 0");
+  checkpoint.best_losses = {3, std::numeric_limits<double>::quiet_NaN(), 1};
+  CHECK_THROWS_WITH((void)again.run(content(), styles(), hooks),
+                    "checkpoint: expected 3 lowest losses that do not rise, found 3 others");
   options.tolerance = 0;
   CHECK(stopped_after(options, 3).best_losses.empty());
 }
@@ -168,7 +174,50 @@ TEST_CASE("a checkpoint whose tensors or scale are another render's is refused")
                                          to_string(mean->shape));
 
   changed = checkpoint;
+  changed.tensors[at].data.pop_back();
+  const std::string bytes = std::to_string(mean->data.size());
+  CHECK_THROWS_WITH(resume(changed), "checkpoint: expected 'mean' in " + bytes + " bytes, found " +
+                                         std::to_string(mean->data.size() - 1));
+
+  changed = checkpoint;
   changed.scale = 2;
   CHECK_THROWS_WITH(resume(changed), "checkpoint: expected a scale below 2, found 2");
+  changed.scale = checkpoint.scale;
+  changed.iteration = std::int64_t{1} << 31;
+  CHECK_THROWS_WITH(resume(changed), "checkpoint: expected an iteration below 8, found 2147483648");
+  changed.iteration = -1;
+  CHECK_THROWS_WITH(resume(changed), "checkpoint: expected an iteration below 8, found -1");
+
+  for (const char* scale : {"0", "-1", "3", "nan", "inf", "1x"}) {
+    changed = checkpoint;
+    changed.device["gradient_scale"] = scale;
+    CHECK_THROWS_WITH(resume(changed), "checkpoint: expected a power of two as the gradients' scale, found " +
+                                           std::string(scale));
+  }
+
+  changed = checkpoint;
+  changed.host_state = {1};
+  CHECK_THROWS_WITH(resume(changed), "checkpoint: expected no numbers of optimizer state, found 1");
+  changed = checkpoint;
+  changed.best_losses = {1, 1, 1};
+  CHECK_THROWS_WITH(resume(changed), "checkpoint: expected 0 lowest losses that do not rise, found 3");
   resume(checkpoint);  // and the same program goes on after all of them
+}
+
+TEST_CASE("a checkpoint whose L-BFGS names a slot that is none is refused before the slot is used") {
+  for (const LineSearch search : {LineSearch::kWolfe, LineSearch::kNone}) {
+    const StyleOptions options = options_with(op_devices().back(), OptimizerKind::kLbfgs, search);
+    Checkpoint checkpoint = stopped_after(options, 3);
+    const auto state = std::find_if(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                                    [](const Checkpoint::Tensor& t) { return t.name == "state"; });
+    REQUIRE(state != checkpoint.tensors.end());
+    const double slot = 1e6;
+    std::memcpy(state->data.data() + sizeof slot * LbfgsState::kSpare, &slot, sizeof slot);
+    RunHooks hooks;
+    hooks.resume = &checkpoint;
+    Stylizer again(options, weights());
+    CHECK_THROWS_WITH((void)again.run(content(), styles(), hooks),
+                      "checkpoint: expected a spare slot from 0 to " +
+                          std::to_string(options.optimizer.history) + " in L-BFGS's state, found 1e+06");
+  }
 }

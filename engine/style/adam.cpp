@@ -1,4 +1,5 @@
 // Adam (Kingma, Ba 2015), stepping as torch.optim.Adam.
+#include "engine/core/error.h"
 #include "engine/style/optimizer_parts.h"
 
 namespace impasto {
@@ -28,6 +29,16 @@ class Adam final : public Optimizer {
     });
   }
   [[nodiscard]] ConstTensorView picture() const override { return x_; }
+
+  void restore_host_state(std::span<const double> state) override {
+    Optimizer::restore_host_state(state);
+    double steps = 0;
+    backend_.download(std::span<double>(&steps, 1), step_);
+    if (!is_count(steps)) {
+      throw Error(ErrorCode::kBadInput,
+                  "checkpoint: expected a number of Adam's steps, found " + format_number(steps));
+    }
+  }
 
  private:
   Backend& backend_;

@@ -26,6 +26,11 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
                                             to_string(view.shape) + " for this device and size, found " +
                                             to_string(tensor.dtype) + to_string(tensor.shape));
     }
+    if (tensor.data.size() != view.bytes()) {
+      throw Error(ErrorCode::kBadInput, "checkpoint: expected '" + name + "' in " +
+                                            std::to_string(view.bytes()) + " bytes, found " +
+                                            std::to_string(tensor.data.size()));
+    }
     const auto n = static_cast<std::size_t>(view.shape.elements());
     if (view.dtype == DType::kFloat64) {
       backend.upload(view, std::span(reinterpret_cast<const double*>(tensor.data.data()), n));

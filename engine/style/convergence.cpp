@@ -28,9 +28,7 @@ bool Convergence::reached() const {
 }
 
 void Convergence::restore(std::span<const double> best, std::int64_t evaluations) {
-  if (!watches()) return;
-  const auto expected =
-      static_cast<std::size_t>(std::min<std::int64_t>(evaluations, static_cast<std::int64_t>(kWindow)));
+  const auto expected = watches() ? std::min(static_cast<std::size_t>(evaluations), kWindow) : 0;
   const bool falls = std::none_of(best.begin(), best.end(), [](double loss) { return std::isnan(loss); }) &&
                      std::is_sorted(best.begin(), best.end(), std::greater<>());
   if (best.size() != expected || !falls) {

@@ -26,7 +26,7 @@ class Convergence {
   /// The state: best(k - 10) to best(k) after evaluation k,
   /// fewer where there are fewer; empty unless watches().
   [[nodiscard]] const std::vector<double>& best() const { return best_; }
-  /// Goes on after `evaluations` of them. Error(kBadInput) if `best` is no such state.
+  /// Goes on after `evaluations` (not negative) of them. Error(kBadInput) if `best` is no such state.
   void restore(std::span<const double> best, std::int64_t evaluations);
 
  private:

@@ -88,9 +88,7 @@ class GradientDescentAuto final : public Optimizer {
   [[nodiscard]] std::vector<double> host_state() const override { return {state_.begin(), state_.end()}; }
 
   void restore_host_state(std::span<const double> state) override {
-    const auto is_flag = [](double value) { return value == 0 || value == 1; };
-    if (state.size() != kStateSize || !is_flag(state[kStarted]) || !is_flag(state[kPushed]) ||
-        !(state[kCount] >= 0 && state[kCount] < 0x1p53)) {
+    if (state.size() != kStateSize || !is_state(state)) {
       throw Error(ErrorCode::kBadInput, "checkpoint: expected " + std::to_string(kStateSize) +
                                             " numbers of gradient descent, found " +
                                             std::to_string(state.size()) + " that are none");
@@ -111,6 +109,15 @@ class GradientDescentAuto final : public Optimizer {
     kWindow,   ///< values of the last kMemory bases; base number k lies at k % kMemory
     kStateSize = kWindow + kMemory
   };
+  /// Slopes and values may be anything that a loss and its gradient can lead to.
+  [[nodiscard]] static bool is_state(std::span<const double> state) {
+    const auto values = state.subspan(kBest);  // and the window's
+    return is_count(state[kStarted], 1) && is_count(state[kPushed], 1) && is_count(state[kCount]) &&
+           state[kCount] >= state[kStarted] && is_count(state[kCuts], kMostCuts) &&
+           is_count(state[kShrink], kMostCuts) && state[kLength] >= 0 &&
+           std::none_of(values.begin(), values.end(), [](double value) { return std::isnan(value); });
+  }
+
   enum Dot : std::int64_t { kGg, kSs, kSy, kYy, kGs, kNumDots };
 
   double read(ConstTensorView value) {

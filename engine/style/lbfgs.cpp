@@ -2,7 +2,9 @@
 // step min(1, 1/|g|_1), then 1, times the learning rate; a pair is kept if
 // y.s > 1e-10). Everything stays on the device: nothing is read back.
 #include <array>
+#include <cmath>
 
+#include "engine/core/error.h"
 #include "engine/style/optimizer_parts.h"
 
 namespace impasto {
@@ -38,6 +40,11 @@ class Lbfgs final : public Optimizer {
     backend_.repeat(recording_, [&] { do_step(objective); });
   }
   [[nodiscard]] ConstTensorView picture() const override { return x_; }
+
+  void restore_host_state(std::span<const double> state) override {
+    Optimizer::restore_host_state(state);
+    require_lbfgs_state(backend_, state_, history_.shape.h / 2);
+  }
 
   [[nodiscard]] std::string advice() const override {
     constexpr double kManyCalls = 10;
@@ -79,6 +86,23 @@ class Lbfgs final : public Optimizer {
 };
 
 }  // namespace
+
+void require_lbfgs_state(Backend& backend, ConstTensorView state, std::int64_t slots) {
+  std::array<double, LbfgsState::kCalls + 1> head{};
+  backend.download(std::span<double>(head), {state.data, {1, 1, head.size()}, DType::kFloat64});
+  const auto require = [](bool ok, const std::string& expected, double found) {
+    if (!ok) {
+      throw Error(ErrorCode::kBadInput,
+                  "checkpoint: expected " + expected + " in L-BFGS's state, found " + format_number(found));
+    }
+  };
+  const auto last = static_cast<double>(slots - 1);
+  const std::string up_to = " from 0 to " + std::to_string(slots - 1);
+  require(is_count(head[LbfgsState::kCount], last), "a number of pairs" + up_to, head[LbfgsState::kCount]);
+  require(is_count(head[LbfgsState::kSpare], last), "a spare slot" + up_to, head[LbfgsState::kSpare]);
+  require(!std::isnan(head[LbfgsState::kStep]), "the length of a step", head[LbfgsState::kStep]);
+  require(is_count(head[LbfgsState::kCalls]), "a number of calls", head[LbfgsState::kCalls]);
+}
 
 std::unique_ptr<Optimizer> make_lbfgs(const OptimizerParts& parts) { return std::make_unique<Lbfgs>(parts); }
 

@@ -110,11 +110,14 @@ class LbfgsWolfe final : public Optimizer {
   void restore_host_state(std::span<const double> state) override {
     constexpr std::size_t kOwn = 5, kSearch = kOwn + WolfeSearch::kStateSize;
     const std::size_t all = kSearch + with_previous_.size();
-    if (state.size() != all || !(state[0] == 0 || state[0] == 1 || state[0] == 2)) {
+    if (state.size() != all || !is_count(state[0], 2) || std::isnan(state[1]) || std::isnan(state[2]) ||
+        !is_count(state[3], 1) || !(state[4] > 0 && state[4] <= 1) ||
+        !WolfeSearch::is_state(state.subspan<kOwn, WolfeSearch::kStateSize>())) {
       throw Error(ErrorCode::kBadInput, "checkpoint: expected " + std::to_string(all) +
                                             " numbers of a line search, found " +
                                             std::to_string(state.size()) + " that are none");
     }
+    require_lbfgs_state(backend_, state_, history_.shape.h / 2);
     phase_ = static_cast<Phase>(static_cast<int>(state[0]));
     value_ = state[1];
     last_decrease_ = state[2];

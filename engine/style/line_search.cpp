@@ -95,6 +95,11 @@ std::array<double, WolfeSearch::kStateSize> WolfeSearch::state() const {
           high_.slope,  best_length_, best_value_, trial_,     longest_,   width_,  evaluations_};
 }
 
+bool WolfeSearch::is_state(std::span<const double, kStateSize> s) {
+  const std::array<double, 7> lengths_and_count{s[2], s[5], s[8], s[10], s[11], s[12], s[13]};
+  return std::all_of(lengths_and_count.begin(), lengths_and_count.end(), [](double v) { return v >= 0; });
+}
+
 void WolfeSearch::restore(std::span<const double, kStateSize> s) {
   start_ = {0, s[0], s[1]};
   low_ = {s[2], s[3], s[4]};

@@ -32,6 +32,9 @@ class WolfeSearch {
 
   static constexpr std::size_t kStateSize = 14;
   [[nodiscard]] std::array<double, kStateSize> state() const;
+  /// Can a search have got there? Values and slopes may be anything.
+  [[nodiscard]] static bool is_state(std::span<const double, kStateSize> state);
+  /// Of a state that is_state.
   void restore(std::span<const double, kStateSize> state);
 
  private:

@@ -55,7 +55,8 @@ class Optimizer {
   [[nodiscard]] virtual std::string advice() const { return {}; }
   /// Doubles on the host that belong to the state (line search bracket, counters); same length at all times.
   [[nodiscard]] virtual std::vector<double> host_state() const { return {}; }
-  /// Error(kBadInput) if it is not what host_state() of such an optimiser gives.
+  /// After tensors() were restored. Error(kBadInput) if it is not what host_state() of such an optimiser
+  /// gives, or if numbers in tensors() that places and counts are taken from cannot be.
   virtual void restore_host_state(std::span<const double> state);
   /// Device tensors that belong to the state, x first, named as optimizer_tensors names them. Scratch (the
   /// gradient, inner products) is left out.

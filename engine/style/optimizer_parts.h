@@ -1,5 +1,7 @@
 #pragma once
 // What the optimisers' files share: how each is made from the tensors that optimizer_tensors lists.
+#include <cmath>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,6 +28,15 @@ struct OptimizerParts {
 [[nodiscard]] std::unique_ptr<Optimizer> make_adam(const OptimizerParts& parts);
 [[nodiscard]] std::unique_ptr<Optimizer> make_lbfgs(const OptimizerParts& parts);
 [[nodiscard]] std::unique_ptr<Optimizer> make_lbfgs_wolfe(const OptimizerParts& parts);
+
+/// Error(kBadInput) "checkpoint: ..." unless the restored state (LbfgsState) counts pairs, names a slot of the
+/// history and has a step's length; the rest of it is only computed with. Waits for the device.
+void require_lbfgs_state(Backend& backend, ConstTensorView state, std::int64_t slots);
+
+/// Is it a count, exact in a double, from 0 to `most`?
+[[nodiscard]] inline bool is_count(double value, double most = 0x1p53) {
+  return value >= 0 && value <= most && value == std::floor(value);
+}
 
 /// One double of a float64 tensor.
 [[nodiscard]] inline TensorView slot(TensorView tensor, std::int64_t index) {

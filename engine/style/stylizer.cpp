@@ -1,6 +1,7 @@
 #include "engine/style/stylizer.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -41,6 +42,20 @@ std::string recorded_choice(const Checkpoint* checkpoint, const char* name) {
   if (checkpoint == nullptr) return "";
   const auto found = checkpoint->device.find(name);
   return found == checkpoint->device.end() ? "" : found->second;
+}
+
+/// Nothing where none was recorded.
+std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint) {
+  const std::string text = recorded_choice(&checkpoint, "gradient_scale");
+  if (text.empty()) return {};
+  double scale = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), scale);
+  int exponent = 0;
+  if (error != std::errc() || end != text.data() + text.size() || std::frexp(scale, &exponent) != 0.5) {
+    throw Error(ErrorCode::kBadInput,
+                "checkpoint: expected a power of two as the gradients' scale, found " + text);
+  }
+  return scale;
 }
 
 /// Names, sizes and preprocessing only.
@@ -233,10 +248,15 @@ void Stylizer::Impl::identify(const Image& content, std::span<const Image> style
   if (hooks.start != nullptr) inputs["init"] = digest(*hooks.start);
   if (hooks.resume == nullptr) return;
   require_same_run(*hooks.resume, describe(options), inputs);
-  if (hooks.resume->scale < 0 || hooks.resume->scale >= num_scales()) {
-    throw Error(ErrorCode::kBadInput, "checkpoint: expected a scale below " + std::to_string(num_scales()) +
-                                          ", found " + std::to_string(hooks.resume->scale));
-  }
+  const auto require_below = [](const std::string& name, std::int64_t found, std::int64_t limit) {
+    if (found >= 0 && found < limit) return;
+    throw Error(ErrorCode::kBadInput, "checkpoint: expected " + name + " below " + std::to_string(limit) +
+                                          ", found " + std::to_string(found));
+  };
+  const Checkpoint& resume = *hooks.resume;
+  require_below("a scale", resume.scale, num_scales());
+  const int iterations = iterations_at(options, static_cast<int>(resume.scale), num_scales());
+  require_below("an iteration", resume.iteration, std::int64_t{iterations} + 1);
 }
 
 void Stylizer::Impl::make_room() {
@@ -357,8 +377,7 @@ void Stylizer::Impl::restore(const Checkpoint& checkpoint) {
   optimizer->restore_host_state(checkpoint.host_state);
   convergence.restore(checkpoint.best_losses, checkpoint.iteration);
   iteration = static_cast<int>(checkpoint.iteration);
-  const std::string scaled = recorded_choice(&checkpoint, "gradient_scale");
-  if (!scaled.empty()) objective->set_gradient_scale(std::strtod(scaled.c_str(), nullptr));
+  if (const auto scaled = recorded_gradient_scale(checkpoint)) objective->set_gradient_scale(*scaled);
 }
 
 Action Stylizer::Impl::iterate(const RunHooks& hooks) {

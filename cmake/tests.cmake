@@ -13,6 +13,7 @@ if(NOT IMPASTO_SANITIZE AND NOT IMPASTO_COVERAGE)
     get_filename_component(name ${file} NAME_WE)
     add_test(NAME "python: ${name}" COMMAND ${IMPASTO_PYTHON} -m unittest -v tests/python/${name}.py
       WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties("python: ${name}" PROPERTIES ENVIRONMENT "IMPASTO_PROGRAM=$<TARGET_FILE:impasto>")
   endforeach()
   add_test(NAME "install: a program elsewhere builds and runs against the installed library"
     COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}

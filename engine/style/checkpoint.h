@@ -1,15 +1,14 @@
 #pragma once
-// The whole state of a render between two iterations, in memory and as an HDF5 file.
+// The whole state of a render between two iterations, in memory and as a safetensors file.
 //
-// The file: a user block of 512 bytes, "impasto checkpoint 1\nsha256 HEX\n" and zeros, where HEX is the
-// digest of everything after it, so that a file that was cut short or damaged is known before HDF5 sees it.
-// Then
-//   /            attributes scale, iteration (int64), seconds (float64)
-//   /options     one text attribute for each option          /inputs   the same for each input
-//   /device      the same for what the device chose (only where it chose something)
-//   /host_state  float64 (n)
-//   /best_losses the same (only with a tolerance)
-//   /tensors     one dataset (h,w,c) for each tensor, float32 or float64, contiguous, in creation order
+// The file (engine/core/safetensors.h, sealed). Its texts:
+//   format "impasto checkpoint", version "2"
+//   scale, iteration, seconds      in decimal; seconds reads back exactly
+//   option/NAME, input/NAME        each option and each input, one line
+//   device/NAME                    what the device chose (only where it chose something)
+// Its tensors:
+//   NAME                           each tensor of the optimiser (h,w,c), F32 or F64; there is no / in NAME
+//   host/state, host/best_losses   F64 (n); the second is empty without a tolerance
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -38,7 +37,7 @@ struct Checkpoint {
   double seconds = 0;          ///< spent optimising so far
   std::vector<double> host_state;
   std::vector<double> best_losses;  ///< Convergence::best()
-  std::vector<Tensor> tensors;
+  std::vector<Tensor> tensors;      ///< once loaded, those of float64 come first
 };
 
 /// Written to a temporary name in the same folder, synced and renamed: the file at `path` is either the old

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdio>
 
-#include "engine/core/new_file.h"
+#include "engine/core/file.h"
 
 namespace impasto::apps {
 namespace {

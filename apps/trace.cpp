@@ -1,12 +1,8 @@
 #include "apps/trace.h"
 
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <utility>
 #include <vector>
-
-#include "engine/core/error.h"
 
 namespace impasto::apps {
 namespace {
@@ -33,19 +29,14 @@ std::string trace_line(const Progress& p) {
 }
 
 TraceWriter::TraceWriter(const std::filesystem::path& path, Mode mode)
-    : name_(path.string()), file_(std::fopen(path.c_str(), mode == Mode::kAppend ? "ae" : "we")) {
-  if (!file_) {
-    throw Error(ErrorCode::kBadInput,
-                "trace '" + name_ + "': expected a file that can be written, found " + std::strerror(errno));
-  }
+    : what_("trace '" + path.string() + "'"),
+      file_(Descriptor::open(path, mode == Mode::kAppend ? Access::kAppend : Access::kReplace)) {
+  if (!file_.valid()) throw file_error(what_, "a file that can be written");
 }
 
 void TraceWriter::write(const Progress& progress) {
   const std::string line = trace_line(progress) + '\n';
-  if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() || std::fflush(file_.get()) != 0) {
-    throw Error(ErrorCode::kBadInput,
-                "trace '" + name_ + "': expected room for a line, found " + std::strerror(errno));
-  }
+  if (!file_.write(line.data(), line.size())) throw file_error(what_, "room for a line");
 }
 
 }  // namespace impasto::apps

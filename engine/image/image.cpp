@@ -1,17 +1,10 @@
 #include "engine/image/image.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
 
-#include "engine/core/new_file.h"
+#include "engine/core/file.h"
 #include "engine/core/utf8.h"
 #include "engine/image/codec.h"
 #include "engine/image/exif.h"
@@ -27,13 +20,6 @@ std::array<const Codec*, 4> all_codecs() {
   return {&codec::png(), &codec::jpeg(), &codec::webp(), &codec::tiff()};
 }
 
-Error bad_input(const std::string& name, const std::string& message) {
-  return {ErrorCode::kBadInput, name + ": " + message};
-}
-Error system_error(const std::string& name, const std::string& expected) {
-  return bad_input(name, "expected " + expected + ", found: " + std::strerror(errno));
-}
-
 /// Runs body, and puts `name` in front of what goes wrong in it.
 template <class Body>
 auto named(const std::string& name, const Body& body) {
@@ -44,30 +30,6 @@ auto named(const std::string& name, const Body& body) {
   } catch (const std::bad_alloc&) {
     throw Error(ErrorCode::kResources, name + ": expected enough memory for the picture, found too little");
   }
-}
-
-std::vector<std::uint8_t> read_file(const fs::path& path) {
-  const std::string name = path.string();
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status {};
-  if (!file.valid() || ::fstat(file.number(), &status) != 0) throw system_error(name, "a readable file");
-  if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)) {
-    throw bad_input(
-        name, std::string("expected a file, found a ") + (S_ISDIR(status.st_mode) ? "folder" : "device"));
-  }
-  std::vector<std::uint8_t> bytes(S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) + 1
-                                                          : 65536);
-  std::size_t size = 0;
-  for (;;) {
-    if (size == bytes.size()) bytes.resize(2 * size);
-    const ssize_t got = ::read(file.number(), bytes.data() + size, bytes.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw system_error(name, "a readable file");
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  bytes.resize(size);
-  return bytes;
 }
 
 const Codec& codec_for_suffix(const fs::path& path) {
@@ -135,7 +97,7 @@ Image decode_image(const std::uint8_t* data, std::size_t size, const std::string
 }
 
 Image read_image(const fs::path& path, std::int64_t max_pixels, std::vector<std::string>* warnings) {
-  const std::vector<std::uint8_t> bytes = read_file(path);
+  const std::vector<std::uint8_t> bytes = read_file(path.string(), path);
   return decode_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
 }
 

@@ -17,8 +17,8 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/core/file.h"
 #include "engine/core/hdf5.h"
-#include "engine/core/new_file.h"
 #include "engine/style/options.h"
 
 namespace impasto {

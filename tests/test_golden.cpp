@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/backend/backend.h"
+#include "engine/core/random.h"
 #include "engine/network/feature_extractor.h"
 #include "engine/style/objective.h"
 #include "engine/style/optimizer.h"
@@ -33,13 +34,6 @@ const json& golden() {
   static const json data =
       json::parse(std::ifstream(std::string(IMPASTO_TEST_DATA) + "/network/golden.json"));
   return data;
-}
-
-std::uint64_t splitmix64(std::uint64_t x) {
-  x += 0x9E3779B97F4A7C15;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
 }
 
 const Weights& weights_of(const std::string& network) {

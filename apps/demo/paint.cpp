@@ -227,7 +227,7 @@ Image paint(const PaintOptions& options) {
   const auto pixels = static_cast<std::size_t>(options.width * options.height);
   Canvas canvas{options.width, options.height, std::vector<Rgb>(pixels, scene.ground),
                 std::vector<double>(pixels, 0.0)};
-  Random random(Random::hash(options.seed) + static_cast<std::uint64_t>(options.kind));
+  Random random(mix_bits(options.seed) + static_cast<std::uint64_t>(options.kind));
   for (const Layer& layer : scene.layers) paint_layer(canvas, scene, layer, random);
   return light(canvas, scene);
 }

@@ -1,28 +1,20 @@
-// Generated weights: He et al. 2015, "Delving deep into rectifiers", eq. 10, from a counter-based generator,
-// so that any element can be computed alone, in any language.
+// Generated weights: He et al. 2015, "Delving deep into rectifiers", eq. 10.
 #include <cmath>
 #include <numbers>
 
+#include "engine/core/random.h"
 #include "engine/network/weights_file.h"
 
 namespace impasto {
 namespace {
-
-/// Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators": one step from state x.
-std::uint64_t splitmix64(std::uint64_t x) {
-  x += 0x9E3779B97F4A7C15u;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
 
 /// out[i] = float(scale * z[i]), z normal by Box and Muller:
 /// pair j of the stream `key` gives z[2j] and z[2j + 1].
 std::vector<float> normals(std::int64_t count, std::uint64_t key, double scale) {
   std::vector<float> out(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < out.size(); i += 2) {
-    const double u1 = (static_cast<double>(splitmix64(key + i) >> 11) + 0.5) * 0x1p-53;
-    const double u2 = static_cast<double>(splitmix64(key + i + 1) >> 11) * 0x1p-53;
+    const double u1 = open_unit_interval(splitmix64(key + i));
+    const double u2 = unit_interval(splitmix64(key + i + 1));
     const double r = std::sqrt(-2 * std::log(u1));
     const double angle = 2 * std::numbers::pi * u2;
     out[i] = static_cast<float>(r * std::cos(angle) * scale);

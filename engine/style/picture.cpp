@@ -1,14 +1,12 @@
 #include "engine/style/picture.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <memory>
 #include <numbers>
 
-#include "engine/core/error.h"
+#include "engine/core/digest.h"
+#include "engine/core/random.h"
 
 namespace impasto {
 namespace {
@@ -18,15 +16,9 @@ std::size_t rgb_index(const Preprocessing& preprocessing, std::size_t c) {
   return preprocessing.bgr ? 2 - c : c;
 }
 
-/// Counter-based generator: element i of a stream depends on seed and i only. Steele, Lea, Flood 2014.
-std::uint64_t splitmix64(std::uint64_t x) {
-  x += 0x9E3779B97F4A7C15ULL;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
-  return x ^ (x >> 31);
-}
+/// Element i of the stream `seed`.
 double uniform(std::uint64_t seed, std::uint64_t i) {
-  return (static_cast<double>(splitmix64(splitmix64(seed) + i) >> 11) + 0.5) * 0x1p-53;
+  return open_unit_interval(splitmix64(splitmix64(seed) + i));
 }
 
 }  // namespace
@@ -42,8 +34,7 @@ std::vector<float> to_network_space(const Image& image, const Preprocessing& pre
   return x;
 }
 
-Image from_network_space(std::span<const float> x, std::int64_t width, std::int64_t height,
-                         const Preprocessing& preprocessing) {
+Image from_network_space(std::span<const float> x, std::int64_t width, std::int64_t height, const Preprocessing& preprocessing) {
   Image image{width, height, std::vector<float>(x.size()), {}};
   for (std::size_t p = 0; p < x.size(); p += 3) {
     for (std::size_t c = 0; c < 3; ++c) {
@@ -158,23 +149,12 @@ std::vector<float> noise(std::int64_t width, std::int64_t height, double deviati
 }
 
 std::string digest(const Image& image) {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
-  unsigned int length = 0;
-  const std::array<std::int64_t, 2> size{image.width, image.height};
-  const bool done =
-      context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1 &&
-      EVP_DigestUpdate(context.get(), size.data(), sizeof size) == 1 &&
-      EVP_DigestUpdate(context.get(), image.rgb.data(), image.rgb.size() * sizeof(float)) == 1 &&
-      EVP_DigestUpdate(context.get(), image.alpha.data(), image.alpha.size() * sizeof(float)) == 1 &&
-      EVP_DigestFinal_ex(context.get(), hash.data(), &length) == 1;
-  if (!done) throw Error(ErrorCode::kInternal, "digest: SHA-256 is not available");
-  std::string hex;
-  for (unsigned int i = 0; i < length; ++i) {
-    hex += "0123456789abcdef"[hash[i] >> 4];
-    hex += "0123456789abcdef"[hash[i] & 15];
-  }
-  return hex;
+  const std::array size{image.width, image.height};
+  Sha256 sha256;
+  sha256.update(std::span(size));
+  sha256.update(std::span(image.rgb));
+  sha256.update(std::span(image.alpha));
+  return sha256.hex();
 }
 
 }  // namespace impasto

@@ -3,13 +3,10 @@
 #include <vector>
 
 #include "apps/text.h"
+#include "engine/core/text.h"
 
 namespace impasto::apps {
 namespace {
-
-std::string size_text(std::int64_t width, std::int64_t height) {
-  return std::to_string(width) + "x" + std::to_string(height);
-}
 
 std::string format_seconds(double seconds) {
   return seconds < 1 ? format_significant(1000 * seconds, 3) + " ms" : format_significant(seconds, 3) + " s";
@@ -28,9 +25,9 @@ std::string plan_table(const RenderPlan& plan, Speed speed) {
   for (std::size_t i = 0; i < plan.scales.size(); ++i) {
     const ScalePlan& s = plan.scales[i];
     std::string styles;
-    for (const auto& [w, h] : s.style_sizes) styles += (styles.empty() ? "" : ",") + size_text(w, h);
+    for (const PixelSize& size : s.style_sizes) styles += (styles.empty() ? "" : ",") + to_string(size);
     const auto bytes = [](std::size_t b) { return format_bytes(static_cast<double>(b)); };
-    scales.add({std::to_string(i), size_text(s.width, s.height), styles, bytes(s.activation_bytes),
+    scales.add({std::to_string(i), to_string(s.size), styles, bytes(s.activation_bytes),
                 bytes(s.workspace_bytes), bytes(s.target_bytes), bytes(s.optimizer_bytes),
                 bytes(scale_bytes(s)), format_significant(s.flops / 1e9, 4),
                 speed.flops_per_second > 0 ? format_seconds(s.flops / speed.flops_per_second) : "?"});
@@ -58,8 +55,8 @@ nlohmann::ordered_json plan_json(const RenderPlan& plan, Speed speed) {
   for (const ScalePlan& s : plan.scales) {
     nlohmann::ordered_json styles = nlohmann::ordered_json::array();
     for (const auto& [w, h] : s.style_sizes) styles.push_back({{"width", w}, {"height", h}});
-    nlohmann::ordered_json scale{{"width", s.width},
-                                 {"height", s.height},
+    nlohmann::ordered_json scale{{"width", s.size.width},
+                                 {"height", s.size.height},
                                  {"styles", styles},
                                  {"activation_bytes", s.activation_bytes},
                                  {"workspace_bytes", s.workspace_bytes},

@@ -12,6 +12,7 @@
 #include "apps/trace.h"
 #include "engine/backend/backend.h"
 #include "engine/core/error.h"
+#include "engine/core/text.h"
 
 namespace impasto::apps {
 namespace {
@@ -24,10 +25,6 @@ void say(const std::string& line) { std::fputs((one_line(line) + "\n").c_str(), 
 
 /// Text that a user's file names may be part of: bytes that are not UTF-8 are replaced.
 void say(const Json& object) { say(object.dump(-1, ' ', false, Json::error_handler_t::replace)); }
-
-std::string size_text(std::int64_t width, std::int64_t height) {
-  return std::to_string(width) + "x" + std::to_string(height);
-}
 
 std::size_t terminal_columns() {
   winsize size{};
@@ -51,9 +48,8 @@ void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, c
     say(Json{{"event", "start"}, {"device", device}, {"weights", weights}, {"plan", plan_json(plan, {})}});
   } else if (kind_ == ProgressKind::kBar || kind_ == ProgressKind::kLines) {
     const ScalePlan& last = plan.scales.back();
-    say("impasto: rendering " + size_text(last.width, last.height) + " in " +
-        std::to_string(plan.scales.size()) + (plan.scales.size() == 1 ? " scale" : " scales") + " with " +
-        weights + " on " + device);
+    say("impasto: rendering " + to_string(last.size) + " in " + std::to_string(plan.scales.size()) +
+        (plan.scales.size() == 1 ? " scale" : " scales") + " with " + weights + " on " + device);
   }
 }
 
@@ -95,8 +91,8 @@ void ProgressDisplay::end(const Outcome& outcome) {
   if (kind_ == ProgressKind::kJson) {
     say(Json{{"event", "end"},
              {"output", outcome.output},
-             {"width", outcome.width},
-             {"height", outcome.height},
+             {"width", outcome.size.width},
+             {"height", outcome.size.height},
              {"finished", outcome.finished},
              {"scale", last_.scale},
              {"iteration", last_.iteration},
@@ -107,7 +103,7 @@ void ProgressDisplay::end(const Outcome& outcome) {
              {"process_peak_bytes", peak_memory_bytes()}});
   } else if (kind_ == ProgressKind::kBar || kind_ == ProgressKind::kLines) {
     const double seconds = std::chrono::duration<double>(Clock::now() - began_).count();
-    say("impasto: wrote " + outcome.output + ", " + size_text(outcome.width, outcome.height) + ", loss " +
+    say("impasto: wrote " + outcome.output + ", " + to_string(outcome.size) + ", loss " +
         format_significant(last_.loss, 4) + ", " + std::to_string(iterations_) +
         (iterations_ == 1 ? " iteration in " : " iterations in ") + format_significant(seconds, 3) +
         " s, device peak " + format_bytes(static_cast<double>(outcome.counted_bytes)) + ", process peak " +
@@ -125,7 +121,7 @@ void ProgressDisplay::draw_bar() {
   const double seconds = last_.seconds - scale_first_.seconds;
   const double per_second = seconds > 0 ? (last_.iteration - scale_first_.iteration) / seconds : 0;
   const double left = seconds_left();
-  std::string head = size_text(last_.width, last_.height) + " ";
+  std::string head = to_string(last_.size) + " ";
   if (last_.num_scales > 1) {
     head = "scale " + std::to_string(last_.scale + 1) + "/" + std::to_string(last_.num_scales) + " " + head;
   }

@@ -215,9 +215,9 @@ int Render::run() {
   check_places(args_, settings_);
   load();
   stylizer_ = std::make_unique<Stylizer>(settings_.options, std::move(weights_));
-  std::vector<std::pair<std::int64_t, std::int64_t>> sizes;
-  for (const Image& style : styles_) sizes.emplace_back(style.width, style.height);
-  const RenderPlan plan = stylizer_->plan({content_.width, content_.height}, sizes);
+  std::vector<PixelSize> sizes;
+  for (const Image& style : styles_) sizes.push_back(style.size());
+  const RenderPlan plan = stylizer_->plan(content_.size(), sizes);
   check_intermediates(plan);
   if (!args_.trace.empty()) {
     trace_.emplace(args_.trace, resume_ ? TraceWriter::Mode::kAppend : TraceWriter::Mode::kReplace);
@@ -247,8 +247,7 @@ int Render::run() {
                 std::string(error.what()) + "; the last good picture is in '" + args_.output + "'");
   }
   save(args_.output, result.image, !result.stopped);
-  display_.end(
-      {args_.output, result.image.width, result.image.height, !result.stopped, result.counted_bytes});
+  display_.end({args_.output, result.image.size(), !result.stopped, result.counted_bytes});
   if (const std::string activity = stylizer_->device_activity(); args_.verbose && !activity.empty()) {
     std::fprintf(stderr, "%s\n", activity.c_str());
   }

@@ -28,16 +28,6 @@ std::size_t columns(std::string_view text) {
 std::string format_fixed(double value, int digits) { return print("%.*f", digits, value); }
 std::string format_significant(double value, int digits) { return print("%.*g", digits, value); }
 
-std::string format_bytes(double bytes) {
-  constexpr std::array units{" B", " KiB", " MiB", " GiB", " TiB"};
-  std::size_t unit = 0;
-  while (bytes >= 1024 && unit + 1 < units.size()) {
-    bytes /= 1024;
-    ++unit;
-  }
-  return format_fixed(bytes, unit == 0 || bytes >= 100 ? 0 : bytes >= 10 ? 1 : 2) + units[unit];
-}
-
 std::string format_duration(double seconds) {
   const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, 1e9) + 0.5);
   std::array<char, 40> text{};

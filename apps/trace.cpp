@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/core/text.h"
+
 namespace impasto::apps {
 namespace {
 
@@ -22,7 +24,7 @@ std::string layers(const std::vector<std::pair<std::string, double>>& losses) {
 
 std::string trace_line(const Progress& p) {
   return "{\"scale\":" + std::to_string(p.scale) + ",\"iteration\":" + std::to_string(p.iteration) +
-         ",\"width\":" + std::to_string(p.width) + ",\"height\":" + std::to_string(p.height) +
+         ",\"width\":" + std::to_string(p.size.width) + ",\"height\":" + std::to_string(p.size.height) +
          ",\"loss\":" + number(p.loss) + ",\"content\":" + layers(p.content) +
          ",\"style\":" + layers(p.style) + ",\"tv\":" + number(p.tv) + ",\"seconds\":" + number(p.seconds) +
          "}";

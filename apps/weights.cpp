@@ -9,6 +9,7 @@
 
 #include "apps/commands.h"
 #include "apps/text.h"
+#include "engine/core/text.h"
 #include "engine/impasto.h"
 
 namespace impasto::apps {

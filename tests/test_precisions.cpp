@@ -25,7 +25,7 @@ Image picture(std::int64_t width, std::int64_t height, std::uint32_t seed) {
     Image noise{width / cell, height / cell, {}, {}};
     noise.rgb.resize(static_cast<std::size_t>(3 * noise.pixels()));
     for (float& v : noise.rgb) v = static_cast<float>(random() % 256) / 255 - 0.5F;
-    noise = resize(noise, width, height);
+    noise = resize(noise, {width, height});
     for (std::size_t i = 0; i < sum.rgb.size(); ++i) {
       sum.rgb[i] += 0.1F * static_cast<float>(cell == 1 ? 1 : cell / 2) * noise.rgb[i];
     }

@@ -34,8 +34,8 @@ std::vector<float> to_network_space(const Image& image, const Preprocessing& pre
   return x;
 }
 
-Image from_network_space(std::span<const float> x, std::int64_t width, std::int64_t height, const Preprocessing& preprocessing) {
-  Image image{width, height, std::vector<float>(x.size()), {}};
+Image from_network_space(std::span<const float> x, PixelSize size, const Preprocessing& preprocessing) {
+  Image image{size.width, size.height, std::vector<float>(x.size()), {}};
   for (std::size_t p = 0; p < x.size(); p += 3) {
     for (std::size_t c = 0; c < 3; ++c) {
       image.rgb[p + rgb_index(preprocessing, c)] =
@@ -107,8 +107,9 @@ void average_line(const float* line, std::int64_t from, float* out, std::int64_t
 
 }  // namespace
 
-std::vector<float> coverage(const Image& image, std::int64_t width, std::int64_t height) {
-  std::vector<float> shares(static_cast<std::size_t>(width * height), 1.0F);
+std::vector<float> coverage(const Image& image, PixelSize size) {
+  const auto [width, height] = size;
+  std::vector<float> shares(static_cast<std::size_t>(size.pixels()), 1.0F);
   if (!image.has_alpha()) return shares;
   std::vector<float> rows(static_cast<std::size_t>(width * image.height));
   for (std::int64_t y = 0; y < image.height; ++y) {
@@ -120,18 +121,18 @@ std::vector<float> coverage(const Image& image, std::int64_t width, std::int64_t
   return shares;
 }
 
-Image add_change(const Image& first, Image result, std::int64_t width, std::int64_t height) {
-  const Image before = resize(first, result.width, result.height, Overshoot::kClip);
+Image add_change(const Image& first, Image result, PixelSize size) {
+  const Image before = resize(first, result.size(), Overshoot::kClip);
   for (std::size_t i = 0; i < result.rgb.size(); ++i) result.rgb[i] -= before.rgb[i];
-  Image next = resize(first, width, height, Overshoot::kClip);
-  const Image change = resize(result, width, height);
+  Image next = resize(first, size, Overshoot::kClip);
+  const Image change = resize(result, size);
   for (std::size_t i = 0; i < next.rgb.size(); ++i) next.rgb[i] += change.rgb[i];
   return next;
 }
 
-std::vector<float> noise(std::int64_t width, std::int64_t height, double deviation, std::uint64_t seed,
+std::vector<float> noise(PixelSize size, double deviation, std::uint64_t seed,
                          const Preprocessing& preprocessing, Tint tint) {
-  std::vector<float> x(static_cast<std::size_t>(width * height * 3));
+  std::vector<float> x(static_cast<std::size_t>(size.pixels() * 3));
   const bool grey = tint == Tint::kGrey;
   const auto& mean = preprocessing.mean;
   for (std::size_t i = 0; i < x.size(); ++i) {

@@ -9,7 +9,7 @@ namespace {
 /// device's memory: program, libraries, thread stacks. Measured.
 constexpr std::size_t kProcessBytes = std::size_t{32} << 20;
 
-Shape picture_shape(PixelSize size) { return {size.second, size.first, 3}; }
+Shape picture_shape(PixelSize size) { return {size.height, size.width, 3}; }
 
 }  // namespace
 
@@ -72,13 +72,11 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
     std::vector<PixelSize> style_sizes;
     for (const PixelSize& style : styles) {
       style_sizes.push_back(style_picture_size(options, style, size, sizes.back(), min_side));
-      largest_style = std::max(
-          largest_style, static_cast<std::size_t>(style_sizes.back().first * style_sizes.back().second));
+      largest_style = std::max(largest_style, static_cast<std::size_t>(style_sizes.back().pixels()));
     }
     const ScaleLayout layout = plan_scale(options, graph, traits, size, style_sizes);
     ScalePlan scale;
-    scale.width = size.first;
-    scale.height = size.second;
+    scale.size = size;
     scale.style_sizes = style_sizes;
     scale.activation_bytes = layout.network_bytes;
     scale.workspace_bytes = layout.workspace_bytes;
@@ -111,9 +109,9 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
   plan.fixed_bytes = traits.fixed_bytes;
   plan.device_bytes = plan.filter_bytes + plan.fixed_bytes + arena;
 
-  std::size_t decoded = static_cast<std::size_t>(content.first * content.second);
-  for (const PixelSize& style : styles) decoded += static_cast<std::size_t>(style.first * style.second);
-  const auto result = static_cast<std::size_t>(sizes.back().first * sizes.back().second);
+  std::size_t decoded = static_cast<std::size_t>(content.pixels());
+  for (const PixelSize& style : styles) decoded += static_cast<std::size_t>(style.pixels());
+  const auto result = static_cast<std::size_t>(sizes.back().pixels());
   // The weights as read go before the arena is used; three
   // pictures of the result's size are in work at one time.
   plan.host_bytes = kProcessBytes + (weight_bytes > arena ? weight_bytes - arena : 0) +

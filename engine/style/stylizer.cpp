@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "engine/core/error.h"
+#include "engine/core/text.h"
 #include "engine/style/checkpoint_tensors.h"
 #include "engine/style/convergence.h"
 #include "engine/style/grain.h"
@@ -22,19 +23,6 @@ constexpr int kMaxNonFinite = 20;
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
-
-std::string bytes_text(double bytes) {
-  const char* unit = "bytes";
-  for (const char* next : {"KiB", "MiB", "GiB"}) {
-    if (bytes < 1024) break;
-    bytes /= 1024;
-    unit = next;
-  }
-  const double rounded = bytes < 10 ? std::round(bytes * 100) / 100 : std::round(bytes * 10) / 10;
-  return format_number(rounded) + " " + unit;
-}
-
-PixelSize size_of_image(const Image& image) { return {image.width, image.height}; }
 
 /// What the device chose, as the checkpoint records it; empty where there is none.
 std::string recorded_choice(const Checkpoint* checkpoint, const char* name) {
@@ -124,7 +112,7 @@ struct Stylizer::Impl {
   [[nodiscard]] Image download_picture(ConstTensorView x) const {
     std::vector<float> host(static_cast<std::size_t>(x.shape.elements()));
     backend->download(std::span(host), x);
-    Image image = from_network_space(host, x.shape.w, x.shape.h, weights->preprocessing);
+    Image image = from_network_space(host, {x.shape.w, x.shape.h}, weights->preprocessing);
     if (grey) make_grey(image);  // x is, but for roundings
     return image;
   }
@@ -199,7 +187,7 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
   };
   if (fits(plan)) return plan;
 
-  std::int64_t low = 0, high = std::max(plan.scales.back().width, plan.scales.back().height);
+  std::int64_t low = 0, high = plan.scales.back().size.long_side();
   while (high - low > 1) {  // largest long side that fits
     StyleOptions smaller = s.options;
     smaller.size = (low + high) / 2;
@@ -220,10 +208,9 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
     hint = "; no size would fit";
   }
   throw Error(ErrorCode::kResources, "memory: expected a render within " +
-                                         bytes_text(static_cast<double>(plan.budget_bytes)) +
-                                         ", found that " + std::to_string(plan.scales.back().width) + "x" +
-                                         std::to_string(plan.scales.back().height) + " needs " +
-                                         bytes_text(static_cast<double>(plan.device_bytes)) + hint);
+                                         format_bytes(static_cast<double>(plan.budget_bytes)) +
+                                         ", found that " + to_string(plan.scales.back().size) + " needs " +
+                                         format_bytes(static_cast<double>(plan.device_bytes)) + hint);
 }
 
 void Stylizer::Impl::identify(const Image& content, std::span<const Image> styles, const RunHooks& hooks) {
@@ -267,20 +254,18 @@ Sources Stylizer::Impl::prepare(const Image& content, std::span<const Image> sty
 
 std::vector<float> Stylizer::Impl::first_point(const Sources& sources,
                                                const std::optional<Image>& coarser) const {
-  const auto [width, height] = size();
   const Preprocessing& preprocessing = weights->preprocessing;
   const Image& first = options.init == Init::kPicture ? sources.start : sources.content;
   if (coarser) {
     const bool changes = options.handover == Handover::kChange && options.init != Init::kNoise;
-    return to_network_space(
-        changes ? add_change(first, *coarser, width, height) : resize(*coarser, width, height),
-        preprocessing);
+    return to_network_space(changes ? add_change(first, *coarser, size()) : resize(*coarser, size()),
+                            preprocessing);
   }
   if (options.init == Init::kNoise) {
-    return noise(width, height, options.noise_deviation, options.seed, preprocessing,
+    return noise(size(), options.noise_deviation, options.seed, preprocessing,
                  grey ? Tint::kGrey : Tint::kColour);
   }
-  return to_network_space(resize(first, width, height, Overshoot::kClip), preprocessing);
+  return to_network_space(resize(first, size(), Overshoot::kClip), preprocessing);
 }
 
 void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float>& start,
@@ -301,7 +286,7 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
   objective = std::make_unique<StyleObjective>(*backend, *extractor, options.objective, objective_views,
                                                NetworkMemory{&layout.training, network, workspace});
   const auto sized = [](const NetworkPlan& plan, const Image& image) {
-    return resize(image, plan.picture.w, plan.picture.h, Overshoot::kClip);
+    return resize(image, {plan.picture.w, plan.picture.h}, Overshoot::kClip);
   };
   const auto stage = [&](const NetworkPlan& plan, const Image& image) {
     const NetworkMemory memory{&plan, network, workspace};
@@ -319,7 +304,7 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
     const Image& as_given = sources.styles_as_given[i];
     const auto [height, width, channels] = layout.style_passes[i].picture;
     std::vector<float> seen;
-    if (has_transparency(as_given)) seen = coverage(as_given, width, height);
+    if (has_transparency(as_given)) seen = coverage(as_given, {width, height});
     const Image style = sized(layout.style_passes[i], sources.styles[i]);
     objective->add_style(stage(layout.style_passes[i], style), blend[i] / sum, seen);
     if (options.grain != GrainSource::kStyle) continue;
@@ -362,7 +347,6 @@ void Stylizer::Impl::restore(const Checkpoint& checkpoint) {
 }
 
 Action Stylizer::Impl::iterate(const RunHooks& hooks) {
-  const auto [width, height] = size();
   const int iterations = iterations_at(options, scale, num_scales());
   const auto runs_ahead = [&] {  // may the next iteration be queued before this one is reported?
     const long long total = iterations_before(options, scale) + iteration;
@@ -390,8 +374,8 @@ Action Stylizer::Impl::iterate(const RunHooks& hooks) {
     convergence.add(values.total);
     if (!hooks.progress) continue;
     const bool ends_scale = reported == iterations || convergence.reached();
-    const Progress progress{scale,        num_scales(),   reported,     iterations, width,     height,
-                            values.total, values.content, values.style, values.tv,  seconds(), ends_scale};
+    const Progress progress{scale,          num_scales(), reported,  iterations, size(),    values.total,
+                            values.content, values.style, values.tv, seconds(),  ends_scale};
     if (hooks.progress(progress) == Action::kStop) stopped = true;
   }
   return stopped ? Action::kStop : Action::kContinue;
@@ -402,8 +386,8 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   check_call(s.options, styles_in, hooks);
   s.backend->set_tuning(recorded_choice(hooks.resume, "tuning"));
   std::vector<PixelSize> style_sizes;
-  for (const Image& style : styles_in) style_sizes.push_back(size_of_image(style));
-  (void)plan(size_of_image(content_in), style_sizes);  // refuses what does not fit
+  for (const Image& style : styles_in) style_sizes.push_back(style.size());
+  (void)plan(content_in.size(), style_sizes);  // refuses what does not fit
 
   RenderResult result;
   RunHooks quiet = hooks;
@@ -415,8 +399,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   s.optimizer.reset();
   s.objective.reset();
   s.layouts.clear();
-  (void)plan_render(s.options, *s.weights, s.graph, *s.backend, size_of_image(content_in), style_sizes,
-                    &s.layouts);
+  (void)plan_render(s.options, *s.weights, s.graph, *s.backend, content_in.size(), style_sizes, &s.layouts);
   s.identify(content_in, styles_in, hooks);
   s.make_room();
   const Sources sources = s.prepare(content_in, styles_in, hooks.start);
@@ -443,7 +426,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
 
   result.image = s.shown(std::move(*previous));
   if (content_in.has_alpha()) {
-    result.image.alpha = resize(content_in, result.image.width, result.image.height).alpha;
+    result.image.alpha = resize(content_in, result.image.size()).alpha;
   }
   result.counted_bytes = s.backend->peak_allocated_bytes();
   return result;

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <random>
 
+#include "engine/core/message.h"
+
 namespace impasto {
 namespace {
 
@@ -42,7 +44,8 @@ std::optional<std::size_t> move_all(std::size_t bytes, const Step& step) {
 }
 
 Error unreadable(const std::string& what) {
-  return {ErrorCode::kBadInput, what + ": expected a readable file, found: " + std::strerror(errno)};
+  return make_error(ErrorCode::kBadInput, "{}: expected a readable file, found: {}", what,
+                    std::strerror(errno));
 }
 
 }  // namespace
@@ -72,7 +75,7 @@ bool Descriptor::write_at(std::size_t offset, const void* data, std::size_t byte
 bool Descriptor::close() { return number_ < 0 || ::close(std::exchange(number_, -1)) == 0; }
 
 Error file_error(const std::string& what, const std::string& expected, const std::string& found) {
-  return {ErrorCode::kBadInput, what + ": expected " + expected + ", found " + found};
+  return make_error(ErrorCode::kBadInput, "{}: expected {}, found {}", what, expected, found);
 }
 Error file_error(const std::string& what, const std::string& expected) {
   return file_error(what, expected, std::strerror(errno));
@@ -122,14 +125,13 @@ void require_short_name(const std::string& what, const fs::path& file) {
   struct stat status {};
   const bool too_long = ::lstat(file.c_str(), &status) != 0 && errno == ENAMETOOLONG;
   if (bytes > static_cast<std::size_t>(most > 0 ? most : too_long ? NAME_MAX : PATH_MAX)) {
-    throw file_error(what, "a name of at most " + std::to_string(most > 0 ? most : NAME_MAX) + " bytes",
-                     "one of " + std::to_string(bytes));
+    throw make_error(ErrorCode::kBadInput, "{}: expected a name of at most {} bytes, found one of {}", what,
+                     most > 0 ? most : NAME_MAX, bytes);
   }
   if (too_long) {
-    throw file_error(what,
-                     "a path of at most " + std::to_string(PATH_MAX - 1) + " bytes, each name in it of " +
-                         std::to_string(NAME_MAX),
-                     "one of " + std::to_string(file.string().size()));
+    throw make_error(ErrorCode::kBadInput,
+                     "{}: expected a path of at most {} bytes, each name in it of {}, found one of {}", what,
+                     PATH_MAX - 1, NAME_MAX, file.string().size());
   }
 }
 
@@ -145,7 +147,8 @@ NewFile::NewFile(std::string what, const fs::path& place)
   }
   const auto above = fs::status(folder, error);
   if (!fs::is_directory(above)) {
-    throw file_error(what_, "a folder '" + folder.string() + "'", fs::exists(above) ? "a file" : "none");
+    throw file_error(what_, fmt::format("a folder '{}'", folder.string()),
+                     fs::exists(above) ? "a file" : "none");
   }
   std::random_device random;
   for (int attempt = 0; attempt < 100 && !file_.valid(); ++attempt) {
@@ -162,7 +165,7 @@ NewFile::~NewFile() {
 
 void NewFile::write_at(std::size_t offset, const void* data, std::size_t bytes) {
   if (!file_.write_at(offset, data, bytes)) {
-    throw file_error(what_, "room for " + std::to_string(bytes) + " bytes");
+    throw file_error(what_, fmt::format("room for {} bytes", bytes));
   }
 }
 

@@ -26,9 +26,10 @@ auto named(const std::string& name, const Body& body) {
   try {
     return body();
   } catch (const Error& error) {
-    throw Error(error.code(), name + ": " + error.what());
+    throw make_error(error.code(), "{}: {}", name, error.what());
   } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::kResources, name + ": expected enough memory for the picture, found too little");
+    throw make_error(ErrorCode::kResources, "{}: expected enough memory for the picture, found too little",
+                     name);
   }
 }
 
@@ -42,8 +43,8 @@ const Codec& codec_for_suffix(const fs::path& path) {
       known += (known.empty() ? "" : " ") + candidate;
     }
   }
-  throw Error(ErrorCode::kUsage, path.string() + ": expected a suffix of " + known + ", found " +
-                                     (suffix.empty() ? "none" : "'" + suffix + "'"));
+  throw make_error(ErrorCode::kUsage, "{}: expected a suffix of {}, found {}", path.string(), known,
+                   suffix.empty() ? "none" : "'" + suffix + "'");
 }
 
 /// Clamped to 0..1 (not a number: 0) and rounded to nearest.
@@ -70,9 +71,8 @@ void check_consistent(const Image& image) {
   codec::check_size(image.width, image.height, std::int64_t{1} << 40);
   const auto pixels = static_cast<std::size_t>(image.pixels());
   if (image.rgb.size() != 3 * pixels || (image.has_alpha() && image.alpha.size() != pixels)) {
-    throw Error(ErrorCode::kInternal, "expected " + std::to_string(pixels) + " pixels, found " +
-                                          std::to_string(image.rgb.size()) + " colour and " +
-                                          std::to_string(image.alpha.size()) + " alpha values");
+    throw make_error(ErrorCode::kInternal, "expected {} pixels, found {} colour and {} alpha values", pixels,
+                     image.rgb.size(), image.alpha.size());
   }
 }
 
@@ -109,11 +109,10 @@ void write_image(const fs::path& path, const Image& image, const WriteOptions& o
   const std::vector<std::uint8_t> file = named(path.string(), [&] {
     check_consistent(image);
     if (options.bits != 8 && options.bits != 16) {
-      throw Error(ErrorCode::kUsage, "expected 8 or 16 bits, found " + std::to_string(options.bits));
+      throw make_error(ErrorCode::kUsage, "expected 8 or 16 bits, found {}", options.bits);
     }
     if (options.quality < 1 || options.quality > 100) {
-      throw Error(ErrorCode::kUsage,
-                  "expected a quality of 1 to 100, found " + std::to_string(options.quality));
+      throw make_error(ErrorCode::kUsage, "expected a quality of 1 to 100, found {}", options.quality);
     }
     Raster raster;
     raster.width = image.width;

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/image/image.h"
 
 namespace impasto {
@@ -139,12 +139,12 @@ Image resize(const Image& image, PixelSize size, Overshoot overshoot) {
   const auto [width, height] = size;
   constexpr std::int64_t kMaxPixels = std::int64_t{1} << 40;
   if (width <= 0 || height <= 0 || width > kMaxPixels / height) {
-    throw Error(ErrorCode::kUsage, "resize: expected a size of at least 1 x 1 pixels, found " +
-                                       std::to_string(width) + " x " + std::to_string(height));
+    throw make_error(ErrorCode::kUsage, "resize: expected a size of at least 1 x 1 pixels, found {} x {}",
+                     width, height);
   }
   if (image.width <= 0 || image.height <= 0) {
-    throw Error(ErrorCode::kBadInput, "resize: expected a picture with pixels, found " +
-                                          std::to_string(image.width) + " x " + std::to_string(image.height));
+    throw make_error(ErrorCode::kBadInput, "resize: expected a picture with pixels, found {} x {}",
+                     image.width, image.height);
   }
   if (size == image.size()) return image;
   Image result;

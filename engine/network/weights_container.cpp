@@ -80,8 +80,8 @@ std::string next_step(const std::string& kind, const fs::path& file) {
 std::string convert_command(const fs::path& file) {
   fs::path target = file;
   target.replace_extension(".converted.h5");
-  return "impasto weights convert " + printable(shell_word(file.string()), 400) + " " +
-         printable(shell_word(target.string()), 400);
+  return fmt::format("impasto weights convert {} {}", printable(shell_word(file.string()), 400),
+                     printable(shell_word(target.string()), 400));
 }
 
 std::uintmax_t check_file(const fs::path& file) {
@@ -97,7 +97,7 @@ std::uintmax_t check_file(const fs::path& file) {
   const std::uintmax_t bytes = fs::file_size(file, failed);
   if (failed) refuse(file, "expected a readable file, found: " + failed.message());
   constexpr std::uintmax_t kMostBytes = std::uintmax_t{4} << 30;
-  if (bytes > kMostBytes) refuse(file, "expected at most 4 GiB, found " + std::to_string(bytes) + " bytes");
+  if (bytes > kMostBytes) refuse(file, fmt::format("expected at most 4 GiB, found {} bytes", bytes));
   const Descriptor in = Descriptor::open(file, Access::kRead);
   if (!in.valid()) refuse(file, "expected a readable file, found one that cannot be opened");
   std::vector<unsigned char> start(kFileKindBytes);

@@ -19,8 +19,8 @@ ContentDigest content_digest(const Weights& weights) {
     values.update(std::span(layer.filter));
     values.update(std::span(layer.bias));
     result.layers.push_back(values.hex());
-    lines += layer.name + " 3 3 " + std::to_string(layer.in_channels) + " " +
-             std::to_string(layer.out_channels) + " " + result.layers.back() + "\n";
+    lines += fmt::format("{} 3 3 {} {} {}\n", layer.name, layer.in_channels, layer.out_channels,
+                         result.layers.back());
   }
   Sha256 whole;
   whole.update(lines);

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/network/weights.h"
 
 namespace impasto::weights {
@@ -29,7 +29,7 @@ struct ConvName {
   int block = 0, conv = 0;
   friend constexpr auto operator<=>(const ConvName&, const ConvName&) = default;
   [[nodiscard]] std::string str() const {  ///< conv3_2
-    return "conv" + std::to_string(block) + "_" + std::to_string(conv);
+    return fmt::format("conv{}_{}", block, conv);
   }
 };
 

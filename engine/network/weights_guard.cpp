@@ -219,15 +219,14 @@ Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits
                      Weights (*work)(const std::filesystem::path&)) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0)
-    throw Error(ErrorCode::kResources,
-                std::string("weights: expected a pipe, found ") + std::strerror(errno));
+    throw make_error(ErrorCode::kResources, "weights: expected a pipe, found {}", std::strerror(errno));
   Descriptor from(ends[0]), to(ends[1]);
   fcntl(to.number(), F_SETPIPE_SZ, 1 << 20);  // fewer switches; refused is no harm
   const std::int64_t mapped = mapped_bytes();
   const pid_t pid = fork();
   if (pid < 0)
-    throw Error(ErrorCode::kResources,
-                std::string("weights: expected a new process, found ") + std::strerror(errno));
+    throw make_error(ErrorCode::kResources, "weights: expected a new process, found {}",
+                     std::strerror(errno));
   if (pid == 0) child(file, limits, mapped, to, work);
   static_cast<void>(to.close());
   std::error_code unknown;
@@ -253,9 +252,9 @@ Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits
   }
   if (!in_time || (ended == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU))
     refuse(file, "expected a sound HDF5 file, found one that does not come to an end");
-  std::string how = "that crashes the HDF5 library";
-  if (ended == pid && WIFSIGNALED(status)) how += " (signal " + std::to_string(WTERMSIG(status)) + ")";
-  refuse(file, "expected a sound HDF5 file, found one " + how);
+  const bool by_signal = ended == pid && WIFSIGNALED(status);
+  refuse(file, fmt::format("expected a sound HDF5 file, found one that crashes the HDF5 library{}",
+                           by_signal ? fmt::format(" (signal {})", WTERMSIG(status)) : ""));
 }
 
 ReadLimits limits_for(std::uintmax_t file_bytes) {

@@ -11,7 +11,7 @@ namespace {
 bool is_digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
 
 std::string shape_of(const ConvWeights& w) {
-  return "(3,3," + std::to_string(w.in_channels) + "," + std::to_string(w.out_channels) + ")";
+  return fmt::format("(3,3,{},{})", w.in_channels, w.out_channels);
 }
 
 }  // namespace
@@ -24,7 +24,7 @@ std::string printable(std::string_view text, std::size_t limit) {
 }
 
 void refuse(const std::filesystem::path& file, const std::string& message) {
-  throw Error(ErrorCode::kBadInput, "weights '" + printable(file.string(), 400) + "': " + message);
+  throw make_error(ErrorCode::kBadInput, "weights '{}': {}", printable(file.string(), 400), message);
 }
 
 std::optional<ConvName> parse_conv_name(std::string_view name) {
@@ -87,15 +87,15 @@ void assemble(Weights& weights, std::map<ConvName, ConvWeights> layers, std::str
   std::int64_t channels = 3;
   for (auto& [name, layer] : layers) {
     if (name.conv > convs_in_block(network, name.block)) {
-      throw std::invalid_argument("expected the layers of " + network + ", found " + name.str());
+      throw std::invalid_argument(fmt::format("expected the layers of {}, found {}", network, name.str()));
     }
     if (name != expected) {
-      throw std::invalid_argument("expected " + expected.str() + " before any later layer, found " +
-                                  name.str());
+      throw std::invalid_argument(
+          fmt::format("expected {} before any later layer, found {}", expected.str(), name.str()));
     }
     if (layer.in_channels != channels) {
-      throw std::invalid_argument(name.str() + ": expected (3,3," + std::to_string(channels) + ",N), found " +
-                                  shape_of(layer));
+      throw std::invalid_argument(
+          fmt::format("{}: expected (3,3,{},N), found {}", name.str(), channels, shape_of(layer)));
     }
     channels = layer.out_channels;
     layer.name = name.str();

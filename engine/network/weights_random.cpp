@@ -27,14 +27,14 @@ std::vector<float> normals(std::int64_t count, std::uint64_t key, double scale) 
 
 Weights random_weights(const std::string& network, std::uint64_t seed) {
   if (network != "vgg16" && network != "vgg19") {
-    throw Error(ErrorCode::kUsage,
-                "network: expected vgg16 or vgg19, found '" + weights::printable(network) + "'");
+    throw make_error(ErrorCode::kUsage, "network: expected vgg16 or vgg19, found '{}'",
+                     weights::printable(network));
   }
   constexpr std::int64_t kChannels[] = {64, 128, 256, 512, 512};
   Weights result;
   result.network = network;
-  result.name = (network == "vgg19" ? "random:" : "random-vgg16:") + std::to_string(seed);
-  result.source = "generated, He initialisation, seed " + std::to_string(seed);
+  result.name = fmt::format("{}:{}", network == "vgg19" ? "random" : "random-vgg16", seed);
+  result.source = fmt::format("generated, He initialisation, seed {}", seed);
   result.layout = "generated";
   result.digest = result.name;
   std::int64_t in = 3;

@@ -16,7 +16,7 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/style/optimizer_parts.h"
 
 namespace impasto {
@@ -91,9 +91,9 @@ class GradientDescentAuto final : public Optimizer {
     const auto is_flag = [](double value) { return value == 0 || value == 1; };
     if (state.size() != kStateSize || !is_flag(state[kStarted]) || !is_flag(state[kPushed]) ||
         !(state[kCount] >= 0 && state[kCount] < 0x1p53)) {
-      throw Error(ErrorCode::kBadInput, "checkpoint: expected " + std::to_string(kStateSize) +
-                                            " numbers of gradient descent, found " +
-                                            std::to_string(state.size()) + " that are none");
+      throw make_error(ErrorCode::kBadInput,
+                       "checkpoint: expected {} numbers of gradient descent, found {} that are none",
+                       std::size_t{kStateSize}, state.size());
     }
     std::copy(state.begin(), state.end(), state_.begin());
   }

@@ -18,7 +18,7 @@
 #include <optional>
 #include <vector>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/style/line_search.h"
 #include "engine/style/optimizer_parts.h"
 #include "engine/style/preconditioner.h"
@@ -111,9 +111,9 @@ class LbfgsWolfe final : public Optimizer {
     constexpr std::size_t kOwn = 5, kSearch = kOwn + WolfeSearch::kStateSize;
     const std::size_t all = kSearch + with_previous_.size();
     if (state.size() != all || !(state[0] == 0 || state[0] == 1 || state[0] == 2)) {
-      throw Error(ErrorCode::kBadInput, "checkpoint: expected " + std::to_string(all) +
-                                            " numbers of a line search, found " +
-                                            std::to_string(state.size()) + " that are none");
+      throw make_error(ErrorCode::kBadInput,
+                       "checkpoint: expected {} numbers of a line search, found {} that are none", all,
+                       state.size());
     }
     phase_ = static_cast<Phase>(static_cast<int>(state[0]));
     value_ = state[1];

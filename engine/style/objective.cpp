@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/core/trace.h"
 #include "engine/style/losses.h"
 
@@ -189,9 +189,11 @@ void StyleObjective::add_covered_gram(const Term& term, const NetworkMemory& mem
   const std::vector<float> m = pooled(coverage, memory.plan->picture, features.shape);
   const double sum = std::accumulate(m.begin(), m.end(), 0.0);
   if (sum == 0) {
-    throw Error(ErrorCode::kBadInput,
-                "style picture: expected a part that is not transparent and that layer " + term.layer +
-                    " sees, found none of its " + std::to_string(w) + "x" + std::to_string(h) + " positions");
+    throw make_error(
+        ErrorCode::kBadInput,
+        "style picture: expected a part that is not transparent and that layer {} sees, found none of "
+        "its {}x{} positions",
+        term.layer, w, h);
   }
   Accumulate accumulate = first_style_ ? Accumulate::kOverwrite : Accumulate::kAdd;
   std::vector<float> plain, weighted;
@@ -234,7 +236,7 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
   std::size_t slot = 0;
   const auto choose = [&](Term& term, const char* kind, std::optional<double> factor) {
     if (!factor && warn) {
-      warn(std::string(kind) + " layer " + term.layer + " is left out: its target is zero everywhere");
+      warn(fmt::format("{} layer {} is left out: its target is zero everywhere", kind, term.layer));
     }
     term.factor = factor.value_or(0);
   };

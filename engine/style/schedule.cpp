@@ -4,7 +4,7 @@
 #include <cmath>
 #include <string>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 
 namespace impasto {
 
@@ -20,8 +20,9 @@ PixelSize fit_long_side(PixelSize size, std::int64_t long_side) {
 std::vector<PixelSize> scale_sizes(const StyleOptions& options, PixelSize content, std::int64_t min_side) {
   const PixelSize last = options.size == 0 ? content : fit_long_side(content, options.size);
   if (last.short_side() < min_side) {
-    throw Error(ErrorCode::kUsage, "size: expected sides of at least " + std::to_string(min_side) +
-                                       " pixels for these layers, found " + to_string(last));
+    throw make_error(ErrorCode::kUsage,
+                     "size: expected sides of at least {} pixels for these layers, found {}", min_side,
+                     to_string(last));
   }
   std::vector<PixelSize> sizes{last};
   const std::int64_t long_side = last.long_side();

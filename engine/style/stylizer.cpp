@@ -6,7 +6,7 @@
 #include <numeric>
 #include <optional>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/core/text.h"
 #include "engine/style/checkpoint_tensors.h"
 #include "engine/style/convergence.h"
@@ -46,7 +46,7 @@ std::shared_ptr<const Weights> without_filters(const Weights& weights) {
 
 Precision parse_precision(const std::string& text) {
   if (const auto precision = find_precision(text)) return *precision;
-  throw Error(ErrorCode::kUsage, "precision: expected " + precision_names() + ", found '" + text + "'");
+  throw make_error(ErrorCode::kUsage, "precision: expected {}, found '{}'", precision_names(), text);
 }
 
 /// What a render starts from. Those without "as given" are opaque, and grey where all of them are.
@@ -66,17 +66,17 @@ void check_call(const StyleOptions& options, std::span<const Image> styles, cons
   const std::size_t blended = options.objective.style_blend.size();
   if (styles.empty()) throw Error(ErrorCode::kUsage, "style: expected at least one picture, found none");
   if (blended != 0 && blended != styles.size()) {
-    throw Error(ErrorCode::kUsage, "style-blend: expected " + std::to_string(styles.size()) +
-                                       " weights, one for each style picture, found " +
-                                       std::to_string(blended));
+    throw make_error(ErrorCode::kUsage,
+                     "style-blend: expected {} weights, one for each style picture, found {}", styles.size(),
+                     blended);
   }
   if (options.init == Init::kPicture && hooks.start == nullptr) {
     throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
   }
   for (std::size_t i = 0; i < styles.size(); ++i) {
     if (!styles[i].is_invisible()) continue;
-    throw Error(ErrorCode::kBadInput, "style picture " + std::to_string(i + 1) +
-                                          ": expected a part that is not transparent, found none");
+    throw make_error(ErrorCode::kBadInput,
+                     "style picture {}: expected a part that is not transparent, found none", i + 1);
   }
 }
 
@@ -203,26 +203,24 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
   largest.size = low;
   std::string hint;
   try {
-    if (low > 0 && fits(plan_at(largest))) hint = "; --size " + std::to_string(low) + " would fit";
+    if (low > 0 && fits(plan_at(largest))) hint = fmt::format("; --size {} would fit", low);
   } catch (const Error&) {
     hint = "; no size would fit";
   }
-  throw Error(ErrorCode::kResources, "memory: expected a render within " +
-                                         format_bytes(static_cast<double>(plan.budget_bytes)) +
-                                         ", found that " + to_string(plan.scales.back().size) + " needs " +
-                                         format_bytes(static_cast<double>(plan.device_bytes)) + hint);
+  throw make_error(ErrorCode::kResources, "memory: expected a render within {}, found that {} needs {}{}",
+                   format_bytes(static_cast<double>(plan.budget_bytes)), to_string(plan.scales.back().size),
+                   format_bytes(static_cast<double>(plan.device_bytes)), hint);
 }
 
 void Stylizer::Impl::identify(const Image& content, std::span<const Image> styles, const RunHooks& hooks) {
   inputs = {{"content", digest(content)}, {"weights", weights->digest}};
-  for (std::size_t i = 0; i < styles.size(); ++i)
-    inputs["style " + std::to_string(i + 1)] = digest(styles[i]);
+  for (std::size_t i = 0; i < styles.size(); ++i) inputs[fmt::format("style {}", i + 1)] = digest(styles[i]);
   if (hooks.start != nullptr) inputs["init"] = digest(*hooks.start);
   if (hooks.resume == nullptr) return;
   require_same_run(*hooks.resume, describe(options), inputs);
   if (hooks.resume->scale < 0 || hooks.resume->scale >= num_scales()) {
-    throw Error(ErrorCode::kBadInput, "checkpoint: expected a scale below " + std::to_string(num_scales()) +
-                                          ", found " + std::to_string(hooks.resume->scale));
+    throw make_error(ErrorCode::kBadInput, "checkpoint: expected a scale below {}, found {}", num_scales(),
+                     hooks.resume->scale);
   }
 }
 
@@ -330,11 +328,11 @@ void Stylizer::Impl::step(int num_bad) {
 void Stylizer::Impl::check_finite(double loss, int at, int& num_bad) const {
   num_bad = std::isfinite(loss) ? 0 : num_bad + 1;
   if (num_bad <= (searches() && at > 1 ? kMaxNonFinite : 0)) return;
-  throw Error(ErrorCode::kBadInput, "optimisation: expected a finite loss, found " + format_number(loss) +
-                                        " at iteration " + std::to_string(at) + " of scale " +
-                                        std::to_string(scale + 1) +
-                                        (at > 1 && !searches() ? "; a smaller --learning-rate may help"
-                                                               : "; smaller weights of the losses may help"));
+  const char* const advice =
+      at > 1 && !searches() ? "a smaller --learning-rate" : "smaller weights of the losses";
+  throw make_error(ErrorCode::kBadInput,
+                   "optimisation: expected a finite loss, found {} at iteration {} of scale {}; {} may help",
+                   format_number(loss), at, scale + 1, advice);
 }
 
 void Stylizer::Impl::restore(const Checkpoint& checkpoint) {

@@ -11,6 +11,7 @@
 #include "apps/device_speed.h"
 #include "apps/render_arguments.h"
 #include "apps/text.h"
+#include "engine/core/message.h"
 #include "engine/network/vgg.h"
 #include "engine/style/schedule.h"
 
@@ -100,8 +101,8 @@ std::vector<Timing> time_layers(Backend& backend, const Weights& weights, PixelS
   for (const LayerWeight& layer : ObjectiveOptions().style_layers) taps.push_back(layer.layer);
   const NodeGraph graph = build_graph(weights, taps);
   if (const std::int64_t side = size.short_side(); side < graph.min_side()) {
-    throw Error(ErrorCode::kUsage, "option --sizes: expected at least " + std::to_string(graph.min_side()) +
-                                       " pixels, found " + std::to_string(side));
+    throw make_error(ErrorCode::kUsage, "option --sizes: expected at least {} pixels, found {}",
+                     graph.min_side(), side);
   }
   const std::vector<Shape> shapes = graph.shapes({size.height, size.width, 3});
   std::vector<Timing> timings;
@@ -179,8 +180,7 @@ std::string table(const std::vector<Timing>& timings, const Peaks& peaks) {
     const auto share = [&](double seconds) {
       return t.flops > 0 && peaks.flops > 0 ? format_fixed(t.flops / seconds / peaks.flops, 2) : "-";
     };
-    out.add({to_string(t.size), t.operation,
-             std::to_string(t.input.h) + "x" + std::to_string(t.input.w) + "x" + std::to_string(t.input.c),
+    out.add({to_string(t.size), t.operation, fmt::format("{}x{}x{}", t.input.h, t.input.w, t.input.c),
              milliseconds(t.forward_seconds), rate(t.forward_seconds), share(t.forward_seconds),
              t.backward_seconds ? milliseconds(*t.backward_seconds) : "-",
              t.backward_seconds ? rate(*t.backward_seconds) : "-",
@@ -223,7 +223,7 @@ void run_bench(const BenchArguments& a) {
   const std::vector<PixelSize> sizes = parse_sizes(a.sizes);
   const int repeats = static_cast<int>(parse_integer("option --repeats", a.repeats, 1, 10000));
   if (a.network != "vgg19" && a.network != "vgg16") {
-    throw Error(ErrorCode::kUsage, "option --network: expected vgg19 or vgg16, found '" + a.network + "'");
+    throw make_error(ErrorCode::kUsage, "option --network: expected vgg19 or vgg16, found '{}'", a.network);
   }
   StyleOptions options;
   for (const auto& [name, value] : a.style_options) set_option(options, name, value);

@@ -3,13 +3,15 @@
 #include <vector>
 
 #include "apps/text.h"
+#include "engine/core/message.h"
 #include "engine/core/text.h"
 
 namespace impasto::apps {
 namespace {
 
 std::string format_seconds(double seconds) {
-  return seconds < 1 ? format_significant(1000 * seconds, 3) + " ms" : format_significant(seconds, 3) + " s";
+  return seconds < 1 ? fmt::format("{} ms", format_significant(1000 * seconds, 3))
+                     : fmt::format("{} s", format_significant(seconds, 3));
 }
 
 std::size_t scale_bytes(const ScalePlan& s) {
@@ -34,18 +36,18 @@ std::string plan_table(const RenderPlan& plan, Speed speed) {
   }
   Table totals(1);
   const auto total = [&](const std::string& what, double bytes, const std::string& note) {
-    totals.add({what, format_bytes(bytes), format_fixed(bytes, 0) + " bytes" + note});
+    totals.add({what, format_bytes(bytes), fmt::format("{:.0f} bytes{}", bytes, note)});
   };
   total("filters", static_cast<double>(plan.filter_bytes), "");
   total("backend", static_cast<double>(plan.fixed_bytes), "");
   total("device peak", static_cast<double>(plan.device_bytes), "");
   total("device budget", static_cast<double>(plan.budget_bytes), "");
   total("host beside it", static_cast<double>(plan.host_bytes), ", an estimate");
-  std::string text = "device " + plan.device + ", precision " + plan.precision + "\n\n" + scales.text() +
-                     "\n" + totals.text();
+  std::string text = fmt::format("device {}, precision {}\n\n{}\n{}", plan.device, plan.precision,
+                                 scales.text(), totals.text());
   if (speed.flops_per_second > 0) {
-    text += "\ntimes from " + format_significant(speed.flops_per_second / 1e9, 3) +
-            " GFLOP/s, measured now with convolutions of two sizes\n";
+    text += fmt::format("\ntimes from {} GFLOP/s, measured now with convolutions of two sizes\n",
+                        format_significant(speed.flops_per_second / 1e9, 3));
   }
   return text;
 }

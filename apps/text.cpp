@@ -5,7 +5,7 @@
 #include <charconv>
 #include <cstdio>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/core/utf8.h"
 
 namespace impasto::apps {
@@ -88,8 +88,8 @@ std::int64_t parse_integer(const std::string& option, const std::string& text, s
   const char* const end = text.data() + text.size();
   const auto [stop, status] = std::from_chars(text.data(), end, value);
   if (status != std::errc() || stop != end || value < lower || value > upper) {
-    throw Error(ErrorCode::kUsage, option + ": expected an integer from " + std::to_string(lower) + " to " +
-                                       std::to_string(upper) + ", found '" + text + "'");
+    throw make_error(ErrorCode::kUsage, "{}: expected an integer from {} to {}, found '{}'", option, lower,
+                     upper, text);
   }
   return value;
 }

@@ -8,9 +8,9 @@
 
 namespace impasto::apps {
 
-/// The line without its end. Numbers are the shortest that read back as the same double; a number that JSON
-/// does not have (infinite, not a number) is null.
-[[nodiscard]] std::string trace_line(const Progress& progress);
+/// The members of the line's object, without its braces. Numbers are the shortest that read back as the same
+/// double; a number that JSON does not have (infinite, not a number) is null.
+[[nodiscard]] std::string trace_members(const Progress& progress);
 
 /// Writes line by line, so that the file never ends in half a line while the disk has room.
 /// Error(kBadInput) for a file that cannot be opened or written.

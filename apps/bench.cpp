@@ -11,6 +11,7 @@
 #include "apps/device_speed.h"
 #include "apps/render_arguments.h"
 #include "apps/text.h"
+#include "engine/core/message.h"
 #include "engine/network/vgg.h"
 #include "engine/style/schedule.h"
 
@@ -99,13 +100,13 @@ std::vector<Timing> time_layers(Backend& backend, const Weights& weights, PixelS
   std::vector<std::string> taps;
   for (const LayerWeight& layer : ObjectiveOptions().style_layers) taps.push_back(layer.layer);
   const NodeGraph graph = build_graph(weights, taps);
-  if (const std::int64_t side = std::min(size.first, size.second); side < graph.min_side()) {
-    throw Error(ErrorCode::kUsage, "option --sizes: expected at least " + std::to_string(graph.min_side()) +
-                                       " pixels, found " + std::to_string(side));
+  if (const std::int64_t side = size.short_side(); side < graph.min_side()) {
+    throw make_error(ErrorCode::kUsage, "option --sizes: expected at least {} pixels, found {}",
+                     graph.min_side(), side);
   }
-  const std::vector<Shape> shapes = graph.shapes({size.second, size.first, 3});
+  const std::vector<Shape> shapes = graph.shapes({size.height, size.width, 3});
   std::vector<Timing> timings;
-  Shape input{size.second, size.first, backend.traits().input_channels};
+  Shape input{size.height, size.width, backend.traits().input_channels};
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     if (node.kind == NodeKind::kPool) timings.push_back(bench.pool(node.name, input));
@@ -124,14 +125,11 @@ Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> we
                       int repeats) {
   StyleOptions options = make_preset("impasto");
   for (const auto& [name, value] : a.style_options) set_option(options, name, value);
-  options.size = std::max(size.first, size.second);
+  options.size = size.long_side();
   options.min_size = 0;
   options.num_scales = 1;
   options.iterations = repeats + 1;
-  Image picture{size.first,
-                size.second,
-                std::vector<float>(static_cast<std::size_t>(size.first * size.second * 3)),
-                {}};
+  Image picture{size.width, size.height, std::vector<float>(static_cast<std::size_t>(size.pixels() * 3)), {}};
   for (std::size_t i = 0; i < picture.rgb.size(); ++i)
     picture.rgb[i] = static_cast<float>(i * 7919 % 1009) / 1009;
   Image style = picture;
@@ -139,7 +137,7 @@ Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> we
   Stylizer stylizer(options, std::move(weights));
   Timing timing{size,
                 "iteration",
-                {size.second, size.first, 3},
+                {size.height, size.width, 3},
                 stylizer.plan(size, {&size, 1}).scales.back().flops,
                 std::numeric_limits<double>::infinity(),
                 {}};
@@ -155,8 +153,6 @@ Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> we
 }
 
 std::string milliseconds(double seconds) { return format_fixed(1000 * seconds, seconds < 0.01 ? 3 : 1); }
-
-std::string name_of(PixelSize size) { return std::to_string(size.first) + "x" + std::to_string(size.second); }
 
 /// What this device reaches: multiply-adds on registers, and copies between tensors far larger than caches.
 struct Peaks {
@@ -184,8 +180,7 @@ std::string table(const std::vector<Timing>& timings, const Peaks& peaks) {
     const auto share = [&](double seconds) {
       return t.flops > 0 && peaks.flops > 0 ? format_fixed(t.flops / seconds / peaks.flops, 2) : "-";
     };
-    out.add({name_of(t.size), t.operation,
-             std::to_string(t.input.h) + "x" + std::to_string(t.input.w) + "x" + std::to_string(t.input.c),
+    out.add({to_string(t.size), t.operation, fmt::format("{}x{}x{}", t.input.h, t.input.w, t.input.c),
              milliseconds(t.forward_seconds), rate(t.forward_seconds), share(t.forward_seconds),
              t.backward_seconds ? milliseconds(*t.backward_seconds) : "-",
              t.backward_seconds ? rate(*t.backward_seconds) : "-",
@@ -197,7 +192,7 @@ std::string table(const std::vector<Timing>& timings, const Peaks& peaks) {
 nlohmann::ordered_json to_json(const std::vector<Timing>& timings) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Timing& t : timings) {
-    nlohmann::ordered_json row{{"size", name_of(t.size)},     {"operation", t.operation},
+    nlohmann::ordered_json row{{"size", to_string(t.size)},   {"operation", t.operation},
                                {"height", t.input.h},         {"width", t.input.w},
                                {"channels", t.input.c},       {"flops", t.flops},
                                {"seconds", t.forward_seconds}};
@@ -218,7 +213,7 @@ std::vector<PixelSize> parse_sizes(const std::string& text) {
       return parse_integer("option --sizes", digits, 16, 32768);
     };
     const std::int64_t width = side(size.substr(0, cross));
-    sizes.emplace_back(width, cross == std::string::npos ? width : side(size.substr(cross + 1)));
+    sizes.push_back({width, cross == std::string::npos ? width : side(size.substr(cross + 1))});
     begin = end + 1;
   }
   return sizes;
@@ -228,7 +223,7 @@ void run_bench(const BenchArguments& a) {
   const std::vector<PixelSize> sizes = parse_sizes(a.sizes);
   const int repeats = static_cast<int>(parse_integer("option --repeats", a.repeats, 1, 10000));
   if (a.network != "vgg19" && a.network != "vgg16") {
-    throw Error(ErrorCode::kUsage, "option --network: expected vgg19 or vgg16, found '" + a.network + "'");
+    throw make_error(ErrorCode::kUsage, "option --network: expected vgg19 or vgg16, found '{}'", a.network);
   }
   StyleOptions options;
   for (const auto& [name, value] : a.style_options) set_option(options, name, value);

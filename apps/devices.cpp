@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "apps/text.h"
 #include "engine/backend/backend.h"
+#include "engine/core/text.h"
 
 namespace impasto::apps {
 namespace {

@@ -1,16 +1,14 @@
 #include "apps/places.h"
 
-#include <array>
-#include <cstdio>
-
-#include "engine/core/new_file.h"
+#include "engine/core/file.h"
+#include "engine/core/message.h"
 
 namespace impasto::apps {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string name_of(const Place& place) { return place.what + " '" + place.path.string() + "'"; }
+std::string name_of(const Place& place) { return fmt::format("{} '{}'", place.what, place.path.string()); }
 
 [[noreturn]] void refuse(const Place& place, const std::string& expected, const std::string& found) {
   throw file_error(name_of(place), expected, found);
@@ -61,8 +59,8 @@ void require_stream(const Place& output, Existing existing) {
 void require_distinct(const std::vector<Place>& outputs, const std::vector<Place>& inputs) {
   const auto require = [](const Place& a, const Place& b) {
     if (a.path.empty() || b.path.empty() || !same_file(a, b)) return;
-    throw Error(ErrorCode::kUsage, a.what + " '" + a.path.string() + "': expected another file than the " +
-                                       b.what + ", found the same");
+    throw make_error(ErrorCode::kUsage, "{}: expected another file than the {}, found the same", name_of(a),
+                     b.what);
   };
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     for (std::size_t j = i + 1; j < outputs.size(); ++j) require(outputs[j], outputs[i]);
@@ -71,10 +69,8 @@ void require_distinct(const std::vector<Place>& outputs, const std::vector<Place
 }
 
 fs::path numbered(const fs::path& output, long long number) {
-  std::array<char, 32> digits{};
-  std::snprintf(digits.data(), digits.size(), "-%06lld", number);
   fs::path name = output.stem();
-  name += digits.data();
+  name += fmt::format("-{:06}", number);
   name += output.extension();
   return output.parent_path() / name;
 }

@@ -25,10 +25,10 @@ void run_plan(const RenderArguments& a, bool json) {
     const Image image = read_image(path, max_pixels, &warnings);
     for (const std::string& warning : warnings)
       std::fprintf(stderr, "impasto: warning: %s\n", warning.c_str());
-    return std::pair{image.width, image.height};
+    return image.size();
   };
   const auto content = size_of_file(a.content);
-  std::vector<std::pair<std::int64_t, std::int64_t>> styles;
+  std::vector<PixelSize> styles;
   for (const std::string& style : a.styles) styles.push_back(size_of_file(style));
   const auto weights = std::make_shared<const Weights>(find_weights(a.weights));
   RenderPlan plan;

@@ -3,16 +3,15 @@
 #include <vector>
 
 #include "apps/text.h"
+#include "engine/core/message.h"
+#include "engine/core/text.h"
 
 namespace impasto::apps {
 namespace {
 
-std::string size_text(std::int64_t width, std::int64_t height) {
-  return std::to_string(width) + "x" + std::to_string(height);
-}
-
 std::string format_seconds(double seconds) {
-  return seconds < 1 ? format_significant(1000 * seconds, 3) + " ms" : format_significant(seconds, 3) + " s";
+  return seconds < 1 ? fmt::format("{} ms", format_significant(1000 * seconds, 3))
+                     : fmt::format("{} s", format_significant(seconds, 3));
 }
 
 std::size_t scale_bytes(const ScalePlan& s) {
@@ -28,27 +27,27 @@ std::string plan_table(const RenderPlan& plan, Speed speed) {
   for (std::size_t i = 0; i < plan.scales.size(); ++i) {
     const ScalePlan& s = plan.scales[i];
     std::string styles;
-    for (const auto& [w, h] : s.style_sizes) styles += (styles.empty() ? "" : ",") + size_text(w, h);
+    for (const PixelSize& size : s.style_sizes) styles += (styles.empty() ? "" : ",") + to_string(size);
     const auto bytes = [](std::size_t b) { return format_bytes(static_cast<double>(b)); };
-    scales.add({std::to_string(i), size_text(s.width, s.height), styles, bytes(s.activation_bytes),
+    scales.add({std::to_string(i), to_string(s.size), styles, bytes(s.activation_bytes),
                 bytes(s.workspace_bytes), bytes(s.target_bytes), bytes(s.optimizer_bytes),
                 bytes(scale_bytes(s)), format_significant(s.flops / 1e9, 4),
                 speed.flops_per_second > 0 ? format_seconds(s.flops / speed.flops_per_second) : "?"});
   }
   Table totals(1);
   const auto total = [&](const std::string& what, double bytes, const std::string& note) {
-    totals.add({what, format_bytes(bytes), format_fixed(bytes, 0) + " bytes" + note});
+    totals.add({what, format_bytes(bytes), fmt::format("{:.0f} bytes{}", bytes, note)});
   };
   total("filters", static_cast<double>(plan.filter_bytes), "");
   total("backend", static_cast<double>(plan.fixed_bytes), "");
   total("device peak", static_cast<double>(plan.device_bytes), "");
   total("device budget", static_cast<double>(plan.budget_bytes), "");
   total("host beside it", static_cast<double>(plan.host_bytes), ", an estimate");
-  std::string text = "device " + plan.device + ", precision " + plan.precision + "\n\n" + scales.text() +
-                     "\n" + totals.text();
+  std::string text = fmt::format("device {}, precision {}\n\n{}\n{}", plan.device, plan.precision,
+                                 scales.text(), totals.text());
   if (speed.flops_per_second > 0) {
-    text += "\ntimes from " + format_significant(speed.flops_per_second / 1e9, 3) +
-            " GFLOP/s, measured now with convolutions of two sizes\n";
+    text += fmt::format("\ntimes from {} GFLOP/s, measured now with convolutions of two sizes\n",
+                        format_significant(speed.flops_per_second / 1e9, 3));
   }
   return text;
 }
@@ -58,8 +57,8 @@ nlohmann::ordered_json plan_json(const RenderPlan& plan, Speed speed) {
   for (const ScalePlan& s : plan.scales) {
     nlohmann::ordered_json styles = nlohmann::ordered_json::array();
     for (const auto& [w, h] : s.style_sizes) styles.push_back({{"width", w}, {"height", h}});
-    nlohmann::ordered_json scale{{"width", s.width},
-                                 {"height", s.height},
+    nlohmann::ordered_json scale{{"width", s.size.width},
+                                 {"height", s.size.height},
                                  {"styles", styles},
                                  {"activation_bytes", s.activation_bytes},
                                  {"workspace_bytes", s.workspace_bytes},

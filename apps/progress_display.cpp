@@ -11,7 +11,8 @@
 #include "apps/text.h"
 #include "apps/trace.h"
 #include "engine/backend/backend.h"
-#include "engine/core/error.h"
+#include "engine/core/message.h"
+#include "engine/core/text.h"
 
 namespace impasto::apps {
 namespace {
@@ -25,10 +26,6 @@ void say(const std::string& line) { std::fputs((one_line(line) + "\n").c_str(), 
 /// Text that a user's file names may be part of: bytes that are not UTF-8 are replaced.
 void say(const Json& object) { say(object.dump(-1, ' ', false, Json::error_handler_t::replace)); }
 
-std::string size_text(std::int64_t width, std::int64_t height) {
-  return std::to_string(width) + "x" + std::to_string(height);
-}
-
 std::size_t terminal_columns() {
   winsize size{};
   return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
@@ -41,7 +38,8 @@ ProgressKind parse_progress(const std::string& text) {
   if (text == "bar") return ProgressKind::kBar;
   if (text == "json") return ProgressKind::kJson;
   if (text == "none") return ProgressKind::kNone;
-  throw Error(ErrorCode::kUsage, "option --progress: expected auto, bar, json or none, found '" + text + "'");
+  throw make_error(ErrorCode::kUsage, "option --progress: expected auto, bar, json or none, found '{}'",
+                   text);
 }
 
 void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, const std::string& weights) {
@@ -51,9 +49,8 @@ void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, c
     say(Json{{"event", "start"}, {"device", device}, {"weights", weights}, {"plan", plan_json(plan, {})}});
   } else if (kind_ == ProgressKind::kBar || kind_ == ProgressKind::kLines) {
     const ScalePlan& last = plan.scales.back();
-    say("impasto: rendering " + size_text(last.width, last.height) + " in " +
-        std::to_string(plan.scales.size()) + (plan.scales.size() == 1 ? " scale" : " scales") + " with " +
-        weights + " on " + device);
+    say(fmt::format("impasto: rendering {} in {} {} with {} on {}", to_string(last.size), plan.scales.size(),
+                    plan.scales.size() == 1 ? "scale" : "scales", weights, device));
   }
 }
 
@@ -67,11 +64,9 @@ void ProgressDisplay::update(const Progress& progress) {
   if (progress.scale != last_.scale || last_.iteration == 0) scale_first_ = progress;
   last_ = progress;
   if (kind_ == ProgressKind::kJson) {
-    std::string line = trace_line(progress);
-    line.insert(1, "\"event\":\"progress\",\"num_scales\":" + std::to_string(progress.num_scales) +
-                       ",\"iterations\":" + std::to_string(progress.iterations) +
-                       ",\"seconds_left\":" + format_number(seconds_left()) + ",");
-    say(line);
+    say(fmt::format(R"({{"event":"progress","num_scales":{},"iterations":{},"seconds_left":{},{}}})",
+                    progress.num_scales, progress.iterations, format_number(seconds_left()),
+                    trace_members(progress)));
   } else if (kind_ == ProgressKind::kBar) {
     const auto now = Clock::now();
     if (bar_shown_ && now - drawn_ < kRedraw) return;
@@ -95,8 +90,8 @@ void ProgressDisplay::end(const Outcome& outcome) {
   if (kind_ == ProgressKind::kJson) {
     say(Json{{"event", "end"},
              {"output", outcome.output},
-             {"width", outcome.width},
-             {"height", outcome.height},
+             {"width", outcome.size.width},
+             {"height", outcome.size.height},
              {"finished", outcome.finished},
              {"scale", last_.scale},
              {"iteration", last_.iteration},
@@ -107,11 +102,11 @@ void ProgressDisplay::end(const Outcome& outcome) {
              {"process_peak_bytes", peak_memory_bytes()}});
   } else if (kind_ == ProgressKind::kBar || kind_ == ProgressKind::kLines) {
     const double seconds = std::chrono::duration<double>(Clock::now() - began_).count();
-    say("impasto: wrote " + outcome.output + ", " + size_text(outcome.width, outcome.height) + ", loss " +
-        format_significant(last_.loss, 4) + ", " + std::to_string(iterations_) +
-        (iterations_ == 1 ? " iteration in " : " iterations in ") + format_significant(seconds, 3) +
-        " s, device peak " + format_bytes(static_cast<double>(outcome.counted_bytes)) + ", process peak " +
-        format_bytes(static_cast<double>(peak_memory_bytes())));
+    say(fmt::format("impasto: wrote {}, {}, loss {}, {} {} in {} s, device peak {}, process peak {}",
+                    outcome.output, to_string(outcome.size), format_significant(last_.loss, 4), iterations_,
+                    iterations_ == 1 ? "iteration" : "iterations", format_significant(seconds, 3),
+                    format_bytes(static_cast<double>(outcome.counted_bytes)),
+                    format_bytes(static_cast<double>(peak_memory_bytes()))));
   }
 }
 
@@ -125,12 +120,12 @@ void ProgressDisplay::draw_bar() {
   const double seconds = last_.seconds - scale_first_.seconds;
   const double per_second = seconds > 0 ? (last_.iteration - scale_first_.iteration) / seconds : 0;
   const double left = seconds_left();
-  std::string head = size_text(last_.width, last_.height) + " ";
+  std::string head = to_string(last_.size) + " ";
   if (last_.num_scales > 1) {
-    head = "scale " + std::to_string(last_.scale + 1) + "/" + std::to_string(last_.num_scales) + " " + head;
+    head = fmt::format("scale {}/{} {}", last_.scale + 1, last_.num_scales, head);
   }
-  std::string tail = " " + std::to_string(last_.iteration) + "/" + std::to_string(last_.iterations) +
-                     "  loss " + format_significant(last_.loss, 4);
+  std::string tail =
+      fmt::format(" {}/{}  loss {}", last_.iteration, last_.iterations, format_significant(last_.loss, 4));
   if (per_second > 0) tail += "  " + format_significant(per_second, 3) + " it/s";
   if (left > 0) tail += "  ETA " + format_duration(left);
   const std::size_t columns = terminal_columns();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/core/size.h"
 #include "engine/style/stylizer.h"
 
 namespace impasto::apps {
@@ -24,7 +25,7 @@ enum class ProgressKind : std::uint8_t {
 /// How a render ended.
 struct Outcome {
   std::string output;  ///< the file that was written
-  std::int64_t width = 0, height = 0;
+  PixelSize size;
   bool finished = false;          ///< every scale went to its end
   std::size_t counted_bytes = 0;  ///< peak on the device, as counted
 };

@@ -14,6 +14,7 @@
 #include "apps/render_arguments.h"
 #include "apps/text.h"
 #include "apps/trace.h"
+#include "engine/core/message.h"
 
 namespace impasto::apps {
 namespace {
@@ -42,13 +43,13 @@ Settings read_settings(const RenderArguments& a) {
   s.write.quality = static_cast<int>(parse_integer("option --quality", a.quality, 1, 100));
   s.write.bits = static_cast<int>(parse_integer("option --output-bits", a.output_bits, 8, 16));
   if (s.write.bits != 8 && s.write.bits != 16) {
-    throw Error(ErrorCode::kUsage, "option --output-bits: expected 8 or 16, found '" + a.output_bits + "'");
+    throw make_error(ErrorCode::kUsage, "option --output-bits: expected 8 or 16, found '{}'", a.output_bits);
   }
   const std::size_t blend = s.options.objective.style_blend.size();
   if (blend != 0 && blend != a.styles.size()) {
-    throw Error(ErrorCode::kUsage, "option --style-blend: expected a weight for each of " +
-                                       std::to_string(a.styles.size()) + " style pictures, found " +
-                                       std::to_string(blend));
+    throw make_error(ErrorCode::kUsage,
+                     "option --style-blend: expected a weight for each of {} style pictures, found {}",
+                     a.styles.size(), blend);
   }
   return s;
 }
@@ -64,9 +65,8 @@ std::vector<Place> input_places(const RenderArguments& a) {
 void check_places(const RenderArguments& a, const Settings& s) {
   (void)output_format_keeps_alpha(a.output);  // throws for a suffix that is not known
   if (s.write.bits == 16 && !output_format_keeps_16_bits(a.output)) {
-    throw Error(ErrorCode::kUsage, "option --output-bits: expected 8 for '" +
-                                       std::filesystem::path(a.output).extension().string() +
-                                       "' files, found 16");
+    throw make_error(ErrorCode::kUsage, "option --output-bits: expected 8 for '{}' files, found 16",
+                     std::filesystem::path(a.output).extension().string());
   }
   std::vector<Place> inputs = input_places(a);
   const Place resume{"resumed checkpoint", a.resume};
@@ -124,8 +124,8 @@ void Render::load() {
     Image image = read_image(path, settings_.max_pixels, &warnings);
     for (const std::string& warning : warnings) display_.warn(warning);
     if (!image.is_invisible()) return image;
-    throw Error(ErrorCode::kBadInput,
-                what + " '" + path + "': expected a part that is not transparent, found none");
+    throw make_error(ErrorCode::kBadInput, "{} '{}': expected a part that is not transparent, found none",
+                     what, path);
   };
   content_ = read_visible("content picture", args_.content);
   for (const std::string& style : args_.styles) styles_.push_back(read_visible("style picture", style));
@@ -136,11 +136,12 @@ void Render::load() {
   if (!weights_->note.empty()) display_.warn(weights_->note);
   settings_.write.metadata = {
       {"Software", "Impasto " IMPASTO_VERSION},
-      {"Comment", repeat_command(args_, settings_.options, *weights_) + " # weights " + weights_->digest}};
+      {"Comment", fmt::format("{} # weights {}", repeat_command(args_, settings_.options, *weights_),
+                              weights_->digest)}};
   if (content_.has_alpha() && !output_format_keeps_alpha(args_.output)) {
-    display_.warn("output '" + args_.output +
-                  "': expected a format that keeps the content's transparency, found " +
-                  std::filesystem::path(args_.output).extension().string() + "; written over white");
+    display_.warn(fmt::format(
+        "output '{}': expected a format that keeps the content's transparency, found {}; written over white",
+        args_.output, std::filesystem::path(args_.output).extension().string()));
   }
 }
 
@@ -183,12 +184,9 @@ void Render::save_state() {
 
 std::string Render::done_so_far() const {
   const Progress& p = display_.last();
-  std::string text = std::to_string(p.iteration) +
-                     (settings_.options.tolerance > 0 ? " of at most " : " of ") +
-                     std::to_string(p.iterations) + " iterations";
-  if (p.num_scales > 1) {
-    text += " at scale " + std::to_string(p.scale + 1) + " of " + std::to_string(p.num_scales);
-  }
+  std::string text = fmt::format("{} of {}{} iterations", p.iteration,
+                                 settings_.options.tolerance > 0 ? "at most " : "", p.iterations);
+  if (p.num_scales > 1) text += fmt::format(" at scale {} of {}", p.scale + 1, p.num_scales);
   return text;
 }
 
@@ -215,9 +213,9 @@ int Render::run() {
   check_places(args_, settings_);
   load();
   stylizer_ = std::make_unique<Stylizer>(settings_.options, std::move(weights_));
-  std::vector<std::pair<std::int64_t, std::int64_t>> sizes;
-  for (const Image& style : styles_) sizes.emplace_back(style.width, style.height);
-  const RenderPlan plan = stylizer_->plan({content_.width, content_.height}, sizes);
+  std::vector<PixelSize> sizes;
+  for (const Image& style : styles_) sizes.push_back(style.size());
+  const RenderPlan plan = stylizer_->plan(content_.size(), sizes);
   check_intermediates(plan);
   if (!args_.trace.empty()) {
     trace_.emplace(args_.trace, resume_ ? TraceWriter::Mode::kAppend : TraceWriter::Mode::kReplace);
@@ -243,12 +241,10 @@ int Render::run() {
     if (error.code() != ErrorCode::kBadInput || display_.last().iteration == 0) throw;
     // The loss is not a number any more: what was good until then is worth keeping.
     save(args_.output, stylizer_->picture(), false);
-    throw Error(error.code(),
-                std::string(error.what()) + "; the last good picture is in '" + args_.output + "'");
+    throw make_error(error.code(), "{}; the last good picture is in '{}'", error.what(), args_.output);
   }
   save(args_.output, result.image, !result.stopped);
-  display_.end(
-      {args_.output, result.image.width, result.image.height, !result.stopped, result.counted_bytes});
+  display_.end({args_.output, result.image.size(), !result.stopped, result.counted_bytes});
   if (const std::string activity = stylizer_->device_activity(); args_.verbose && !activity.empty()) {
     std::fprintf(stderr, "%s\n", activity.c_str());
   }
@@ -256,16 +252,17 @@ int Render::run() {
     try {
       std::rethrow_exception(failure_);
     } catch (const Error& error) {
-      throw Error(error.code(), std::string(error.what()) + "; the picture after " + done_so_far() +
-                                    " is in '" + args_.output + "'");
+      throw make_error(error.code(), "{}; the picture after {} is in '{}'", error.what(), done_so_far(),
+                       args_.output);
     }
   }
   if (!result.stopped) return 0;
-  const std::string message = "render: expected to finish, found an interruption; the picture after " +
-                              done_so_far() + " is in '" + args_.output + "'";
+  const std::string message =
+      fmt::format("render: expected to finish, found an interruption; the picture after {} is in '{}'",
+                  done_so_far(), args_.output);
   if (!resumable_) throw Error(ErrorCode::kInterrupted, message);
-  throw Error(ErrorCode::kInterruptedResumable,
-              message + "; go on with --resume " + shell_quote(args_.checkpoint));
+  throw make_error(ErrorCode::kInterruptedResumable, "{}; go on with --resume {}", message,
+                   shell_quote(args_.checkpoint));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "apps/commands.h"
 #include "apps/render_arguments.h"
 #include "apps/text.h"
+#include "engine/core/message.h"
 
 namespace impasto::apps {
 namespace {
@@ -56,7 +57,7 @@ int run(const std::map<std::string, std::string>& given, bool all) {
     table.add({"operation", "cases", "max error", "bound", ""});
     for (const Summary& s : summarise(rows)) {
       table.add({s.operation, std::to_string(s.cases), number(s.max_error), number(s.bound),
-                 s.failed == 0 ? "ok" : std::to_string(s.failed) + " FAILED"});
+                 s.failed == 0 ? "ok" : fmt::format("{} FAILED", s.failed)});
     }
   }
   std::fputs(table.text().c_str(), stdout);

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <cstdio>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/core/utf8.h"
 
 namespace impasto::apps {
@@ -27,16 +27,6 @@ std::size_t columns(std::string_view text) {
 
 std::string format_fixed(double value, int digits) { return print("%.*f", digits, value); }
 std::string format_significant(double value, int digits) { return print("%.*g", digits, value); }
-
-std::string format_bytes(double bytes) {
-  constexpr std::array units{" B", " KiB", " MiB", " GiB", " TiB"};
-  std::size_t unit = 0;
-  while (bytes >= 1024 && unit + 1 < units.size()) {
-    bytes /= 1024;
-    ++unit;
-  }
-  return format_fixed(bytes, unit == 0 || bytes >= 100 ? 0 : bytes >= 10 ? 1 : 2) + units[unit];
-}
 
 std::string format_duration(double seconds) {
   const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, 1e9) + 0.5);
@@ -98,8 +88,8 @@ std::int64_t parse_integer(const std::string& option, const std::string& text, s
   const char* const end = text.data() + text.size();
   const auto [stop, status] = std::from_chars(text.data(), end, value);
   if (status != std::errc() || stop != end || value < lower || value > upper) {
-    throw Error(ErrorCode::kUsage, option + ": expected an integer from " + std::to_string(lower) + " to " +
-                                       std::to_string(upper) + ", found '" + text + "'");
+    throw make_error(ErrorCode::kUsage, "{}: expected an integer from {} to {}, found '{}'", option, lower,
+                     upper, text);
   }
   return value;
 }

@@ -7,8 +7,6 @@
 
 namespace impasto::apps {
 
-/// "512 B", "1.50 MiB", "12.3 GiB".
-[[nodiscard]] std::string format_bytes(double bytes);
 /// "4:07", "1:02:33".
 [[nodiscard]] std::string format_duration(double seconds);
 /// printf's %.{digits}g.

@@ -9,6 +9,8 @@
 
 #include "apps/commands.h"
 #include "apps/text.h"
+#include "engine/core/message.h"
+#include "engine/core/text.h"
 #include "engine/impasto.h"
 
 namespace impasto::apps {
@@ -38,8 +40,8 @@ fs::path tool_program(const char* name) {
   for (const fs::path& candidate : {installed, source}) {
     if (fs::is_regular_file(candidate, ignored)) return candidate;
   }
-  throw Error(ErrorCode::kBadInput, std::string(name) + ": expected at '" + installed.string() + "' or '" +
-                                        source.string() + "', found nothing there");
+  throw make_error(ErrorCode::kBadInput, "{}: expected at '{}' or '{}', found nothing there", name,
+                   installed.string(), source.string());
 }
 
 /// Does not come back: the tool takes this program's place, exit code included.
@@ -49,8 +51,8 @@ fs::path tool_program(const char* name) {
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   ::execvp("python3", arguments.data());
-  throw Error(ErrorCode::kBadInput, std::string("python3: expected on the PATH to run ") + name +
-                                        ", found: " + std::strerror(errno));
+  throw make_error(ErrorCode::kBadInput, "python3: expected on the PATH to run {}, found: {}", name,
+                   std::strerror(errno));
 }
 
 void inspect(const std::string& name_or_path) {
@@ -67,15 +69,14 @@ void inspect(const std::string& name_or_path) {
   line("digest", weights.digest);
   const Preprocessing& p = weights.preprocessing;
   const auto triple = [](const std::array<double, 3>& v) {
-    return format_number(v[0]) + " " + format_number(v[1]) + " " + format_number(v[2]);
+    return fmt::format("{} {} {}", format_number(v[0]), format_number(v[1]), format_number(v[2]));
   };
   line("input",
-       std::string(p.bgr ? "BGR" : "RGB") + " 0..255, less " + triple(p.mean) + ", times " + triple(p.scale));
+       fmt::format("{} 0..255, less {}, times {}", p.bgr ? "BGR" : "RGB", triple(p.mean), triple(p.scale)));
   Table table(2);
   table.add({"layer", "filter (h,w,in,out)", "bias", "parameters"});
   for (const ConvWeights& layer : weights.layers) {
-    table.add({layer.name,
-               "(3,3," + std::to_string(layer.in_channels) + "," + std::to_string(layer.out_channels) + ")",
+    table.add({layer.name, fmt::format("(3,3,{},{})", layer.in_channels, layer.out_channels),
                std::to_string(layer.bias.size()), std::to_string(layer.filter.size() + layer.bias.size())});
   }
   std::fputs(("\n" + table.text()).c_str(), stdout);

@@ -26,7 +26,7 @@ if(IMPASTO_HAS_CUDA)  # beside the library; the program looks there, too
   install(TARGETS impasto_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 # engine/impasto.h and what it includes; the test of the installation finds one that is missing.
-foreach(header impasto.h core/error.h core/tensor.h image/image.h network/weights.h style/checkpoint.h style/options.h
+foreach(header impasto.h core/error.h core/size.h core/tensor.h image/image.h network/weights.h style/checkpoint.h style/options.h
         style/stylizer.h)
   get_filename_component(folder ${header} DIRECTORY)
   install(FILES ${PROJECT_SOURCE_DIR}/engine/${header} DESTINATION ${include_dir}/engine/${folder})

@@ -72,8 +72,8 @@ void run(const Arguments& arguments) {
     } else if (progress.iteration == warm_up + 1) {
       if (capturing) (void)call_cuda_runtime("cudaProfilerStop");
       std::printf("%s, %s, %lldx%lld: iteration %d took %.3f ms%s\n", stylizer.device_description().c_str(),
-                  options.precision.c_str(), static_cast<long long>(progress.width),
-                  static_cast<long long>(progress.height), progress.iteration,
+                  options.precision.c_str(), static_cast<long long>(progress.size.width),
+                  static_cast<long long>(progress.size.height), progress.iteration,
                   1000 * (progress.seconds - before),
                   capturing ? " (between cudaProfilerStart and cudaProfilerStop)" : "");
     }

@@ -3,8 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -21,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/digest.h"
 #include "engine/core/error.h"
 #include "engine/style/checkpoint.h"
 #include "engine/style/options.h"
@@ -129,14 +128,9 @@ std::string sealed(std::string header, const std::string& data) {
   header.insert(0, std::string(reinterpret_cast<const char*>(&length), sizeof length));
   std::string whole = header + data;
   if (!has_digest) return whole;
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  REQUIRE(EVP_Digest(whole.data(), whole.size(), digest.data(), &size, EVP_sha256(), nullptr) == 1);
-  for (unsigned int i = 0; i < size; ++i) {
-    const std::size_t place = sizeof length + at + name.size() + 2 * std::size_t{i};
-    whole[place] = "0123456789abcdef"[digest[i] >> 4];
-    whole[place + 1] = "0123456789abcdef"[digest[i] & 15];
-  }
+  Sha256 digest;
+  digest.update(whole);
+  whole.replace(sizeof length + at + name.size(), digits, digest.hex());
   return whole;
 }
 

@@ -88,7 +88,7 @@ TEST_CASE("a render beyond the budget gives exit code 4 and leaves nothing") {
   const ProcessResult result = run(folder, render({"--memory", "40M", "--size", "512"}));
   CHECK(result.exit_code == 4);
   CHECK(lines_of(result.err).size() == 1);
-  CHECK_THAT(result.err, ContainsSubstring("expected a render within 40 MiB, found that 512x384 needs "));
+  CHECK_THAT(result.err, ContainsSubstring("expected a render within 40.0 MiB, found that 512x384 needs "));
   CHECK_THAT(result.err, ContainsSubstring(" would fit"));
   CHECK(folder.made().empty());
 }

@@ -19,7 +19,7 @@ Image random_image(std::uint32_t seed) {
   std::mt19937 random(seed);
   Image image{kWidth, kHeight, std::vector<float>(static_cast<std::size_t>(3 * kWidth * kHeight)), {}};
   for (float& v : image.rgb) v = static_cast<float>(random() % 256) / 255;
-  return resize(resize(image, kWidth / 4, kHeight / 4), kWidth, kHeight);
+  return resize(resize(image, {kWidth / 4, kHeight / 4}), {kWidth, kHeight});
 }
 const Image& content() {
   static const Image image = random_image(1);

@@ -119,7 +119,7 @@ TEST_CASE("any flipped byte of a PNG's pixels is found", "[image]") {
 
 TEST_CASE("a JPEG with lost data in the middle is an error, not a grey picture", "[image]") {
   const TemporaryFolder folder;
-  write_image(folder / "a.jpg", resize(read_image(golden_path("resize_source.png")), 200, 150));
+  write_image(folder / "a.jpg", resize(read_image(golden_path("resize_source.png")), {200, 150}));
   const FileBytes whole = read_bytes(folder / "a.jpg");
   FileBytes bytes = whole;
   const auto middle = bytes.begin() + static_cast<std::ptrdiff_t>(bytes.size() / 2);

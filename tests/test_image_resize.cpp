@@ -16,7 +16,7 @@ TEST_CASE("resize agrees with Pillow's LANCZOS within one 8-bit step", "[image]"
        {Size{20, 14}, {13, 43}, {61, 7}, {97, 71}, {30, 80}, {1, 1}, {1, 43}, {61, 1}, {2, 3}}) {
     const std::string name = "resize_" + std::to_string(s.w) + "x" + std::to_string(s.h) + ".png";
     INFO(name);
-    const Difference d = difference_8(resize(source, s.w, s.h), read_image(golden_path(name)));
+    const Difference d = difference_8(resize(source, {s.w, s.h}), read_image(golden_path(name)));
     CHECK(d.max <= 1);
     CHECK(d.mean < 0.25);  // Pillow rounds to 8 bits between its passes; measured at most 0.2
   }
@@ -28,10 +28,10 @@ TEST_CASE("resize that clips agrees with Pillow at black and white edges too", "
     const std::string name = "resize_hard_" + std::to_string(w) + "x" + std::to_string(h) + ".png";
     INFO(name);
     const Image expected = read_image(golden_path(name));
-    CHECK(difference_8(resize(source, w, h, Overshoot::kClip), expected).max <= 1);
-    CHECK(difference_8(resize(source, w, h), expected).max >
+    CHECK(difference_8(resize(source, {w, h}, Overshoot::kClip), expected).max <= 1);
+    CHECK(difference_8(resize(source, {w, h}), expected).max >
           5);  // the order of clipping and filtering matters
-    const Image kept = resize(source, w, h);
+    const Image kept = resize(source, {w, h});
     CHECK(*std::max_element(kept.rgb.begin(), kept.rgb.end()) > 1.05F);
   }
 }
@@ -40,7 +40,7 @@ TEST_CASE("resize of pictures one pixel wide or high agrees with Pillow", "[imag
   for (const std::string size : {"1x19", "19x1", "1x1"}) {
     INFO(size);
     const Image source = read_image(golden_path("resize_thin_" + size + "_source.png"));
-    CHECK(difference_8(resize(source, 7, 5), read_image(golden_path("resize_thin_" + size + ".png"))).max <=
+    CHECK(difference_8(resize(source, {7, 5}), read_image(golden_path("resize_thin_" + size + ".png"))).max <=
           1);
   }
 }
@@ -63,7 +63,7 @@ TEST_CASE("resize agrees with Pillow's float filter, overshoot included", "[imag
         read_bytes(golden_path("resize_exact_" + std::to_string(s.w) + "x" + std::to_string(s.h) + ".f32"));
     std::vector<float> expected(bytes.size() / 4);
     std::memcpy(expected.data(), bytes.data(), bytes.size());
-    const Image result = resize(source, s.w, s.h);
+    const Image result = resize(source, {s.w, s.h});
     REQUIRE(result.rgb.size() == 3 * expected.size());
     double worst = 0, lowest = 0;
     for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -78,7 +78,7 @@ TEST_CASE("resize agrees with Pillow's float filter, overshoot included", "[imag
 TEST_CASE("resize weights colour by alpha, as Pillow does, and hidden colour does not leak", "[image]") {
   const Image source = read_image(golden_path("resize_alpha_source.png"));
   const Image expected = read_image(golden_path("resize_alpha_17x12.png"));
-  const Image result = resize(source, 17, 12);
+  const Image result = resize(source, {17, 12});
   REQUIRE(result.has_alpha());
   CHECK(difference(result.alpha, expected.alpha).max <= 1.01 / 255);
   for (std::size_t i = 0; i < result.alpha.size(); ++i) {
@@ -94,7 +94,7 @@ TEST_CASE("resize weights colour by alpha, as Pillow does, and hidden colour doe
     hidden.alpha[i] = visible ? 1.0F : 0.0F;
     for (std::size_t c = 0; c < 3; ++c) hidden.rgb[3 * i + c] = visible ? 0.25F : (c == 0 ? 1.0F : 0.0F);
   }
-  const Image half = resize(hidden, 12, 12);
+  const Image half = resize(hidden, {12, 12});
   for (std::size_t i = 0; i < half.alpha.size(); ++i) {
     if (half.alpha[i] < 0.01F) continue;
     for (std::size_t c = 0; c < 3; ++c) CHECK(half.rgb[3 * i + c] == Approx(0.25).margin(1e-4));
@@ -108,20 +108,20 @@ TEST_CASE("resize keeps a flat picture flat at any size", "[image]") {
     int w, h;
   };
   for (const Size s : {Size{5, 3}, {64, 64}, {31, 4}, {1, 1}}) {
-    const Image result = resize(flat, s.w, s.h);
+    const Image result = resize(flat, {s.w, s.h});
     for (const float v : result.rgb) CHECK(v == Approx(0.37).margin(1e-6));
   }
 }
 
 TEST_CASE("resize to the same size changes nothing", "[image]") {
   const Image picture = make_picture(12, 9, true);
-  check_same(resize(picture, 12, 9), picture);
+  check_same(resize(picture, {12, 9}), picture);
 }
 
 TEST_CASE("resize to or from nothing is refused", "[image]") {
   const Image picture = make_picture(4, 4);
-  CHECK_THROWS_AS(resize(picture, 0, 4), Error);
-  CHECK_THROWS_AS(resize(picture, 4, -1), Error);
-  CHECK_THROWS_AS(resize(picture, INT64_MAX, INT64_MAX), Error);
-  CHECK_THROWS_AS(resize(Image{}, 4, 4), Error);
+  CHECK_THROWS_AS(resize(picture, {0, 4}), Error);
+  CHECK_THROWS_AS(resize(picture, {4, -1}), Error);
+  CHECK_THROWS_AS(resize(picture, {INT64_MAX, INT64_MAX}), Error);
+  CHECK_THROWS_AS(resize(Image{}, {4, 4}), Error);
 }

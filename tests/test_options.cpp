@@ -316,11 +316,3 @@ TEST_CASE("validate refuses values that make no sense, wherever they were set") 
              }),
              ContainsSubstring("option --style-blend"));
 }
-
-TEST_CASE("numbers are written so that they read back exactly") {
-  for (const double value : {0.05, 1e-3, 1.0 / 3, 5e-324, 1.7976931348623157e308, -0.0, 100.0}) {
-    CHECK(std::strtod(format_number(value).c_str(), nullptr) == value);
-  }
-  CHECK(format_number(0.05) == "0.05");
-  CHECK(format_number(100) == "100");
-}

@@ -61,10 +61,10 @@ TEST_CASE("a painted picture has texture at every scale of its strokes, and disp
 TEST_CASE("a painting keeps its composition at another size") {
   const Image small_one = paint({.kind = 0, .seed = 0, .width = 160, .height = 120});
   const Image large_one =
-      impasto::resize(paint({.kind = 0, .seed = 0, .width = 320, .height = 240}), 160, 120);
-  const Image other = impasto::resize(paint({.kind = 1, .seed = 0, .width = 320, .height = 240}), 160, 120);
+      impasto::resize(paint({.kind = 0, .seed = 0, .width = 320, .height = 240}), {160, 120});
+  const Image other = impasto::resize(paint({.kind = 1, .seed = 0, .width = 320, .height = 240}), {160, 120});
   const auto difference = [&](const Image& a) {
-    const Image blurred = impasto::resize(a, 20, 15), mine = impasto::resize(small_one, 20, 15);
+    const Image blurred = impasto::resize(a, {20, 15}), mine = impasto::resize(small_one, {20, 15});
     double sum = 0;
     for (std::size_t i = 0; i < mine.rgb.size(); ++i) sum += std::abs(blurred.rgb[i] - mine.rgb[i]);
     return sum / static_cast<double>(mine.rgb.size());

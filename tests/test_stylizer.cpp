@@ -80,7 +80,7 @@ TEST_CASE("the bytes that were planned are the bytes that were counted") {
   for (const std::string& device : test::op_devices()) {
     for (const StyleOptions& options : every_optimizer(device)) {
       Stylizer stylizer(options, weights());
-      const std::vector<std::pair<std::int64_t, std::int64_t>> sizes{{50, 50}, {40, 70}};
+      const std::vector<PixelSize> sizes{{50, 50}, {40, 70}};
       const RenderPlan plan = stylizer.plan({60, 45}, sizes);
       const RenderResult result = stylizer.run(content(), styles());
       INFO(device << " " << name_of(options.optimizer));
@@ -152,8 +152,8 @@ TEST_CASE(
   REQUIRE(matched.trace.size() == own.trace.size());
   for (std::size_t i = 0; i < own.trace.size(); ++i) CHECK(matched.trace[i].loss == own.trace[i].loss);
   Image expected = own.result.image;
-  const Grain square = measure_grain(resize(styles()[0], 48, 48, Overshoot::kClip));
-  const Grain tall = measure_grain(resize(styles()[1], 27, 48, Overshoot::kClip));
+  const Grain square = measure_grain(resize(styles()[0], {48, 48}, Overshoot::kClip));
+  const Grain tall = measure_grain(resize(styles()[1], {27, 48}, Overshoot::kClip));
   match_grain(expected, {(square.luminance + tall.luminance) / 2, (square.colour + tall.colour) / 2});
   CHECK(matched.result.image.rgb == expected.rgb);
 }
@@ -198,7 +198,7 @@ TEST_CASE("a budget that is too small is refused with the numbers and a size tha
     options.size = std::stoll(text.substr(at + 7));
     options.iterations = 1;
     Stylizer smaller(options, weights());
-    const std::vector<std::pair<std::int64_t, std::int64_t>> sizes{{50, 50}, {40, 70}};
+    const std::vector<PixelSize> sizes{{50, 50}, {40, 70}};
     CHECK(smaller.plan({60, 45}, sizes).device_bytes <= 40'000'000);
     options.size += 1;
     Stylizer larger(options, weights());
@@ -269,7 +269,7 @@ TEST_CASE("grey pictures make a grey picture, whatever the optimiser and the sta
         const Checkpoint checkpoint = stylizer.checkpoint();
         if (checkpoint.tensors.front().dtype == DType::kFloat32) {
           std::memcpy(x.data(), checkpoint.tensors.front().data.data(), 4 * x.size());
-          const Image raw = from_network_space(x, 48, 36, Preprocessing{});
+          const Image raw = from_network_space(x, {48, 36}, Preprocessing{});
           float apart = 0;
           for (std::size_t p = 0; p < x.size(); p += 3) {
             apart = std::max(
@@ -309,8 +309,8 @@ TEST_CASE("grey is what lossy compression leaves of it, and no more") {
 TEST_CASE("grey noise has equal channels and the same distribution") {
   const Preprocessing preprocessing;
   for (const double deviation : {0.0, 20.0}) {
-    const std::vector<float> x = noise(60, 50, deviation, 5, preprocessing, Tint::kGrey);
-    const Image image = from_network_space(x, 60, 50, preprocessing);
+    const std::vector<float> x = noise({60, 50}, deviation, 5, preprocessing, Tint::kGrey);
+    const Image image = from_network_space(x, {60, 50}, preprocessing);
     double sum = 0, squares = 0;
     for (std::size_t p = 0; p < x.size(); p += 3) {
       REQUIRE(std::abs(image.rgb[p] - image.rgb[p + 1]) < 1e-6F);
@@ -327,18 +327,18 @@ TEST_CASE("grey noise has equal channels and the same distribution") {
 
 TEST_CASE("coverage is the mean of alpha over each area, exactly zero where nothing is seen") {
   const Image image{4, 2, std::vector<float>(24), {1, 1, 0, 0, 1, 0.5F, 0, 0}};
-  CHECK(coverage(image, 2, 1) == std::vector<float>{0.875F, 0});
-  CHECK(coverage(image, 4, 2) == image.alpha);
-  const std::vector<float> larger = coverage(image, 8, 2);
+  CHECK(coverage(image, {2, 1}) == std::vector<float>{0.875F, 0});
+  CHECK(coverage(image, {4, 2}) == image.alpha);
+  const std::vector<float> larger = coverage(image, {8, 2});
   CHECK(std::vector<float>(larger.begin(), larger.begin() + 8) == std::vector<float>{1, 1, 1, 1, 0, 0, 0, 0});
-  const std::vector<float> thirds = coverage(image, 3, 2);
+  const std::vector<float> thirds = coverage(image, {3, 2});
   CHECK(thirds[0] == 1.0F);
   CHECK(thirds[1] == Approx(0.5));
-  CHECK(coverage({4, 2, std::vector<float>(24), {}}, 3, 1) == std::vector<float>(3, 1.0F));
+  CHECK(coverage({4, 2, std::vector<float>(24), {}}, {3, 1}) == std::vector<float>(3, 1.0F));
   Image wide{1000, 1, std::vector<float>(3000), std::vector<float>(1000, 1.0F)};
   for (std::size_t x = 500; x < 1000; ++x) wide.alpha[x] = 0;
   for (const std::int64_t width : {6, 14, 22, 998, 1454}) {
-    const std::vector<float> shares = coverage(wide, width, 1);
+    const std::vector<float> shares = coverage(wide, {width, 1});
     for (std::int64_t x = 0; x < width; ++x)
       CHECK(shares[static_cast<std::size_t>(x)] == (2 * x < width ? 1 : 0));
   }
@@ -348,7 +348,7 @@ TEST_CASE("the transparent part of a style picture counts for nothing") {
   const StyleOptions options = options_with(test::op_devices().back(), OptimizerKind::kAdam);
   const auto run = [&](const Image& style) {
     Stylizer stylizer(options, weights());
-    const std::vector<std::pair<std::int64_t, std::int64_t>> sizes{{style.width, style.height}};
+    const std::vector<PixelSize> sizes{style.size()};
     const RenderPlan plan = stylizer.plan({60, 45}, sizes);
     const RenderResult result = stylizer.run(content(), std::span(&style, 1));
     CHECK(plan.device_bytes == result.counted_bytes);
@@ -388,16 +388,16 @@ TEST_CASE("the network's space and pixels are each other's inverse, in either ch
     const std::vector<float> x = to_network_space(image, preprocessing);
     CHECK(x[0] == Approx(bgr ? 245 : -10));
     CHECK(x[2] == Approx(bgr ? -30 : 225));
-    const Image back = from_network_space(x, 2, 1, preprocessing);
+    const Image back = from_network_space(x, {2, 1}, preprocessing);
     for (std::size_t i = 0; i < 6; ++i) CHECK(back.rgb[i] == Approx(image.rgb[i]).margin(1e-6));
   }
 }
 
 TEST_CASE("noise is the same for a seed and has the distribution asked for") {
   const Preprocessing preprocessing;
-  const std::vector<float> a = noise(100, 100, 2, 5, preprocessing);
-  CHECK(a == noise(100, 100, 2, 5, preprocessing));
-  CHECK(a != noise(100, 100, 2, 6, preprocessing));
+  const std::vector<float> a = noise({100, 100}, 2, 5, preprocessing);
+  CHECK(a == noise({100, 100}, 2, 5, preprocessing));
+  CHECK(a != noise({100, 100}, 2, 6, preprocessing));
   double sum = 0, squares = 0;
   for (const float v : a) {
     sum += v;
@@ -405,7 +405,7 @@ TEST_CASE("noise is the same for a seed and has the distribution asked for") {
   }
   CHECK(sum / 30000 == Approx(0).margin(0.05));
   CHECK(std::sqrt(squares / 30000) == Approx(2).epsilon(0.02));
-  for (const float v : noise(50, 50, 0, 1, preprocessing)) {
+  for (const float v : noise({50, 50}, 0, 1, preprocessing)) {
     REQUIRE(v >= -124);
     REQUIRE(v <= 152);
   }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <numbers>
 
+#include "engine/core/random.h"
+
 namespace impasto::demo {
 
 struct Point {
@@ -38,18 +40,13 @@ inline double smoothstep(double edge0, double edge1, double x) {
   return t * t * (3 - 2 * t);
 }
 
-/// splitmix64 (Steele, Lea, Flood 2014): the standard library's distributions differ between libraries.
+/// Random numbers one after another.
 class Random {
  public:
   explicit Random(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() { return hash(state_ += 0x9e3779b97f4a7c15u); }
-  double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+  std::uint64_t next() { return mix_bits(state_ += kSplitmixStep); }
+  double uniform() { return unit_interval(next()); }
   double uniform(double low, double high) { return mix(low, high, uniform()); }
-  static std::uint64_t hash(std::uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
 
  private:
   std::uint64_t state_;
@@ -58,7 +55,7 @@ class Random {
 /// Gradient noise on a lattice of unit cells (Perlin, "Improving noise", SIGGRAPH 2002), about -1..1.
 class Noise {
  public:
-  explicit Noise(std::uint64_t seed) : seed_(Random::hash(seed + 1)) {}
+  explicit Noise(std::uint64_t seed) : seed_(mix_bits(seed + 1)) {}
   double at(double x, double y) const {
     const double fx = std::floor(x), fy = std::floor(y);
     const auto ix = static_cast<std::int64_t>(fx), iy = static_cast<std::int64_t>(fy);
@@ -82,8 +79,8 @@ class Noise {
   static double fade(double t) { return t * t * t * (t * (6 * t - 15) + 10); }
   /// The corner's slope times the way from it to (x, y).
   double corner(std::int64_t ix, std::int64_t iy, double x, double y) const {
-    const std::uint64_t h = Random::hash(seed_ ^ (static_cast<std::uint64_t>(ix) * 0x9e3779b97f4a7c15u) ^
-                                         Random::hash(static_cast<std::uint64_t>(iy) + 0x632be59bd9b4e019u));
+    const std::uint64_t h = mix_bits(seed_ ^ (static_cast<std::uint64_t>(ix) * kSplitmixStep) ^
+                                     mix_bits(static_cast<std::uint64_t>(iy) + 0x632be59bd9b4e019u));
     const Point& slope = directions()[h % kDirections];
     return slope.x * (x - static_cast<double>(ix)) + slope.y * (y - static_cast<double>(iy));
   }

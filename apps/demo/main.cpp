@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "apps/demo/paint.h"
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 
 namespace {
 
@@ -12,7 +12,7 @@ int run(int argc, char** argv) {
   demo::PaintOptions options;
   std::string out, size = "640x480", kinds;
   for (const std::string& name : demo::paint_kinds()) {
-    kinds += (kinds.empty() ? "" : ", ") + std::to_string(&name - demo::paint_kinds().data()) + " " + name;
+    kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", &name - demo::paint_kinds().data(), name);
   }
   CLI::App app("Paints a picture that looks like an oil painting: a style for impasto render.",
                "impasto-paint");
@@ -29,7 +29,7 @@ int run(int argc, char** argv) {
   long long width = 0, height = 0;
   if (std::sscanf(size.c_str(), "%lldx%lld%n", &width, &height, &read) != 2 ||
       size[static_cast<std::size_t>(read)] != '\0') {
-    throw Error(ErrorCode::kUsage, "--size: expected WIDTHxHEIGHT, found '" + size + "'");
+    throw make_error(ErrorCode::kUsage, "--size: expected WIDTHxHEIGHT, found '{}'", size);
   }
   options.width = width;
   options.height = height;

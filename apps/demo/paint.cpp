@@ -3,7 +3,7 @@
 #include <numbers>
 
 #include "apps/demo/scene.h"
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 
 namespace impasto::demo {
 namespace {
@@ -212,13 +212,11 @@ Image light(const Canvas& canvas, const Scene& scene) {
 Image paint(const PaintOptions& options) {
   const auto num_kinds = static_cast<int>(paint_kinds().size());
   if (options.kind < 0 || options.kind >= num_kinds) {
-    throw Error(ErrorCode::kUsage, "kind: expected 0 to " + std::to_string(num_kinds - 1) + ", found " +
-                                       std::to_string(options.kind));
+    throw make_error(ErrorCode::kUsage, "kind: expected 0 to {}, found {}", num_kinds - 1, options.kind);
   }
   for (const std::int64_t side : {options.width, options.height}) {
     if (side < 16 || side > 8192) {
-      throw Error(ErrorCode::kUsage,
-                  "size: expected sides of 16 to 8192 pixels, found " + std::to_string(side));
+      throw make_error(ErrorCode::kUsage, "size: expected sides of 16 to 8192 pixels, found {}", side);
     }
   }
   const double unit = 640.0 / static_cast<double>(std::max(options.width, options.height));
@@ -227,7 +225,7 @@ Image paint(const PaintOptions& options) {
   const auto pixels = static_cast<std::size_t>(options.width * options.height);
   Canvas canvas{options.width, options.height, std::vector<Rgb>(pixels, scene.ground),
                 std::vector<double>(pixels, 0.0)};
-  Random random(Random::hash(options.seed) + static_cast<std::uint64_t>(options.kind));
+  Random random(mix_bits(options.seed) + static_cast<std::uint64_t>(options.kind));
   for (const Layer& layer : scene.layers) paint_layer(canvas, scene, layer, random);
   return light(canvas, scene);
 }

@@ -1,23 +1,18 @@
 #include "engine/core/safetensors.h"
 
-#include <fcntl.h>
-#include <openssl/evp.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cerrno>
 #include <cstring>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
-#include "engine/core/error.h"
+#include "engine/core/digest.h"
+#include "engine/core/file.h"
 #include "engine/core/file_kind.h"
-#include "engine/core/new_file.h"
+#include "engine/core/message.h"
 
 namespace impasto::safetensors {
 namespace {
@@ -35,40 +30,13 @@ constexpr std::size_t kMaxShown = 60;  // characters of a hostile text
 constexpr const char* kWhole = "a whole file";
 constexpr const char* kDamaged = "one that is damaged or cut short";
 
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    require(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
-  }
-  void add(const void* data, std::size_t bytes) {
-    require(EVP_DigestUpdate(context_.get(), data, bytes) == 1);
-  }
-  [[nodiscard]] std::string hex() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned int size = 0;
-    require(EVP_DigestFinal_ex(context_.get(), digest.data(), &size) == 1);
-    std::string hex;
-    for (unsigned int i = 0; i < size; ++i) {
-      hex += "0123456789abcdef"[digest[i] >> 4];
-      hex += "0123456789abcdef"[digest[i] & 15];
-    }
-    return hex;
-  }
-
- private:
-  static void require(bool ok) {
-    if (!ok) throw Error(ErrorCode::kInternal, "sha256: expected a digest, found an error");
-  }
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
-
 const char* type_name(DType dtype) { return dtype == DType::kFloat64 ? "F64" : "F32"; }
 
 // --- writing
 
 Error unwritable(const std::string& name, const std::string& expected) {
-  return {ErrorCode::kInternal,
-          "safetensors " + in_quotes(name) + ": expected " + expected + ", found something else"};
+  return make_error(ErrorCode::kInternal, "safetensors {}: expected {}, found something else",
+                    in_quotes(name), expected);
 }
 
 std::size_t bytes_of(const Description& tensor) {
@@ -101,14 +69,13 @@ std::string make_header(Metadata metadata, std::span<const View* const> tensors)
     throw unwritable("header", "UTF-8");
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  if (text.size() > kMaxHeader)
-    throw unwritable("header", "at most " + std::to_string(kMaxHeader) + " bytes");
+  if (text.size() > kMaxHeader) throw unwritable("header", fmt::format("at most {} bytes", kMaxHeader));
   return text;
 }
 
 // --- reading
 
-/// One open file with its header.
+/// One open file.
 struct Source {
   std::string what;
   Descriptor file;
@@ -120,45 +87,44 @@ struct Source {
   }
   /// The next `bytes`; fewer at the end of the file.
   std::size_t read(void* to, std::size_t bytes) const {
-    std::size_t done = 0;
-    while (done < bytes) {
-      const ssize_t n = ::read(file.number(), static_cast<char*>(to) + done, bytes - done);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) throw file_error(what, "a readable file");
-      if (n == 0) break;
-      done += static_cast<std::size_t>(n);
-    }
-    return done;
+    const auto done = file.read(to, bytes);
+    if (!done) throw file_error(what, "a readable file");
+    return *done;
   }
 };
 
-/// Everything before the data, the length and the header; the file's position is where the data begins.
+/// Everything before the data: the length and the header.
 std::string read_header(Source& source, const std::filesystem::path& path, const std::string& kind) {
-  // Of a pipe, opening would wait for its other end.
-  source.file = Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat status {};
-  if (!source.file.valid() || ::fstat(source.file.number(), &status) != 0)
-    throw file_error(source.what, kind);
-  if (!S_ISREG(status.st_mode)) throw source.bad(kind, "no regular file");
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw source.bad(kind, "no regular file");  // opening a pipe would wait for its other end
+  }
+  source.file = Descriptor::open(path, Access::kRead);
+  if (!source.file.valid()) throw file_error(source.what, kind);
+  const std::uint64_t bytes = std::filesystem::file_size(path, error);
+  constexpr std::size_t kStart = kLengthBytes + 1;
   std::vector<unsigned char> start(kFileKindBytes);
-  start.resize(source.read(start.data(), start.size()));
-  const auto bytes = static_cast<std::uint64_t>(status.st_size);
-  if (std::min<std::uint64_t>(start.size(), bytes) <= kLengthBytes || start[kLengthBytes] != '{') {
+  start.resize(source.read(start.data(), kStart));
+  if (error || start.size() < kStart || bytes < kStart || start[kLengthBytes] != '{') {
+    const std::size_t read = start.size();
+    start.resize(kFileKindBytes);
+    start.resize(read + source.read(start.data() + read, kFileKindBytes - read));
     const std::string found = describe_file_kind(start);
     throw source.bad(kind, found.empty() ? "another file" : found);
   }
   std::uint64_t length = 0;
   std::memcpy(&length, start.data(), kLengthBytes);
-  const std::uint64_t rest = bytes - kLengthBytes;
-  if (length > kMaxHeader) {
-    throw source.bad("a header of at most " + std::to_string(kMaxHeader) + " bytes",
-                     "one of " + std::to_string(length));
+  if (length < 2 || length > kMaxHeader) {
+    throw source.bad(fmt::format("a header of 2 to {} bytes", kMaxHeader), fmt::format("one of {}", length));
   }
-  if (length > rest) throw source.bad(kWhole, kDamaged);
-  source.data_bytes = rest - length;
-  std::string header(kLengthBytes + length, '\0');
-  if (::lseek(source.file.number(), 0, SEEK_SET) != 0) throw file_error(source.what, "a readable file");
-  if (source.read(header.data(), header.size()) != header.size()) throw source.bad(kWhole, kDamaged);
+  if (length > bytes - kLengthBytes) throw source.bad(kWhole, kDamaged);
+  source.data_bytes = bytes - kLengthBytes - length;
+  std::string header(start.begin(), start.end());
+  header.resize(kLengthBytes + length);
+  if (source.read(header.data() + kStart, header.size() - kStart) != header.size() - kStart) {
+    throw source.bad(kWhole, kDamaged);
+  }
   return header;
 }
 
@@ -209,7 +175,7 @@ struct Entry {
 
 Entry read_entry(const Source& source, const std::string& name, const Json& value) {
   const auto require = [&](bool ok, const std::string& expected, const Json& found) {
-    if (!ok) throw source.bad(expected + " of the tensor " + in_quotes(name), shown(found));
+    if (!ok) throw source.bad(fmt::format("{} of the tensor {}", expected, in_quotes(name)), shown(found));
   };
   const auto whole = [](const Json& number) { return number.is_number_unsigned(); };
   require(value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") &&
@@ -219,7 +185,7 @@ Entry read_entry(const Source& source, const std::string& name, const Json& valu
   Entry entry{{name, dtype == "F64" ? DType::kFloat64 : DType::kFloat32, {}}};
   require(dtype == type_name(entry.tensor.dtype), "a dtype F32 or F64", dtype);
   require(shape.is_array() && shape.size() <= kMaxRank && std::all_of(shape.begin(), shape.end(), whole),
-          "a shape of at most " + std::to_string(kMaxRank) + " whole numbers", shape);
+          fmt::format("a shape of at most {} whole numbers", kMaxRank), shape);
   require(offsets.is_array() && offsets.size() == 2 && whole(offsets[0]) && whole(offsets[1]),
           "two data_offsets", offsets);
   const bool empty = std::find(shape.begin(), shape.end(), Json(0U)) != shape.end();
@@ -234,7 +200,7 @@ Entry read_entry(const Source& source, const std::string& name, const Json& valu
   entry.begin = offsets[0].get<std::uint64_t>();
   entry.end = offsets[1].get<std::uint64_t>();
   require(entry.begin <= entry.end && entry.end - entry.begin == bytes,
-          "data_offsets with " + std::to_string(bytes) + " bytes between them", offsets);
+          fmt::format("data_offsets with {} bytes between them", bytes), offsets);
   return entry;
 }
 
@@ -250,7 +216,7 @@ std::vector<Entry> read_entries(const Source& source, const Json& header) {
   std::uint64_t next = 0;
   for (const Entry& entry : entries) {
     if (entry.begin != next) {
-      throw source.bad("the tensor " + in_quotes(entry.tensor.name) + " at " + std::to_string(next),
+      throw source.bad(fmt::format("the tensor {} at {}", in_quotes(entry.tensor.name), next),
                        std::to_string(entry.begin));
     }
     next = entry.end;
@@ -272,15 +238,15 @@ void write(const std::filesystem::path& path, Metadata metadata, std::span<const
 
   NewFile file(path.string(), path);
   Sha256 digest;
-  digest.add(header.data(), header.size());
+  digest.update(header.data(), header.size());
   std::size_t offset = header.size();
   for (const View* tensor : order) {
-    digest.add(tensor->data.data(), tensor->data.size());
+    digest.update(tensor->data.data(), tensor->data.size());
     file.write_at(offset, tensor->data.data(), tensor->data.size());
     offset += tensor->data.size();
   }
   // In a text the quotes would be escaped: only the seal itself can read so.
-  const std::string name = std::string("\"") + kSeal + "\":\"";
+  const std::string name = fmt::format("\"{}\":\"", kSeal);
   header.replace(header.find(name + kNoDigest) + name.size(), kNoDigest.size(), digest.hex());
   file.write_at(0, header.data(), header.size());
   file.commit();
@@ -297,14 +263,14 @@ File read(const std::filesystem::path& path, const std::string& kind) {
     throw source.bad("64 digits as \"sha256\"", in_quotes(seal));
   }
   header.replace(at + 1, kNoDigest.size(), kNoDigest);
-  source.digest.add(header.data(), header.size());
+  source.digest.update(header.data(), header.size());
   for (Entry& entry : read_entries(source, parsed)) {
     Tensor tensor{std::move(entry.tensor), {}};
     tensor.data.resize(entry.end - entry.begin);
     if (source.read(tensor.data.data(), tensor.data.size()) != tensor.data.size()) {
       throw source.bad(kWhole, kDamaged);
     }
-    source.digest.add(tensor.data.data(), tensor.data.size());
+    source.digest.update(tensor.data.data(), tensor.data.size());
     file.tensors.push_back(std::move(tensor));
   }
   if (source.digest.hex() != seal) throw source.bad(kWhole, kDamaged);
@@ -312,9 +278,7 @@ File read(const std::filesystem::path& path, const std::string& kind) {
 }
 
 std::string to_string(const Description& tensor) {
-  std::string sizes;
-  for (const std::int64_t size : tensor.shape) sizes += (sizes.empty() ? "" : ",") + std::to_string(size);
-  return impasto::to_string(tensor.dtype) + ("(" + sizes + ")");
+  return fmt::format("{}({})", impasto::to_string(tensor.dtype), fmt::join(tensor.shape, ","));
 }
 
 std::string in_quotes(const std::string& text) {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/image/image.h"
 
 namespace impasto::codec {
@@ -65,19 +65,20 @@ const Codec& webp();
 const Codec& tiff();
 
 [[nodiscard]] inline Error damaged(const std::string& format, const std::string& found) {
-  return {ErrorCode::kBadInput, "expected a whole " + format + " picture, found: " + found};
+  return make_error(ErrorCode::kBadInput, "expected a whole {} picture, found: {}", format, found);
 }
 
 /// For files that are whole but of a kind that is not read: `found` is the kind's own name.
 [[nodiscard]] inline Error unsupported(const std::string& expected, const std::string& found) {
-  return {ErrorCode::kBadInput, "expected " + expected + ", found " + found +
-                                    "; save it as PNG or 8-bit JPEG with another program"};
+  return make_error(ErrorCode::kBadInput,
+                    "expected {}, found {}; save it as PNG or 8-bit JPEG with another program", expected,
+                    found);
 }
 
 /// Of a file with more than one picture.
 [[nodiscard]] inline std::string animation_warning(std::int64_t frames) {
-  return "expected a still picture, found an animation of " + std::to_string(frames) +
-         (frames == 1 ? " frame" : " frames") + "; the first picture is taken";
+  return fmt::format("expected a still picture, found an animation of {} {}; the first picture is taken",
+                     frames, frames == 1 ? "frame" : "frames");
 }
 /// What to do with a raw camera picture.
 inline constexpr const char* kDevelopRaw =
@@ -92,13 +93,12 @@ inline constexpr const char* kProfileUnused =
 
 /// Refuses empty pictures and those of more than max_pixels. Safe for any two numbers of 32 bits.
 inline void check_size(std::int64_t width, std::int64_t height, std::int64_t max_pixels) {
-  const std::string found = std::to_string(width) + " x " + std::to_string(height);
   if (width <= 0 || height <= 0) {
-    throw Error(ErrorCode::kBadInput, "expected a picture with pixels, found " + found);
+    throw make_error(ErrorCode::kBadInput, "expected a picture with pixels, found {} x {}", width, height);
   }
   if (width > max_pixels / height) {
-    throw Error(ErrorCode::kBadInput,
-                "expected at most " + std::to_string(max_pixels) + " pixels, found " + found);
+    throw make_error(ErrorCode::kBadInput, "expected at most {} pixels, found {} x {}", max_pixels, width,
+                     height);
   }
 }
 

@@ -1,17 +1,10 @@
 #include "engine/image/image.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
 
-#include "engine/core/new_file.h"
+#include "engine/core/file.h"
 #include "engine/core/utf8.h"
 #include "engine/image/codec.h"
 #include "engine/image/exif.h"
@@ -27,47 +20,17 @@ std::array<const Codec*, 4> all_codecs() {
   return {&codec::png(), &codec::jpeg(), &codec::webp(), &codec::tiff()};
 }
 
-Error bad_input(const std::string& name, const std::string& message) {
-  return {ErrorCode::kBadInput, name + ": " + message};
-}
-Error system_error(const std::string& name, const std::string& expected) {
-  return bad_input(name, "expected " + expected + ", found: " + std::strerror(errno));
-}
-
 /// Runs body, and puts `name` in front of what goes wrong in it.
 template <class Body>
 auto named(const std::string& name, const Body& body) {
   try {
     return body();
   } catch (const Error& error) {
-    throw Error(error.code(), name + ": " + error.what());
+    throw make_error(error.code(), "{}: {}", name, error.what());
   } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::kResources, name + ": expected enough memory for the picture, found too little");
+    throw make_error(ErrorCode::kResources, "{}: expected enough memory for the picture, found too little",
+                     name);
   }
-}
-
-std::vector<std::uint8_t> read_file(const fs::path& path) {
-  const std::string name = path.string();
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status {};
-  if (!file.valid() || ::fstat(file.number(), &status) != 0) throw system_error(name, "a readable file");
-  if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)) {
-    throw bad_input(
-        name, std::string("expected a file, found a ") + (S_ISDIR(status.st_mode) ? "folder" : "device"));
-  }
-  std::vector<std::uint8_t> bytes(S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) + 1
-                                                          : 65536);
-  std::size_t size = 0;
-  for (;;) {
-    if (size == bytes.size()) bytes.resize(2 * size);
-    const ssize_t got = ::read(file.number(), bytes.data() + size, bytes.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw system_error(name, "a readable file");
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  bytes.resize(size);
-  return bytes;
 }
 
 const Codec& codec_for_suffix(const fs::path& path) {
@@ -80,8 +43,8 @@ const Codec& codec_for_suffix(const fs::path& path) {
       known += (known.empty() ? "" : " ") + candidate;
     }
   }
-  throw Error(ErrorCode::kUsage, path.string() + ": expected a suffix of " + known + ", found " +
-                                     (suffix.empty() ? "none" : "'" + suffix + "'"));
+  throw make_error(ErrorCode::kUsage, "{}: expected a suffix of {}, found {}", path.string(), known,
+                   suffix.empty() ? "none" : "'" + suffix + "'");
 }
 
 /// Clamped to 0..1 (not a number: 0) and rounded to nearest.
@@ -108,9 +71,8 @@ void check_consistent(const Image& image) {
   codec::check_size(image.width, image.height, std::int64_t{1} << 40);
   const auto pixels = static_cast<std::size_t>(image.pixels());
   if (image.rgb.size() != 3 * pixels || (image.has_alpha() && image.alpha.size() != pixels)) {
-    throw Error(ErrorCode::kInternal, "expected " + std::to_string(pixels) + " pixels, found " +
-                                          std::to_string(image.rgb.size()) + " colour and " +
-                                          std::to_string(image.alpha.size()) + " alpha values");
+    throw make_error(ErrorCode::kInternal, "expected {} pixels, found {} colour and {} alpha values", pixels,
+                     image.rgb.size(), image.alpha.size());
   }
 }
 
@@ -135,7 +97,7 @@ Image decode_image(const std::uint8_t* data, std::size_t size, const std::string
 }
 
 Image read_image(const fs::path& path, std::int64_t max_pixels, std::vector<std::string>* warnings) {
-  const std::vector<std::uint8_t> bytes = read_file(path);
+  const std::vector<std::uint8_t> bytes = read_file(path.string(), path);
   return decode_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
 }
 
@@ -147,11 +109,10 @@ void write_image(const fs::path& path, const Image& image, const WriteOptions& o
   const std::vector<std::uint8_t> file = named(path.string(), [&] {
     check_consistent(image);
     if (options.bits != 8 && options.bits != 16) {
-      throw Error(ErrorCode::kUsage, "expected 8 or 16 bits, found " + std::to_string(options.bits));
+      throw make_error(ErrorCode::kUsage, "expected 8 or 16 bits, found {}", options.bits);
     }
     if (options.quality < 1 || options.quality > 100) {
-      throw Error(ErrorCode::kUsage,
-                  "expected a quality of 1 to 100, found " + std::to_string(options.quality));
+      throw make_error(ErrorCode::kUsage, "expected a quality of 1 to 100, found {}", options.quality);
     }
     Raster raster;
     raster.width = image.width;

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/size.h"
+
 namespace impasto {
 
 /// An sRGB picture: encoded values (not linear light), 0..1, row by row from the top left.
@@ -19,6 +21,7 @@ struct Image {
   [[nodiscard]] bool is_invisible() const {
     return has_alpha() && std::none_of(alpha.begin(), alpha.end(), [](float a) { return a > 0; });
   }
+  [[nodiscard]] PixelSize size() const { return {width, height}; }
   [[nodiscard]] std::int64_t pixels() const { return width * height; }
 };
 
@@ -69,7 +72,6 @@ enum class Overshoot : std::uint8_t { kKeep, kClip };
 /// result is within one 8-bit step of Pillow's, for pictures within 0..1. With alpha, colour is weighted by
 /// it, so that hidden colour does not leak, and both are clamped to 0..1. Throws Error(kUsage) for a size
 /// below 1 x 1.
-[[nodiscard]] Image resize(const Image& image, std::int64_t width, std::int64_t height,
-                           Overshoot overshoot = Overshoot::kKeep);
+[[nodiscard]] Image resize(const Image& image, PixelSize size, Overshoot overshoot = Overshoot::kKeep);
 
 }  // namespace impasto

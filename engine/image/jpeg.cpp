@@ -141,7 +141,7 @@ ColourModel choose_model(jpeg_decompress_struct& info) {
     case JCS_YCCK: info.out_color_space = JCS_CMYK; return ColourModel::kCmyk;
     default:
       throw unsupported("a grey, RGB or CMYK JPEG picture",
-                        "one of " + std::to_string(info.num_components) + " components");
+                        fmt::format("one of {} components", info.num_components));
   }
 }
 
@@ -283,9 +283,8 @@ void write_marker(jpeg_compress_struct& info, int marker, const std::string& tex
 
 std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& options) {
   if (picture.width > JPEG_MAX_DIMENSION || picture.height > JPEG_MAX_DIMENSION) {
-    throw Error(ErrorCode::kBadInput, "expected sides of at most " + std::to_string(JPEG_MAX_DIMENSION) +
-                                          " pixels for JPEG, found " + std::to_string(picture.width) + " x " +
-                                          std::to_string(picture.height));
+    throw make_error(ErrorCode::kBadInput, "expected sides of at most {} pixels for JPEG, found {} x {}",
+                     JPEG_MAX_DIMENSION, picture.width, picture.height);
   }
   const std::vector<std::uint8_t>& profile = srgb_profile();
   std::string xmp;

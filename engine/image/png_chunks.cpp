@@ -165,9 +165,8 @@ std::optional<RgbSpace> from_cicp(Bytes cicp) {
 }
 
 std::string name_of(Bytes cicp) {
-  std::string name = "cICP";
-  for (std::size_t i = 0; i < 4; ++i) name += (i == 0 ? " " : "/") + std::to_string(cicp[i]);
-  return name + (cicp[1] == 16 ? " (PQ, HDR)" : cicp[1] == 18 ? " (HLG, HDR)" : "");
+  const char* kind = cicp[1] == 16 ? " (PQ, HDR)" : cicp[1] == 18 ? " (HLG, HDR)" : "";
+  return fmt::format("cICP {}/{}/{}/{}{}", cicp[0], cicp[1], cicp[2], cicp[3], kind);
 }
 
 /// Whether two spaces have the same chromaticities, as far as eyes can tell.

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/image/image.h"
 
 namespace impasto {
@@ -135,22 +135,23 @@ void resize_with_alpha(const Image& image, const std::vector<Taps>& columns, con
 
 }  // namespace
 
-Image resize(const Image& image, std::int64_t width, std::int64_t height, Overshoot overshoot) {
+Image resize(const Image& image, PixelSize size, Overshoot overshoot) {
+  const auto [width, height] = size;
   constexpr std::int64_t kMaxPixels = std::int64_t{1} << 40;
   if (width <= 0 || height <= 0 || width > kMaxPixels / height) {
-    throw Error(ErrorCode::kUsage, "resize: expected a size of at least 1 x 1 pixels, found " +
-                                       std::to_string(width) + " x " + std::to_string(height));
+    throw make_error(ErrorCode::kUsage, "resize: expected a size of at least 1 x 1 pixels, found {} x {}",
+                     width, height);
   }
   if (image.width <= 0 || image.height <= 0) {
-    throw Error(ErrorCode::kBadInput, "resize: expected a picture with pixels, found " +
-                                          std::to_string(image.width) + " x " + std::to_string(image.height));
+    throw make_error(ErrorCode::kBadInput, "resize: expected a picture with pixels, found {} x {}",
+                     image.width, image.height);
   }
-  if (width == image.width && height == image.height) return image;
+  if (size == image.size()) return image;
   Image result;
   result.width = width;
   result.height = height;
-  result.rgb.resize(static_cast<std::size_t>(width * height) * 3);
-  if (image.has_alpha()) result.alpha.resize(static_cast<std::size_t>(width * height));
+  result.rgb.resize(static_cast<std::size_t>(size.pixels()) * 3);
+  if (image.has_alpha()) result.alpha.resize(static_cast<std::size_t>(size.pixels()));
   const std::vector<Taps> columns = make_taps(image.width, width), rows = make_taps(image.height, height);
   if (image.has_alpha()) {
     resize_with_alpha(image, columns, rows, overshoot, result);

@@ -54,7 +54,7 @@ std::vector<std::uint8_t> encode_tiff(const Raster& picture, const WriteOptions&
   }
   file.reset();  // writes the directory
   if (s.message[0] != '\0') {
-    throw Error(ErrorCode::kBadInput, std::string("expected to encode TIFF, found: ") + s.message);
+    throw make_error(ErrorCode::kBadInput, "expected to encode TIFF, found: {}", s.message);
   }
   return std::move(s.written);
 }

@@ -204,7 +204,7 @@ std::string compression_name(std::uint16_t compression) {
     case 50001: return "WebP";
     case 50002:
     case 52546: return "JPEG XL";
-    default: return "way " + std::to_string(compression);
+    default: return fmt::format("way {}", compression);
   }
 }
 
@@ -225,7 +225,7 @@ bool choose_model(TIFF* file, std::uint16_t photometric, Layout& layout, Raster&
     case PHOTOMETRIC_ICCLAB:
       raster.model = ColourModel::kLab;
       if (layout.coding.bits != 8 && layout.coding.bits != 16) {
-        throw unsupported(kTiffExpected, "Lab of " + std::to_string(layout.coding.bits) + " bits");
+        throw unsupported(kTiffExpected, fmt::format("Lab of {} bits", layout.coding.bits));
       }
       layout.coding.format = SampleFormat::kUnsigned;  // the sign of a and b comes later
       return true;
@@ -263,7 +263,7 @@ void place_channels(TIFF* file, Layout& layout, Raster& raster, bool known) {
   constexpr int kMaxSamples = 64;
   const int colours = raster.colours();
   if (layout.samples > kMaxSamples || (known && layout.samples < colours)) {
-    throw unsupported(std::to_string(colours) + " to " + std::to_string(kMaxSamples) + " samples a pixel",
+    throw unsupported(fmt::format("{} to {} samples a pixel", colours, kMaxSamples),
                       std::to_string(layout.samples));
   }
   for (int c = 0; c < colours; ++c) layout.source[c] = c;
@@ -332,8 +332,7 @@ Raster decode_tiff(Bytes bytes, std::int64_t max_pixels) {
   check_complete(file, s);
   read_beside_pixels(file, s, picture, raster);
   if (const std::int64_t pages = count_pages(directories); pages > 1) {
-    raster.warnings.push_back("expected one picture, found " + std::to_string(pages) +
-                              " pages; the first is taken");
+    raster.warnings.push_back(fmt::format("expected one picture, found {} pages; the first is taken", pages));
   }
 
   const auto compression = tiff_field<std::uint16_t>(file, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
@@ -351,12 +350,11 @@ Raster decode_tiff(Bytes bytes, std::int64_t max_pixels) {
     photometric = PHOTOMETRIC_RGB;
   }
   if (compression == COMPRESSION_JPEG && layout.coding.bits != 8) {
-    throw unsupported(kTiffExpected,
-                      "one with JPEG of " + std::to_string(layout.coding.bits) + " bits inside");
+    throw unsupported(kTiffExpected, fmt::format("one with JPEG of {} bits inside", layout.coding.bits));
   }
   const bool known = choose_model(file, photometric, layout, raster);
   if (known && !layout.coding.is_known()) {
-    throw unsupported(kTiffExpected, "one with samples of " + std::to_string(layout.coding.bits) + " bits");
+    throw unsupported(kTiffExpected, fmt::format("one with samples of {} bits", layout.coding.bits));
   }
   place_channels(file, layout, raster, known);
   if (known) {

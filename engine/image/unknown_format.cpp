@@ -49,9 +49,8 @@ Error unknown_format(Bytes file) {
   const std::string kind = describe_file_kind(file.first(std::min(file.size(), kFileKindBytes)));
   const auto step = std::find_if(kSteps.begin(), kSteps.end(),
                                  [&](const Step& s) { return kind.find(s.word) != std::string::npos; });
-  return {ErrorCode::kBadInput, "expected a JPEG, PNG, WebP or TIFF picture, found " +
-                                    (kind.empty() ? "none of these" : kind) +
-                                    (step == kSteps.end() ? "" : step->next)};
+  return make_error(ErrorCode::kBadInput, "expected a JPEG, PNG, WebP or TIFF picture, found {}{}",
+                    kind.empty() ? "none of these" : kind, step == kSteps.end() ? "" : step->next);
 }
 
 }  // namespace impasto::codec

@@ -109,9 +109,8 @@ struct Picture : WebPPicture {
 
 std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& options) {
   if (picture.width > WEBP_MAX_DIMENSION || picture.height > WEBP_MAX_DIMENSION) {
-    throw Error(ErrorCode::kBadInput, "expected sides of at most " + std::to_string(WEBP_MAX_DIMENSION) +
-                                          " pixels for WebP, found " + std::to_string(picture.width) + " x " +
-                                          std::to_string(picture.height));
+    throw make_error(ErrorCode::kBadInput, "expected sides of at most {} pixels for WebP, found {} x {}",
+                     WEBP_MAX_DIMENSION, picture.width, picture.height);
   }
   WebPConfig config;
   if (!WebPConfigPreset(&config, WEBP_PRESET_DEFAULT, static_cast<float>(options.quality))) {
@@ -128,9 +127,8 @@ std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& opti
   if (!imported || !WebPEncode(&config, &out)) {
     const bool memory = !imported || out.error_code == VP8_ENC_ERROR_OUT_OF_MEMORY ||
                         out.error_code == VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY;
-    throw Error(
-        memory ? ErrorCode::kResources : ErrorCode::kBadInput,
-        "expected to encode WebP, found libwebp's error " + std::to_string(static_cast<int>(out.error_code)));
+    throw make_error(memory ? ErrorCode::kResources : ErrorCode::kBadInput,
+                     "expected to encode WebP, found libwebp's error {}", static_cast<int>(out.error_code));
   }
 
   const Mux mux(WebPMuxNew(), &WebPMuxDelete);

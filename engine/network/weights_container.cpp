@@ -1,9 +1,9 @@
 // What a file is before anything reads it, and what to do with one that is not HDF5.
-#include <fstream>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "engine/core/file.h"
 #include "engine/core/file_kind.h"
 #include "engine/network/weights_file.h"
 
@@ -80,8 +80,8 @@ std::string next_step(const std::string& kind, const fs::path& file) {
 std::string convert_command(const fs::path& file) {
   fs::path target = file;
   target.replace_extension(".converted.h5");
-  return "impasto weights convert " + printable(shell_word(file.string()), 400) + " " +
-         printable(shell_word(target.string()), 400);
+  return fmt::format("impasto weights convert {} {}", printable(shell_word(file.string()), 400),
+                     printable(shell_word(target.string()), 400));
 }
 
 std::uintmax_t check_file(const fs::path& file) {
@@ -97,12 +97,11 @@ std::uintmax_t check_file(const fs::path& file) {
   const std::uintmax_t bytes = fs::file_size(file, failed);
   if (failed) refuse(file, "expected a readable file, found: " + failed.message());
   constexpr std::uintmax_t kMostBytes = std::uintmax_t{4} << 30;
-  if (bytes > kMostBytes) refuse(file, "expected at most 4 GiB, found " + std::to_string(bytes) + " bytes");
-  std::ifstream in(file, std::ios::binary);
-  if (!in) refuse(file, "expected a readable file, found one that cannot be opened");
+  if (bytes > kMostBytes) refuse(file, fmt::format("expected at most 4 GiB, found {} bytes", bytes));
+  const Descriptor in = Descriptor::open(file, Access::kRead);
+  if (!in.valid()) refuse(file, "expected a readable file, found one that cannot be opened");
   std::vector<unsigned char> start(kFileKindBytes);
-  in.read(reinterpret_cast<char*>(start.data()), static_cast<std::streamsize>(start.size()));
-  start.resize(static_cast<std::size_t>(in.gcount()));
+  start.resize(in.read(start.data(), start.size()).value_or(0));
   const std::string_view head(reinterpret_cast<const char*>(start.data()), start.size());
   if (head.starts_with("\x89HDF\r\n\x1a\n")) return bytes;
   const std::string kind = describe_file_kind(start);

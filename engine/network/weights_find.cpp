@@ -15,15 +15,13 @@ namespace fs = std::filesystem;
 
 /// What is said of a file that is no published one: how its layers were told, or from which it differs.
 std::string note_on(const Weights& weights, const std::string& differs) {
-  const std::string what = "weights '" + weights.name + "': ";
-  if (!differs.empty()) return what + "unknown, differs from " + differs;
+  if (!differs.empty()) return fmt::format("weights '{}': unknown, differs from {}", weights.name, differs);
   if (weights.layout.starts_with(kOwnLayout)) return "";  // it says itself what it is
-  const std::string count = std::to_string(weights.layers.size());
-  std::string text = what + "unknown, taken for " + (weights.network == "vgg19" ? "VGG-19" : "VGG-16") +
-                     (weights.layout.ends_with("without names")
-                          ? " by the number and order of its " + count + " 3x3 convolutions"
-                          : " by the names of its " + count + " convolutions") +
-                     " (" + weights.layout + ")";
+  const bool by_order = weights.layout.ends_with("without names");
+  std::string text =
+      fmt::format("weights '{}': unknown, taken for {} by the {} of its {} {} ({})", weights.name,
+                  weights.network == "vgg19" ? "VGG-19" : "VGG-16", by_order ? "number and order" : "names",
+                  weights.layers.size(), by_order ? "3x3 convolutions" : "convolutions", weights.layout);
   bool widths = true;
   for (const ConvWeights& layer : weights.layers) {
     const int block = layer.name[4] - '0';  // conv3_2
@@ -35,16 +33,16 @@ std::string note_on(const Weights& weights, const std::string& differs) {
 
 [[noreturn]] void refuse_as(const Known& expected, const fs::path& file, const ContentDigest& content,
                             const std::string& differs) {
-  const std::string again = "; get it again with: impasto weights fetch " + std::string(expected.name);
+  const std::string again = fmt::format("; get it again with: impasto weights fetch {}", expected.name);
   if (*expected.content != '\0') {
-    refuse(file, std::string("expected ") + expected.name + " with the content digest " + expected.content +
-                     ", found " + content.whole + (differs.empty() ? "" : ", which differs from " + differs) +
-                     again);
+    refuse(file, fmt::format("expected {} with the content digest {}, found {}{}{}", expected.name,
+                             expected.content, content.whole,
+                             differs.empty() ? "" : ", which differs from " + differs, again));
   }
   std::error_code ignored;
-  refuse(file, std::string("expected ") + expected.name + " of " + std::to_string(expected.bytes) +
-                   " bytes, MD5 " + expected.md5 + ", found " + std::to_string(fs::file_size(file, ignored)) +
-                   " bytes, " + md5_of_file(file) + again);
+  refuse(file,
+         fmt::format("expected {} of {} bytes, MD5 {}, found {} bytes, {}{}", expected.name, expected.bytes,
+                     expected.md5, fs::file_size(file, ignored), md5_of_file(file), again));
 }
 
 std::string environment(const char* name) {
@@ -95,9 +93,9 @@ std::optional<fs::path> locate(const Known& known) {
     if (!searched.empty()) searched += ", ";
     searched += printable(folder.string(), 200);
   }
-  throw Error(ErrorCode::kBadInput, "weights" + (name.empty() ? "" : " '" + name + "'") +
-                                        ": expected a file in " + searched +
-                                        ", found none; fetch with: impasto weights fetch " + to_fetch);
+  throw make_error(ErrorCode::kBadInput,
+                   "weights{}: expected a file in {}, found none; fetch with: impasto weights fetch {}",
+                   name.empty() ? "" : " '" + name + "'", searched, to_fetch);
 }
 
 /// "random:7" and "random-vgg16:7"; nothing if the text is no such thing.
@@ -109,8 +107,8 @@ std::optional<Weights> generated(const std::string& text) {
     const char* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data() + prefix.size(), end, seed);
     if (error != std::errc{} || stop != end) {
-      throw Error(ErrorCode::kUsage, "weights: expected " + prefix +
-                                         "SEED with a seed of 0 to 2^64-1, found '" + printable(text) + "'");
+      throw make_error(ErrorCode::kUsage, "weights: expected {}SEED with a seed of 0 to 2^64-1, found '{}'",
+                       prefix, printable(text));
     }
     return random_weights(network, seed);
   }

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "engine/core/file.h"
 #include "engine/network/weights_file.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -30,19 +31,11 @@ namespace {
 constexpr std::uint64_t kEnd = 0x2e646e656f747361u;  // after the last field: what came is whole
 constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
 
-void send_all(int to, const char* data, std::size_t size) {
-  for (std::size_t done = 0; done < size;) {
-    const ssize_t n = write(to, data + done, size - done);
-    if (n < 0 && errno != EINTR) _exit(1);
-    if (n > 0) done += static_cast<std::size_t>(n);
-  }
-}
-
 /// Fields one after another: numbers as 8 bytes, text and arrays
 /// after their length. Arrays go out from where they lie.
 class Message {
  public:
-  explicit Message(int to) : to_(to) {}
+  explicit Message(const Descriptor& to) : to_(to) {}
   void put(std::uint64_t v) { bytes_.append(reinterpret_cast<const char*>(&v), sizeof v); }
   void put(std::int64_t v) { put(static_cast<std::uint64_t>(v)); }
   void put(double v) { bytes_.append(reinterpret_cast<const char*>(&v), sizeof v); }
@@ -53,15 +46,18 @@ class Message {
   void put(const std::vector<float>& v) {
     put(static_cast<std::uint64_t>(v.size() * sizeof(float)));
     flush();
-    send_all(to_, reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float));
+    send(v.data(), v.size() * sizeof(float));
   }
   void flush() {
-    send_all(to_, bytes_.data(), bytes_.size());
+    send(bytes_.data(), bytes_.size());
     bytes_.clear();
   }
 
  private:
-  int to_;
+  void send(const void* data, std::size_t size) const {
+    if (!to_.write(data, size)) _exit(1);
+  }
+  const Descriptor& to_;
   std::string bytes_;
 };
 
@@ -164,7 +160,7 @@ void limit(int what, rlim_t value) {
 
 /// The child's whole life. It never returns, and leaves by _exit: the parent's exit handlers are not its own.
 [[noreturn]] void child(const std::filesystem::path& file, const ReadLimits& limits, std::int64_t mapped,
-                        int to, Weights (*work)(const std::filesystem::path&)) {
+                        const Descriptor& to, Weights (*work)(const std::filesystem::path&)) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   for (const int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGXCPU, SIGPIPE, SIGTERM, SIGINT, SIGHUP})
     signal(s, SIG_DFL);
@@ -178,10 +174,10 @@ void limit(int what, rlim_t value) {
 #else
   limit(RLIMIT_AS, static_cast<rlim_t>(mapped + limits.memory_bytes));
 #endif
-  const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);  // glibc and libhdf5 print before they abort
-  if (nowhere >= 0) {
-    dup2(nowhere, STDOUT_FILENO);
-    dup2(nowhere, STDERR_FILENO);
+  // glibc and libhdf5 print before they abort.
+  if (const Descriptor nowhere = Descriptor::open("/dev/null", Access::kWrite); nowhere.valid()) {
+    dup2(nowhere.number(), STDOUT_FILENO);
+    dup2(nowhere.number(), STDERR_FILENO);
   }
   Message message(to);
   try {
@@ -195,22 +191,6 @@ void limit(int what, rlim_t value) {
   }
   _exit(0);
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  void close() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_;
-};
 
 /// All that comes until the child closes its end; false if it took longer than it may.
 bool receive(int from, std::string& bytes, int wall_seconds) {
@@ -239,22 +219,21 @@ Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits
                      Weights (*work)(const std::filesystem::path&)) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0)
-    throw Error(ErrorCode::kResources,
-                std::string("weights: expected a pipe, found ") + std::strerror(errno));
+    throw make_error(ErrorCode::kResources, "weights: expected a pipe, found {}", std::strerror(errno));
   Descriptor from(ends[0]), to(ends[1]);
-  fcntl(to.get(), F_SETPIPE_SZ, 1 << 20);  // fewer switches; refused is no harm
+  fcntl(to.number(), F_SETPIPE_SZ, 1 << 20);  // fewer switches; refused is no harm
   const std::int64_t mapped = mapped_bytes();
   const pid_t pid = fork();
   if (pid < 0)
-    throw Error(ErrorCode::kResources,
-                std::string("weights: expected a new process, found ") + std::strerror(errno));
-  if (pid == 0) child(file, limits, mapped, to.get(), work);
-  to.close();
+    throw make_error(ErrorCode::kResources, "weights: expected a new process, found {}",
+                     std::strerror(errno));
+  if (pid == 0) child(file, limits, mapped, to, work);
+  static_cast<void>(to.close());
   std::error_code unknown;
   const std::uintmax_t size = std::filesystem::file_size(file, unknown);
   std::string bytes;  // room for all that the file can hold, so that it is not moved as it grows
   if (!unknown && size < std::uintmax_t{1} << 30) bytes.reserve(static_cast<std::size_t>(size) + 4096);
-  const bool in_time = receive(from.get(), bytes, limits.wall_seconds);
+  const bool in_time = receive(from.number(), bytes, limits.wall_seconds);
   if (!in_time) kill(pid, SIGKILL);
   int status = 0;
   pid_t ended = 0;
@@ -273,9 +252,9 @@ Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits
   }
   if (!in_time || (ended == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU))
     refuse(file, "expected a sound HDF5 file, found one that does not come to an end");
-  std::string how = "that crashes the HDF5 library";
-  if (ended == pid && WIFSIGNALED(status)) how += " (signal " + std::to_string(WTERMSIG(status)) + ")";
-  refuse(file, "expected a sound HDF5 file, found one " + how);
+  const bool by_signal = ended == pid && WIFSIGNALED(status);
+  refuse(file, fmt::format("expected a sound HDF5 file, found one that crashes the HDF5 library{}",
+                           by_signal ? fmt::format(" (signal {})", WTERMSIG(status)) : ""));
 }
 
 ReadLimits limits_for(std::uintmax_t file_bytes) {

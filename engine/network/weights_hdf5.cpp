@@ -38,8 +38,8 @@ void add(Layers& layers, ConvName name, ConvWeights conv) {
                      : says({"batch", "moving_mean", "moving_var", "bn"}) ? "batch normalisation"
                      : says({"norm", "gamma"})                            ? "normalisation"
                                                                           : "a layer without a kernel";
-  fail("expected convolutions, ReLU and pooling alone, found " + std::string(kind) + " among them ('" +
-       printable(name) + "')");
+  fail(fmt::format("expected convolutions, ReLU and pooling alone, found {} among them ('{}')", kind,
+                   printable(name)));
 }
 
 /// Keras' description of a whole model is JSON that names layers in order.
@@ -52,7 +52,7 @@ void refuse_activations(const std::string& description) {
   const std::string_view among(description.data(), end);
   for (const char* kind : {"LeakyReLU", "PReLU", "ELU"}) {
     if (among.find('"' + std::string(kind) + '"') != std::string_view::npos)
-      fail("expected convolutions, ReLU and pooling alone, found " + std::string(kind) + " among them");
+      fail(fmt::format("expected convolutions, ReLU and pooling alone, found {} among them", kind));
   }
   constexpr std::string_view kKey = "\"activation\":";
   for (std::size_t at = among.find(kKey); at != std::string_view::npos; at = among.find(kKey, at + 1)) {
@@ -61,7 +61,8 @@ void refuse_activations(const std::string& description) {
     if (!value.starts_with('"')) continue;  // an object, whose class was looked for
     value = value.substr(1, value.substr(1).find('"'));
     if (value != "relu" && value != "linear")
-      fail("expected convolutions, ReLU and pooling alone, found " + printable(value, 40) + " among them");
+      fail(fmt::format("expected convolutions, ReLU and pooling alone, found {} among them",
+                       printable(value, 40)));
   }
 }
 
@@ -73,7 +74,7 @@ Layers read_own(hid_t file, hsize_t file_bytes, Weights& weights, std::string& n
   if (!version || version->front() != 1) fail("attribute version: expected 1, found another");
   weights.layout = "impasto-weights 1";
   network = text(file, "network");
-  if (network != "vgg16" && network != "vgg19")
+  if (vgg_blocks(network).empty())
     fail("attribute network: expected vgg16 or vgg19, found '" + printable(network) + "'");
   const std::string order = text(file, "channel_order");
   if (order != "BGR" && order != "RGB")
@@ -163,8 +164,7 @@ Layers read_named(hid_t base, hsize_t file_bytes, const std::vector<std::string>
   Layers layers;
   for (const auto& [name, arrays] : found) {
     if (arrays.paths.size() != 2)
-      fail(name.str() + ": expected kernel and bias, found " + std::to_string(arrays.paths.size()) +
-           " arrays");
+      fail(fmt::format("{}: expected kernel and bias, found {} arrays", name.str(), arrays.paths.size()));
     const Handle group = open_path(base, arrays.layer, Kind::kGroup);
     const Handle filter = open_path(group, arrays.paths[0], Kind::kDataset);
     const Handle bias = open_path(group, arrays.paths[1], Kind::kDataset);
@@ -233,18 +233,22 @@ Layers read_tree(hid_t root, hsize_t file_bytes, Weights& weights) {
   const auto named =
       std::count_if(found.begin(), found.end(), [](const Candidate& c) { return c.name.has_value(); });
   weights.layout = "Keras 3 .weights.h5";
-  if (named ==
-      0) {  // before Keras 3.6: only the counters of conv2d tell the order, and their number the network
+  // Before Keras 3.6: only the counters of conv2d tell the order, and their number the network.
+  if (named == 0) {
     const char* network = found.size() == 16 ? "vgg19" : "vgg16";
     if (found.size() != 13 && found.size() != 16) {
-      fail("expected a known layout (docs/weights.md), found " + std::to_string(found.size()) +
-           " unnamed 3x3 convolutions (13 are VGG-16, 16 VGG-19)");
+      fail(
+          fmt::format("expected a known layout (docs/weights.md), found {} unnamed 3x3 convolutions (13 are "
+                      "VGG-16, 16 VGG-19)",
+                      found.size()));
     }
     weights.layout += " without names";
     std::size_t i = 0;
-    for (int block = 1; block <= 5; ++block)
-      for (int conv = 1; conv <= convs_in_block(network, block); ++conv)
-        found[i++].name = ConvName{block, conv};
+    int block = 0;
+    for (const VggBlock& of : vgg_blocks(network)) {
+      ++block;
+      for (int conv = 1; conv <= of.convs; ++conv) found[i++].name = ConvName{block, conv};
+    }
   }
   Layers layers;
   for (const Candidate& c : found) {

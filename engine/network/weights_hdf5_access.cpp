@@ -73,8 +73,7 @@ Handle open_path(hid_t from, const std::string& path, Kind kind) {
 std::vector<std::string> members(hid_t group) {
   H5G_info_t info;
   if (H5Gget_info(group, &info) < 0) fail("expected a readable group, found damage");
-  if (info.nlinks > kMaxLinks)
-    fail("expected a group of layers, found " + std::to_string(info.nlinks) + " members");
+  if (info.nlinks > kMaxLinks) fail(fmt::format("expected a group of layers, found {} members", info.nlinks));
   std::vector<std::string> names;
   for (hsize_t i = 0; i < info.nlinks; ++i) {
     const auto name_at = [&](char* to, std::size_t size) {
@@ -132,7 +131,7 @@ std::optional<std::vector<std::string>> strings(hid_t object, const std::string&
   } else {
     const std::size_t size = H5Tget_size(type);
     if (size == 0 || size > most_bytes)
-      fail(what + ": expected short names, found " + std::to_string(size) + " bytes");
+      fail(fmt::format("{}: expected short names, found {} bytes", what, size));
     std::string buffer(size * count, '\0');
     if (H5Aread(attribute, type, buffer.data()) < 0) fail(what + ": expected to be readable, found damage");
     const bool spaces = H5Tget_strpad(type) == H5T_STR_SPACEPAD;
@@ -179,7 +178,7 @@ std::optional<std::vector<double>> numbers(hid_t object, const std::string& name
                      H5Tequal(type, H5T_STD_I64LE) > 0 || H5Tequal(type, H5T_STD_I32LE) > 0;
   const Handle space = need(H5Aget_space(attribute), what);
   if (!plain || count_of(space, what, count) != count)
-    fail(what + ": expected " + std::to_string(count) + " numbers, found another type or shape");
+    fail(fmt::format("{}: expected {} numbers, found another type or shape", what, count));
   std::vector<double> values(count);
   if (H5Aread(attribute, H5T_NATIVE_DOUBLE, values.data()) < 0)
     fail(what + ": expected to be readable, found damage");
@@ -227,8 +226,8 @@ std::vector<float> read_floats(hsize_t file_bytes, hid_t dataset, const std::vec
   const Handle type = need(H5Dget_type(dataset), what);
   if (H5Tequal(type, H5T_IEEE_F32LE) <= 0 && H5Tequal(type, H5T_IEEE_F32BE) <= 0) {
     const bool real = H5Tget_class(type) == H5T_FLOAT;
-    throw Convertible(what + ": expected float32, found " +
-                      (real ? "float" + std::to_string(8 * H5Tget_size(type)) : "another type"));
+    throw Convertible(fmt::format("{}: expected float32, found {}", what,
+                                  real ? fmt::format("float{}", 8 * H5Tget_size(type)) : "another type"));
   }
   const Handle list = need(H5Dget_create_plist(dataset), what);
   const H5D_layout_t layout = H5Pget_layout(list);
@@ -244,8 +243,7 @@ std::vector<float> read_floats(hsize_t file_bytes, hid_t dataset, const std::vec
   for (const std::int64_t d : dims) count *= static_cast<std::size_t>(d);
   const std::size_t bytes = count * sizeof(float);
   const hsize_t stored = H5Dget_storage_size(dataset);
-  if (stored != bytes)
-    fail(what + ": expected " + std::to_string(bytes) + " bytes, found " + std::to_string(stored));
+  if (stored != bytes) fail(fmt::format("{}: expected {} bytes, found {}", what, bytes, stored));
   const haddr_t offset = H5Dget_offset(dataset);
   if (offset == HADDR_UNDEF || offset > file_bytes || bytes > file_bytes - offset)
     fail(what + ": expected data inside the file, found it outside");
@@ -271,9 +269,9 @@ bool is_float(hid_t dataset) {
 
 ConvWeights read_conv(hsize_t file_bytes, hid_t filter, hid_t bias, const std::string& name) {
   const std::vector<std::int64_t> shape = dims_of(filter, name), bias_shape = dims_of(bias, name + " bias");
-  if (!is_filter(shape)) fail(name + ": expected (3,3,in,out), file has " + shape_text(shape));
+  if (!is_filter(shape)) fail(fmt::format("{}: expected (3,3,in,out), file has {}", name, shape_text(shape)));
   if (bias_shape != std::vector<std::int64_t>{shape[3]})
-    fail(name + " bias: expected (" + std::to_string(shape[3]) + "), file has " + shape_text(bias_shape));
+    fail(fmt::format("{} bias: expected ({}), file has {}", name, shape[3], shape_text(bias_shape)));
   return {name, shape[2], shape[3], read_floats(file_bytes, filter, shape, name),
           read_floats(file_bytes, bias, bias_shape, name + " bias")};
 }

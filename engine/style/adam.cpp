@@ -1,5 +1,6 @@
 // Adam (Kingma, Ba 2015), stepping as torch.optim.Adam.
-#include "engine/core/error.h"
+#include "engine/core/message.h"
+#include "engine/core/text.h"
 #include "engine/style/optimizer_parts.h"
 
 namespace impasto {
@@ -35,8 +36,8 @@ class Adam final : public Optimizer {
     double steps = 0;
     backend_.download(std::span<double>(&steps, 1), step_);
     if (!is_count(steps)) {
-      throw Error(ErrorCode::kBadInput,
-                  "checkpoint: expected a number of Adam's steps, found " + format_number(steps));
+      throw make_error(ErrorCode::kBadInput, "checkpoint: expected a number of Adam's steps, found {}",
+                       format_number(steps));
     }
   }
 

@@ -1,7 +1,6 @@
 #include "engine/style/checkpoint.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -9,8 +8,10 @@
 #include <span>
 #include <utility>
 
-#include "engine/core/error.h"
+#include "engine/core/file.h"
+#include "engine/core/message.h"
 #include "engine/core/safetensors.h"
+#include "engine/core/text.h"
 #include "engine/style/options.h"
 
 namespace impasto {
@@ -27,19 +28,7 @@ constexpr const char *kOption = "option/", *kInput = "input/", *kDevice = "devic
 constexpr const char *kHostState = "host/state", *kBestLosses = "host/best_losses";
 // What a reader believes at most: far above what is ever written.
 constexpr std::size_t kMaxText = 60'000, kMaxTensors = 64, kMaxNumbers = 100'000;
-constexpr std::int64_t kMaxScale = 63, kMaxIteration = 1'000'000'000;
-constexpr double kMaxSeconds = 1e12;
-
-Error bad(const std::string& what, const std::string& expected, const std::string& found) {
-  return {ErrorCode::kBadInput, what + ": expected " + expected + ", found " + found};
-}
-
-template <class Number>
-std::string format(Number number) {
-  std::array<char, 32> text{};
-  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), number);
-  return {text.data(), end};
-}
+constexpr std::int64_t kMaxScale = 63, kMaxIteration = 1'000'000'000, kMaxSeconds = 1'000'000'000'000;
 
 /// What a device chose may have several lines; everything else is one.
 bool is_plain(const std::string& text, bool lines) {
@@ -57,8 +46,8 @@ bool is_tensor_name(const std::string& name) {
 void add_texts(Metadata& metadata, const std::string& prefix, const Texts& texts) {
   for (const auto& [name, text] : texts) {
     if (!is_plain(name, false) || !is_plain(text, prefix == kDevice)) {
-      throw Error(ErrorCode::kInternal, "checkpoint: " + in_quotes(prefix + name) +
-                                            ": expected a short text, found " + in_quotes(text));
+      throw make_error(ErrorCode::kInternal, "checkpoint: {}: expected a short text, found {}",
+                       in_quotes(prefix + name), in_quotes(text));
     }
     metadata[prefix + name] = text;
   }
@@ -66,8 +55,8 @@ void add_texts(Metadata& metadata, const std::string& prefix, const Texts& texts
 
 safetensors::View view_of(const Checkpoint::Tensor& t) {
   if (!is_tensor_name(t.name) || t.shape.h < 1 || t.shape.w < 1 || t.shape.c < 1) {
-    throw Error(ErrorCode::kInternal, "checkpoint: expected a name without / and a shape, found " +
-                                          in_quotes(t.name) + " " + to_string(t.shape));
+    throw make_error(ErrorCode::kInternal, "checkpoint: expected a name without / and a shape, found {} {}",
+                     in_quotes(t.name), to_string(t.shape));
   }
   return {{t.name, t.dtype, {t.shape.h, t.shape.w, t.shape.c}}, t.data};
 }
@@ -86,17 +75,18 @@ class TextReader {
 
   std::string take(const std::string& name) {
     const auto text = texts_.extract(name);
-    if (text.empty()) throw bad(what_, "a text " + in_quotes(name), "none");
+    if (text.empty()) throw file_error(what_, "a text " + in_quotes(name), "none");
     return text.mapped();
   }
 
   template <class Number>
-  Number take_number(const std::string& name, Number most) {
+  Number take_number(const std::string& name, std::int64_t most) {
     const std::string text = take(name);
     Number number{};
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || end != text.data() + text.size() || !(number >= 0 && number <= most)) {
-      throw bad(what_, name + " from 0 to " + format(most), in_quotes(text));
+    if (error != std::errc() || end != text.data() + text.size() ||
+        !(number >= 0 && number <= static_cast<Number>(most))) {
+      throw file_error(what_, fmt::format("{} from 0 to {}", name, most), in_quotes(text));
     }
     return number;
   }
@@ -106,7 +96,7 @@ class TextReader {
     auto next = texts_.lower_bound(prefix);
     while (next != texts_.end() && next->first.starts_with(prefix)) {
       if (!is_plain(next->first, false) || !is_plain(next->second, prefix == kDevice)) {
-        throw bad(what_, "a short text as " + in_quotes(next->first), in_quotes(next->second));
+        throw file_error(what_, "a short text as " + in_quotes(next->first), in_quotes(next->second));
       }
       taken[next->first.substr(prefix.size())] = next->second;
       next = texts_.erase(next);
@@ -115,7 +105,7 @@ class TextReader {
   }
 
   void require_all_taken() const {
-    if (!texts_.empty()) throw bad(what_, "no text of another name", in_quotes(texts_.begin()->first));
+    if (!texts_.empty()) throw file_error(what_, "no text of another name", in_quotes(texts_.begin()->first));
   }
 
  private:
@@ -126,14 +116,15 @@ class TextReader {
 void read_texts(const std::string& what, Metadata metadata, Checkpoint& c) {
   TextReader texts(what, std::move(metadata));
   if (const std::string format = texts.take("format"); format != kFormat) {
-    throw bad(what, "a checkpoint", "a file of the format " + in_quotes(format));
+    throw file_error(what, "a checkpoint", "a file of the format " + in_quotes(format));
   }
   if (const std::string version = texts.take("version"); version != kVersion) {
-    throw bad(what, std::string("a checkpoint of version ") + kVersion, "one of " + in_quotes(version));
+    throw file_error(what, fmt::format("a checkpoint of version {}", kVersion),
+                     "one of " + in_quotes(version));
   }
-  c.scale = texts.take_number("scale", kMaxScale);
-  c.iteration = texts.take_number("iteration", kMaxIteration);
-  c.seconds = texts.take_number("seconds", kMaxSeconds);
+  c.scale = texts.take_number<std::int64_t>("scale", kMaxScale);
+  c.iteration = texts.take_number<std::int64_t>("iteration", kMaxIteration);
+  c.seconds = texts.take_number<double>("seconds", kMaxSeconds);
   c.options = texts.take_all(kOption);
   c.inputs = texts.take_all(kInput);
   c.device = texts.take_all(kDevice);
@@ -142,8 +133,8 @@ void read_texts(const std::string& what, Metadata metadata, Checkpoint& c) {
 
 std::vector<double> numbers_of(const std::string& what, const safetensors::Tensor& t) {
   if (t.dtype != DType::kFloat64 || t.shape.size() != 1 || t.data.size() > kMaxNumbers * sizeof(double)) {
-    throw bad(what, t.name + " as at most " + std::to_string(kMaxNumbers) + " numbers in float64",
-              to_string(t));
+    throw file_error(what, fmt::format("{} as at most {} numbers in float64", t.name, kMaxNumbers),
+                     to_string(t));
   }
   std::vector<double> numbers(t.data.size() / sizeof(double));
   if (!numbers.empty()) std::memcpy(numbers.data(), t.data.data(), t.data.size());
@@ -154,19 +145,20 @@ Checkpoint::Tensor tensor_of(const std::string& what, safetensors::Tensor&& t) {
   const bool shaped = t.shape.size() == 3 && std::all_of(t.shape.begin(), t.shape.end(),
                                                          [](std::int64_t size) { return size >= 1; });
   if (!is_tensor_name(t.name) || !shaped) {
-    throw bad(what, "a tensor with height, width and channels", in_quotes(t.name) + " " + to_string(t));
+    throw file_error(what, "a tensor with height, width and channels",
+                     fmt::format("{} {}", in_quotes(t.name), to_string(t)));
   }
   return {std::move(t.name), {t.shape[0], t.shape[1], t.shape[2]}, t.dtype, std::move(t.data)};
 }
 
 void read_tensors(const std::string& what, std::vector<safetensors::Tensor>&& tensors, Checkpoint& c) {
   if (tensors.size() > kMaxTensors) {
-    throw bad(what, "at most " + std::to_string(kMaxTensors) + " tensors", std::to_string(tensors.size()));
+    throw file_error(what, fmt::format("at most {} tensors", kMaxTensors), std::to_string(tensors.size()));
   }
   for (const auto& [name, numbers] : {std::pair(kHostState, &c.host_state), {kBestLosses, &c.best_losses}}) {
     const auto found = std::find_if(tensors.begin(), tensors.end(),
                                     [name = name](const auto& tensor) { return tensor.name == name; });
-    if (found == tensors.end()) throw bad(what, std::string("a tensor ") + name, "none");
+    if (found == tensors.end()) throw file_error(what, fmt::format("a tensor {}", name), "none");
     *numbers = numbers_of(what, *found);
     tensors.erase(found);
   }
@@ -179,14 +171,14 @@ void refuse_earlier_version(const fs::path& path) {
   std::string start(kEarlierMagic.size(), '\0');
   std::ifstream(path, std::ios::binary).read(start.data(), static_cast<std::streamsize>(start.size()));
   if (start == kEarlierMagic) {
-    throw bad(path.string(), std::string("a checkpoint of version ") + kVersion,
-              "a checkpoint of an earlier version (HDF5); start again without --resume");
+    throw file_error(path.string(), fmt::format("a checkpoint of version {}", kVersion),
+                     "a checkpoint of an earlier version (HDF5); start again without --resume");
   }
 }
 
 void require_same(const std::string& prefix, const Texts& made_with, const Texts& given) {
   const auto fail = [&](const std::string& name, const std::string& expected, const std::string& found) {
-    throw bad("checkpoint: " + prefix + name, expected + " (made with)", found);
+    throw file_error("checkpoint: " + prefix + name, expected + " (made with)", found);
   };
   for (const auto& [name, text] : made_with) {
     const auto other = given.find(name);
@@ -203,9 +195,9 @@ void require_same(const std::string& prefix, const Texts& made_with, const Texts
 void save_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
   Metadata metadata{{"format", kFormat},
                     {"version", kVersion},
-                    {"scale", format(checkpoint.scale)},
-                    {"iteration", format(checkpoint.iteration)},
-                    {"seconds", format(checkpoint.seconds)}};
+                    {"scale", std::to_string(checkpoint.scale)},
+                    {"iteration", std::to_string(checkpoint.iteration)},
+                    {"seconds", format_number(checkpoint.seconds)}};
   add_texts(metadata, kOption, checkpoint.options);
   add_texts(metadata, kInput, checkpoint.inputs);
   add_texts(metadata, kDevice, checkpoint.device);

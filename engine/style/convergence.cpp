@@ -6,7 +6,7 @@
 #include <limits>
 #include <string>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 
 namespace impasto {
 namespace {
@@ -32,9 +32,9 @@ void Convergence::restore(std::span<const double> best, std::int64_t evaluations
   const bool falls = std::none_of(best.begin(), best.end(), [](double loss) { return std::isnan(loss); }) &&
                      std::is_sorted(best.begin(), best.end(), std::greater<>());
   if (best.size() != expected || !falls) {
-    throw Error(ErrorCode::kBadInput, "checkpoint: expected " + std::to_string(expected) +
-                                          " lowest losses that do not rise, found " +
-                                          std::to_string(best.size()) + (falls ? "" : " others"));
+    throw make_error(ErrorCode::kBadInput,
+                     "checkpoint: expected {} lowest losses that do not rise, found {}{}", expected,
+                     best.size(), falls ? "" : " others");
   }
   best_.assign(best.begin(), best.end());
 }

@@ -16,7 +16,7 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/style/optimizer_parts.h"
 
 namespace impasto {
@@ -89,9 +89,9 @@ class GradientDescentAuto final : public Optimizer {
 
   void restore_host_state(std::span<const double> state) override {
     if (state.size() != kStateSize || !is_state(state)) {
-      throw Error(ErrorCode::kBadInput, "checkpoint: expected " + std::to_string(kStateSize) +
-                                            " numbers of gradient descent, found " +
-                                            std::to_string(state.size()) + " that are none");
+      throw make_error(ErrorCode::kBadInput,
+                       "checkpoint: expected {} numbers of gradient descent, found {} that are none",
+                       std::size_t{kStateSize}, state.size());
     }
     std::copy(state.begin(), state.end(), state_.begin());
   }

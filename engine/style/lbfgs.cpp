@@ -4,7 +4,8 @@
 #include <array>
 #include <cmath>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
+#include "engine/core/text.h"
 #include "engine/style/optimizer_parts.h"
 
 namespace impasto {
@@ -91,13 +92,12 @@ void require_lbfgs_state(Backend& backend, ConstTensorView state, std::int64_t s
   std::array<double, LbfgsState::kCalls + 1> head{};
   backend.download(std::span<double>(head), {state.data, {1, 1, head.size()}, DType::kFloat64});
   const auto require = [](bool ok, const std::string& expected, double found) {
-    if (!ok) {
-      throw Error(ErrorCode::kBadInput,
-                  "checkpoint: expected " + expected + " in L-BFGS's state, found " + format_number(found));
-    }
+    if (ok) return;
+    throw make_error(ErrorCode::kBadInput, "checkpoint: expected {} in L-BFGS's state, found {}", expected,
+                     format_number(found));
   };
   const auto last = static_cast<double>(slots - 1);
-  const std::string up_to = " from 0 to " + std::to_string(slots - 1);
+  const std::string up_to = fmt::format(" from 0 to {}", slots - 1);
   require(is_count(head[LbfgsState::kCount], last), "a number of pairs" + up_to, head[LbfgsState::kCount]);
   require(is_count(head[LbfgsState::kSpare], last), "a spare slot" + up_to, head[LbfgsState::kSpare]);
   require(!std::isnan(head[LbfgsState::kStep]), "the length of a step", head[LbfgsState::kStep]);

@@ -18,7 +18,7 @@
 #include <optional>
 #include <vector>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/style/line_search.h"
 #include "engine/style/optimizer_parts.h"
 #include "engine/style/preconditioner.h"
@@ -113,9 +113,9 @@ class LbfgsWolfe final : public Optimizer {
     if (state.size() != all || !is_count(state[0], 2) || std::isnan(state[1]) || std::isnan(state[2]) ||
         !is_count(state[3], 1) || !(state[4] > 0 && state[4] <= 1) ||
         !WolfeSearch::is_state(state.subspan<kOwn, WolfeSearch::kStateSize>())) {
-      throw Error(ErrorCode::kBadInput, "checkpoint: expected " + std::to_string(all) +
-                                            " numbers of a line search, found " +
-                                            std::to_string(state.size()) + " that are none");
+      throw make_error(ErrorCode::kBadInput,
+                       "checkpoint: expected {} numbers of a line search, found {} that are none", all,
+                       state.size());
     }
     require_lbfgs_state(backend_, state_, history_.shape.h / 2);
     phase_ = static_cast<Phase>(static_cast<int>(state[0]));

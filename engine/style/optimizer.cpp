@@ -1,6 +1,6 @@
 #include "engine/style/optimizer.h"
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 #include "engine/style/optimizer_parts.h"
 #include "engine/style/preconditioner.h"
 
@@ -8,8 +8,8 @@ namespace impasto {
 
 void Optimizer::restore_host_state(std::span<const double> state) {
   if (!state.empty()) {
-    throw Error(ErrorCode::kBadInput,
-                "checkpoint: expected no numbers of optimizer state, found " + std::to_string(state.size()));
+    throw make_error(ErrorCode::kBadInput, "checkpoint: expected no numbers of optimizer state, found {}",
+                     state.size());
   }
 }
 
@@ -76,15 +76,14 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, Backe
   if (tensors.empty()) throw Error(ErrorCode::kInternal, "optimizer: expected tensors, found none");
   const auto specs = optimizer_tensors(options, tensors[0].shape, backend.traits().real);
   if (tensors.size() != specs.size()) {
-    throw Error(ErrorCode::kInternal, "optimizer: expected " + std::to_string(specs.size()) +
-                                          " tensors, found " + std::to_string(tensors.size()));
+    throw make_error(ErrorCode::kInternal, "optimizer: expected {} tensors, found {}", specs.size(),
+                     tensors.size());
   }
   for (std::size_t i = 0; i < specs.size(); ++i) {
     if (tensors[i].shape != specs[i].shape || tensors[i].dtype != specs[i].dtype) {
-      throw Error(ErrorCode::kInternal, "optimizer: " + specs[i].name + ": expected " +
-                                            to_string(specs[i].shape) + " " + to_string(specs[i].dtype) +
-                                            ", found " + to_string(tensors[i].shape) + " " +
-                                            to_string(tensors[i].dtype));
+      throw make_error(ErrorCode::kInternal, "optimizer: {}: expected {} {}, found {} {}", specs[i].name,
+                       to_string(specs[i].shape), to_string(specs[i].dtype), to_string(tensors[i].shape),
+                       to_string(tensors[i].dtype));
     }
     if (i > 0) backend.fill(tensors[i], 0);
   }

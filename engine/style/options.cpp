@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/core/text.h"
 
 namespace impasto {
 namespace {
@@ -21,16 +22,6 @@ constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 
 [[noreturn]] void fail(const std::string& what, const std::string& expected, const std::string& found) {
   throw Error(ErrorCode::kUsage, what + ": expected " + expected + ", found '" + found + "'");
-}
-
-/// "a, b or c"
-std::string any_of(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (i > 0) text += i + 1 == names.size() ? " or " : ", ";
-    text += names[i];
-  }
-  return text;
 }
 
 template <class E>
@@ -447,7 +438,5 @@ LineSearch parse_line_search(const std::string& text) {
   return parse_name("option --line-search", kLineSearches, text);
 }
 std::vector<LayerWeight> parse_layer_weights(const std::string& text) { return parse_layers("layers", text); }
-
-std::string format_number(double value) { return format(value); }
 
 }  // namespace impasto

@@ -150,7 +150,4 @@ void set_option(StyleOptions& options, const std::string& name, const std::strin
 /// form only (reluX_Y, convX_Y), each may stand once.
 [[nodiscard]] std::vector<LayerWeight> parse_layer_weights(const std::string&);
 
-/// Shortest text that reads back as the same double.
-[[nodiscard]] std::string format_number(double value);
-
 }  // namespace impasto

@@ -1,14 +1,12 @@
 #include "engine/style/picture.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <memory>
 #include <numbers>
 
-#include "engine/core/error.h"
+#include "engine/core/digest.h"
+#include "engine/core/random.h"
 
 namespace impasto {
 namespace {
@@ -18,15 +16,9 @@ std::size_t rgb_index(const Preprocessing& preprocessing, std::size_t c) {
   return preprocessing.bgr ? 2 - c : c;
 }
 
-/// Counter-based generator: element i of a stream depends on seed and i only. Steele, Lea, Flood 2014.
-std::uint64_t splitmix64(std::uint64_t x) {
-  x += 0x9E3779B97F4A7C15ULL;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
-  return x ^ (x >> 31);
-}
+/// Element i of the stream `seed`.
 double uniform(std::uint64_t seed, std::uint64_t i) {
-  return (static_cast<double>(splitmix64(splitmix64(seed) + i) >> 11) + 0.5) * 0x1p-53;
+  return open_unit_interval(splitmix64(splitmix64(seed) + i));
 }
 
 }  // namespace
@@ -42,9 +34,8 @@ std::vector<float> to_network_space(const Image& image, const Preprocessing& pre
   return x;
 }
 
-Image from_network_space(std::span<const float> x, std::int64_t width, std::int64_t height,
-                         const Preprocessing& preprocessing) {
-  Image image{width, height, std::vector<float>(x.size()), {}};
+Image from_network_space(std::span<const float> x, PixelSize size, const Preprocessing& preprocessing) {
+  Image image{size.width, size.height, std::vector<float>(x.size()), {}};
   for (std::size_t p = 0; p < x.size(); p += 3) {
     for (std::size_t c = 0; c < 3; ++c) {
       image.rgb[p + rgb_index(preprocessing, c)] =
@@ -116,8 +107,9 @@ void average_line(const float* line, std::int64_t from, float* out, std::int64_t
 
 }  // namespace
 
-std::vector<float> coverage(const Image& image, std::int64_t width, std::int64_t height) {
-  std::vector<float> shares(static_cast<std::size_t>(width * height), 1.0F);
+std::vector<float> coverage(const Image& image, PixelSize size) {
+  const auto [width, height] = size;
+  std::vector<float> shares(static_cast<std::size_t>(size.pixels()), 1.0F);
   if (!image.has_alpha()) return shares;
   std::vector<float> rows(static_cast<std::size_t>(width * image.height));
   for (std::int64_t y = 0; y < image.height; ++y) {
@@ -129,18 +121,18 @@ std::vector<float> coverage(const Image& image, std::int64_t width, std::int64_t
   return shares;
 }
 
-Image add_change(const Image& first, Image result, std::int64_t width, std::int64_t height) {
-  const Image before = resize(first, result.width, result.height, Overshoot::kClip);
+Image add_change(const Image& first, Image result, PixelSize size) {
+  const Image before = resize(first, result.size(), Overshoot::kClip);
   for (std::size_t i = 0; i < result.rgb.size(); ++i) result.rgb[i] -= before.rgb[i];
-  Image next = resize(first, width, height, Overshoot::kClip);
-  const Image change = resize(result, width, height);
+  Image next = resize(first, size, Overshoot::kClip);
+  const Image change = resize(result, size);
   for (std::size_t i = 0; i < next.rgb.size(); ++i) next.rgb[i] += change.rgb[i];
   return next;
 }
 
-std::vector<float> noise(std::int64_t width, std::int64_t height, double deviation, std::uint64_t seed,
+std::vector<float> noise(PixelSize size, double deviation, std::uint64_t seed,
                          const Preprocessing& preprocessing, Tint tint) {
-  std::vector<float> x(static_cast<std::size_t>(width * height * 3));
+  std::vector<float> x(static_cast<std::size_t>(size.pixels() * 3));
   const bool grey = tint == Tint::kGrey;
   const auto& mean = preprocessing.mean;
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -158,23 +150,12 @@ std::vector<float> noise(std::int64_t width, std::int64_t height, double deviati
 }
 
 std::string digest(const Image& image) {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
-  unsigned int length = 0;
-  const std::array<std::int64_t, 2> size{image.width, image.height};
-  const bool done =
-      context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1 &&
-      EVP_DigestUpdate(context.get(), size.data(), sizeof size) == 1 &&
-      EVP_DigestUpdate(context.get(), image.rgb.data(), image.rgb.size() * sizeof(float)) == 1 &&
-      EVP_DigestUpdate(context.get(), image.alpha.data(), image.alpha.size() * sizeof(float)) == 1 &&
-      EVP_DigestFinal_ex(context.get(), hash.data(), &length) == 1;
-  if (!done) throw Error(ErrorCode::kInternal, "digest: SHA-256 is not available");
-  std::string hex;
-  for (unsigned int i = 0; i < length; ++i) {
-    hex += "0123456789abcdef"[hash[i] >> 4];
-    hex += "0123456789abcdef"[hash[i] & 15];
-  }
-  return hex;
+  const std::array size{image.width, image.height};
+  Sha256 sha256;
+  sha256.update(std::span(size));
+  sha256.update(std::span(image.rgb));
+  sha256.update(std::span(image.alpha));
+  return sha256.hex();
 }
 
 }  // namespace impasto

@@ -14,7 +14,7 @@ namespace impasto {
 
 [[nodiscard]] std::vector<float> to_network_space(const Image& image, const Preprocessing& preprocessing);
 /// Not clamped: the inverse of the above.
-[[nodiscard]] Image from_network_space(std::span<const float> x, std::int64_t width, std::int64_t height,
+[[nodiscard]] Image from_network_space(std::span<const float> x, PixelSize size,
                                        const Preprocessing& preprocessing);
 /// What x may be for a displayable picture.
 [[nodiscard]] PixelRange pixel_range(const Preprocessing& preprocessing);
@@ -28,22 +28,21 @@ namespace impasto {
 /// Every channel becomes their mean, all three the same bits.
 void make_grey(Image& image);
 
-/// What share of each of width x height equal areas is not transparent: the mean of alpha. 1 where the
+/// What share of each of size.width x size.height equal areas is not transparent: the mean of alpha. 1 where the
 /// picture has no alpha.
-[[nodiscard]] std::vector<float> coverage(const Image& image, std::int64_t width, std::int64_t height);
+[[nodiscard]] std::vector<float> coverage(const Image& image, PixelSize size);
 
-/// The first picture at width x height, with what the coarser scale made of it added: result - first there,
+/// The first picture at that size, with what the coarser scale made of it added: result - first there,
 /// enlarged. So what the small sizes cannot hold, the picture's own detail, is not lost on the way.
-[[nodiscard]] Image add_change(const Image& first, Image result, std::int64_t width, std::int64_t height);
+[[nodiscard]] Image add_change(const Image& first, Image result, PixelSize size);
 
 enum class Tint : std::uint8_t { kColour, kGrey };
 
 /// A starting picture of noise in x's space, the same for a seed everywhere: Gaussian around the mean colour
 /// with that deviation in 0..255 units, or uniform displayable pixels where the deviation is 0. Grey: the
 /// first channel's numbers for all three, around the mean's grey.
-[[nodiscard]] std::vector<float> noise(std::int64_t width, std::int64_t height, double deviation,
-                                       std::uint64_t seed, const Preprocessing& preprocessing,
-                                       Tint tint = Tint::kColour);
+[[nodiscard]] std::vector<float> noise(PixelSize size, double deviation, std::uint64_t seed,
+                                       const Preprocessing& preprocessing, Tint tint = Tint::kColour);
 
 /// SHA-256 of size and pixels, in hex.
 [[nodiscard]] std::string digest(const Image& image);

@@ -9,7 +9,7 @@ namespace {
 /// device's memory: program, libraries, thread stacks. Measured.
 constexpr std::size_t kProcessBytes = std::size_t{32} << 20;
 
-Shape picture_shape(PixelSize size) { return {size.second, size.first, 3}; }
+Shape picture_shape(PixelSize size) { return {size.height, size.width, 3}; }
 
 }  // namespace
 
@@ -37,14 +37,16 @@ ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, cons
   layout.size = size;
   layout.style_sizes.assign(style_sizes.begin(), style_sizes.end());
   const Shape picture = picture_shape(size);
-  layout.training = plan_network(graph, picture, Pass::kForwardBackward, traits);
-  layout.content_pass = plan_network(graph, picture, Pass::kForward, traits);
-  layout.network_bytes = std::max(layout.training.arena_bytes, layout.content_pass.arena_bytes);
-  layout.workspace_bytes = std::max(layout.training.workspace_bytes, layout.content_pass.workspace_bytes);
+  const auto plan = [&](const auto& program, Shape shape) {
+    NetworkPlan planned = plan_memory(program(options.objective, graph, shape, traits), traits);
+    layout.network_bytes = std::max(layout.network_bytes, planned.arena_bytes);
+    layout.workspace_bytes = std::max(layout.workspace_bytes, planned.workspace_bytes);
+    return planned;
+  };
+  layout.evaluation = plan(evaluation_program, picture);
+  layout.content_pass = plan(content_program, picture);
   for (const PixelSize& style : style_sizes) {
-    layout.style_passes.push_back(plan_network(graph, picture_shape(style), Pass::kForward, traits));
-    layout.network_bytes = std::max(layout.network_bytes, layout.style_passes.back().arena_bytes);
-    layout.workspace_bytes = std::max(layout.workspace_bytes, layout.style_passes.back().workspace_bytes);
+    layout.style_passes.push_back(plan(style_program, picture_shape(style)));
   }
   layout.workspace_bytes = align_up(layout.workspace_bytes, traits.alignment);
   layout.objective = objective_tensors(options.objective, graph, picture, traits);
@@ -72,19 +74,17 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
     std::vector<PixelSize> style_sizes;
     for (const PixelSize& style : styles) {
       style_sizes.push_back(style_picture_size(options, style, size, sizes.back(), min_side));
-      largest_style = std::max(
-          largest_style, static_cast<std::size_t>(style_sizes.back().first * style_sizes.back().second));
+      largest_style = std::max(largest_style, static_cast<std::size_t>(style_sizes.back().pixels()));
     }
     const ScaleLayout layout = plan_scale(options, graph, traits, size, style_sizes);
     ScalePlan scale;
-    scale.width = size.first;
-    scale.height = size.second;
+    scale.size = size;
     scale.style_sizes = style_sizes;
     scale.activation_bytes = layout.network_bytes;
     scale.workspace_bytes = layout.workspace_bytes;
     scale.target_bytes = layout.objective_bytes;
     scale.optimizer_bytes = layout.optimizer_bytes;
-    scale.flops = layout.training.flops;
+    scale.flops = convolution_flops(graph, layout.evaluation.program);
     const std::vector<Shape> shapes = graph.shapes(picture_shape(size));
     for (const LayerWeight& layer : options.objective.style_layers) {
       const auto tap = std::find(graph.taps.begin(), graph.taps.end(), layer.layer) - graph.taps.begin();
@@ -111,9 +111,9 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
   plan.fixed_bytes = traits.fixed_bytes;
   plan.device_bytes = plan.filter_bytes + plan.fixed_bytes + arena;
 
-  std::size_t decoded = static_cast<std::size_t>(content.first * content.second);
-  for (const PixelSize& style : styles) decoded += static_cast<std::size_t>(style.first * style.second);
-  const auto result = static_cast<std::size_t>(sizes.back().first * sizes.back().second);
+  std::size_t decoded = static_cast<std::size_t>(content.pixels());
+  for (const PixelSize& style : styles) decoded += static_cast<std::size_t>(style.pixels());
+  const auto result = static_cast<std::size_t>(sizes.back().pixels());
   // The weights as read go before the arena is used; three
   // pictures of the result's size are in work at one time.
   plan.host_bytes = kProcessBytes + (weight_bytes > arena ? weight_bytes - arena : 0) +

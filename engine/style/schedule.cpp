@@ -4,34 +4,34 @@
 #include <cmath>
 #include <string>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
 
 namespace impasto {
 
 PixelSize fit_long_side(PixelSize size, std::int64_t long_side) {
-  const auto longest = static_cast<double>(std::max(size.first, size.second));
+  const auto longest = static_cast<double>(size.long_side());
   const auto scaled = [&](std::int64_t side) {
     return std::max<std::int64_t>(
         1, std::llround(static_cast<double>(side) * static_cast<double>(long_side) / longest));
   };
-  return {scaled(size.first), scaled(size.second)};
+  return {scaled(size.width), scaled(size.height)};
 }
 
 std::vector<PixelSize> scale_sizes(const StyleOptions& options, PixelSize content, std::int64_t min_side) {
   const PixelSize last = options.size == 0 ? content : fit_long_side(content, options.size);
-  if (std::min(last.first, last.second) < min_side) {
-    throw Error(ErrorCode::kUsage, "size: expected sides of at least " + std::to_string(min_side) +
-                                       " pixels for these layers, found " + std::to_string(last.first) + "x" +
-                                       std::to_string(last.second));
+  if (last.short_side() < min_side) {
+    throw make_error(ErrorCode::kUsage,
+                     "size: expected sides of at least {} pixels for these layers, found {}", min_side,
+                     to_string(last));
   }
   std::vector<PixelSize> sizes{last};
-  const std::int64_t long_side = std::max(last.first, last.second);
+  const std::int64_t long_side = last.long_side();
   for (int k = 1;; ++k) {
     const std::int64_t coarse = std::llround(std::ldexp(static_cast<double>(long_side), -k));
     const bool wanted = options.min_size > 0 ? coarse >= options.min_size : k < options.num_scales;
     if (!wanted || coarse < 1) break;
     const PixelSize size = fit_long_side(last, coarse);
-    if (std::min(size.first, size.second) < min_side) break;
+    if (size.short_side() < min_side) break;
     sizes.insert(sizes.begin(), size);
   }
   return sizes;
@@ -41,17 +41,16 @@ PixelSize style_picture_size(const StyleOptions& options, PixelSize style, Pixel
                              std::int64_t min_side) {
   double long_side = 0;  // at the last scale
   if (options.style_size == 0) {
-    long_side = static_cast<double>(std::max(style.first, style.second));
+    long_side = static_cast<double>(style.long_side());
   } else if (options.style_size > 0) {
     long_side = static_cast<double>(options.style_size);
   } else {
-    long_side = static_cast<double>(std::max(last.first, last.second)) * options.style_scale;
+    long_side = static_cast<double>(last.long_side()) * options.style_scale;
   }
-  const double shrink = static_cast<double>(std::max(scale.first, scale.second)) /
-                        static_cast<double>(std::max(last.first, last.second));
+  const double shrink = static_cast<double>(scale.long_side()) / static_cast<double>(last.long_side());
   PixelSize size = fit_long_side(style, std::max<std::int64_t>(1, std::llround(long_side * shrink)));
-  size.first = std::max(size.first, min_side);
-  size.second = std::max(size.second, min_side);
+  size.width = std::max(size.width, min_side);
+  size.height = std::max(size.height, min_side);
   return size;
 }
 

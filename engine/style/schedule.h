@@ -1,14 +1,12 @@
 #pragma once
 // Sizes of a render: which scales it goes through, and how large each style picture is at each of them. Pure.
 #include <cstdint>
-#include <utility>
 #include <vector>
 
+#include "engine/core/size.h"
 #include "engine/style/options.h"
 
 namespace impasto {
-
-using PixelSize = std::pair<std::int64_t, std::int64_t>;  ///< width, height
 
 /// The same proportions with that long side, each side at least 1, rounded to nearest.
 [[nodiscard]] PixelSize fit_long_side(PixelSize size, std::int64_t long_side);

@@ -7,7 +7,8 @@
 #include <numeric>
 #include <optional>
 
-#include "engine/core/error.h"
+#include "engine/core/message.h"
+#include "engine/core/text.h"
 #include "engine/style/checkpoint_tensors.h"
 #include "engine/style/convergence.h"
 #include "engine/style/grain.h"
@@ -24,19 +25,6 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-std::string bytes_text(double bytes) {
-  const char* unit = "bytes";
-  for (const char* next : {"KiB", "MiB", "GiB"}) {
-    if (bytes < 1024) break;
-    bytes /= 1024;
-    unit = next;
-  }
-  const double rounded = bytes < 10 ? std::round(bytes * 100) / 100 : std::round(bytes * 10) / 10;
-  return format_number(rounded) + " " + unit;
-}
-
-PixelSize size_of_image(const Image& image) { return {image.width, image.height}; }
-
 /// What the device chose, as the checkpoint records it; empty where there is none.
 std::string recorded_choice(const Checkpoint* checkpoint, const char* name) {
   if (checkpoint == nullptr) return "";
@@ -52,8 +40,8 @@ std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), scale);
   int exponent = 0;
   if (error != std::errc() || end != text.data() + text.size() || std::frexp(scale, &exponent) != 0.5) {
-    throw Error(ErrorCode::kBadInput,
-                "checkpoint: expected a power of two as the gradients' scale, found " + text);
+    throw make_error(ErrorCode::kBadInput,
+                     "checkpoint: expected a power of two as the gradients' scale, found {}", text);
   }
   return scale;
 }
@@ -73,7 +61,7 @@ std::shared_ptr<const Weights> without_filters(const Weights& weights) {
 
 Precision parse_precision(const std::string& text) {
   if (const auto precision = find_precision(text)) return *precision;
-  throw Error(ErrorCode::kUsage, "precision: expected " + precision_names() + ", found '" + text + "'");
+  throw make_error(ErrorCode::kUsage, "precision: expected {}, found '{}'", precision_names(), text);
 }
 
 /// What a render starts from. Those without "as given" are opaque, and grey where all of them are.
@@ -93,17 +81,17 @@ void check_call(const StyleOptions& options, std::span<const Image> styles, cons
   const std::size_t blended = options.objective.style_blend.size();
   if (styles.empty()) throw Error(ErrorCode::kUsage, "style: expected at least one picture, found none");
   if (blended != 0 && blended != styles.size()) {
-    throw Error(ErrorCode::kUsage, "style-blend: expected " + std::to_string(styles.size()) +
-                                       " weights, one for each style picture, found " +
-                                       std::to_string(blended));
+    throw make_error(ErrorCode::kUsage,
+                     "style-blend: expected {} weights, one for each style picture, found {}", styles.size(),
+                     blended);
   }
   if (options.init == Init::kPicture && hooks.start == nullptr) {
     throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
   }
   for (std::size_t i = 0; i < styles.size(); ++i) {
     if (!styles[i].is_invisible()) continue;
-    throw Error(ErrorCode::kBadInput, "style picture " + std::to_string(i + 1) +
-                                          ": expected a part that is not transparent, found none");
+    throw make_error(ErrorCode::kBadInput,
+                     "style picture {}: expected a part that is not transparent, found none", i + 1);
   }
 }
 
@@ -115,7 +103,7 @@ struct Stylizer::Impl {
   std::unique_ptr<Backend> backend;
   NodeGraph graph;
   // Everything below lives on the backend and must go before it.
-  std::unique_ptr<FeatureExtractor> extractor;
+  std::unique_ptr<Executor> executor;
   Buffer arena;
   // The scale in work
   std::vector<ScaleLayout> layouts;
@@ -139,7 +127,7 @@ struct Stylizer::Impl {
   [[nodiscard]] Image download_picture(ConstTensorView x) const {
     std::vector<float> host(static_cast<std::size_t>(x.shape.elements()));
     backend->download(std::span(host), x);
-    Image image = from_network_space(host, x.shape.w, x.shape.h, weights->preprocessing);
+    Image image = from_network_space(host, {x.shape.w, x.shape.h}, weights->preprocessing);
     if (grey) make_grey(image);  // x is, but for roundings
     return image;
   }
@@ -214,7 +202,7 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
   };
   if (fits(plan)) return plan;
 
-  std::int64_t low = 0, high = std::max(plan.scales.back().width, plan.scales.back().height);
+  std::int64_t low = 0, high = plan.scales.back().size.long_side();
   while (high - low > 1) {  // largest long side that fits
     StyleOptions smaller = s.options;
     smaller.size = (low + high) / 2;
@@ -230,28 +218,24 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
   largest.size = low;
   std::string hint;
   try {
-    if (low > 0 && fits(plan_at(largest))) hint = "; --size " + std::to_string(low) + " would fit";
+    if (low > 0 && fits(plan_at(largest))) hint = fmt::format("; --size {} would fit", low);
   } catch (const Error&) {
     hint = "; no size would fit";
   }
-  throw Error(ErrorCode::kResources, "memory: expected a render within " +
-                                         bytes_text(static_cast<double>(plan.budget_bytes)) +
-                                         ", found that " + std::to_string(plan.scales.back().width) + "x" +
-                                         std::to_string(plan.scales.back().height) + " needs " +
-                                         bytes_text(static_cast<double>(plan.device_bytes)) + hint);
+  throw make_error(ErrorCode::kResources, "memory: expected a render within {}, found that {} needs {}{}",
+                   format_bytes(static_cast<double>(plan.budget_bytes)), to_string(plan.scales.back().size),
+                   format_bytes(static_cast<double>(plan.device_bytes)), hint);
 }
 
 void Stylizer::Impl::identify(const Image& content, std::span<const Image> styles, const RunHooks& hooks) {
   inputs = {{"content", digest(content)}, {"weights", weights->digest}};
-  for (std::size_t i = 0; i < styles.size(); ++i)
-    inputs["style " + std::to_string(i + 1)] = digest(styles[i]);
+  for (std::size_t i = 0; i < styles.size(); ++i) inputs[fmt::format("style {}", i + 1)] = digest(styles[i]);
   if (hooks.start != nullptr) inputs["init"] = digest(*hooks.start);
   if (hooks.resume == nullptr) return;
   require_same_run(*hooks.resume, describe(options), inputs);
-  const auto require_below = [](const std::string& name, std::int64_t found, std::int64_t limit) {
+  const auto require_below = [](const char* name, std::int64_t found, std::int64_t limit) {
     if (found >= 0 && found < limit) return;
-    throw Error(ErrorCode::kBadInput, "checkpoint: expected " + name + " below " + std::to_string(limit) +
-                                          ", found " + std::to_string(found));
+    throw make_error(ErrorCode::kBadInput, "checkpoint: expected {} below {}, found {}", name, limit, found);
   };
   const Checkpoint& resume = *hooks.resume;
   require_below("a scale", resume.scale, num_scales());
@@ -260,8 +244,8 @@ void Stylizer::Impl::identify(const Image& content, std::span<const Image> style
 }
 
 void Stylizer::Impl::make_room() {
-  if (!extractor) {
-    extractor = std::make_unique<FeatureExtractor>(*backend, *weights, graph, options.objective.pooling);
+  if (!executor) {
+    executor = std::make_unique<Executor>(*backend, *weights, graph);
     weights = without_filters(*weights);  // prepared on the device now; the host's copy may go
   }
   std::size_t arena_bytes = 0;
@@ -287,20 +271,18 @@ Sources Stylizer::Impl::prepare(const Image& content, std::span<const Image> sty
 
 std::vector<float> Stylizer::Impl::first_point(const Sources& sources,
                                                const std::optional<Image>& coarser) const {
-  const auto [width, height] = size();
   const Preprocessing& preprocessing = weights->preprocessing;
   const Image& first = options.init == Init::kPicture ? sources.start : sources.content;
   if (coarser) {
     const bool changes = options.handover == Handover::kChange && options.init != Init::kNoise;
-    return to_network_space(
-        changes ? add_change(first, *coarser, width, height) : resize(*coarser, width, height),
-        preprocessing);
+    return to_network_space(changes ? add_change(first, *coarser, size()) : resize(*coarser, size()),
+                            preprocessing);
   }
   if (options.init == Init::kNoise) {
-    return noise(width, height, options.noise_deviation, options.seed, preprocessing,
+    return noise(size(), options.noise_deviation, options.seed, preprocessing,
                  grey ? Tint::kGrey : Tint::kColour);
   }
-  return to_network_space(resize(first, width, height, Overshoot::kClip), preprocessing);
+  return to_network_space(resize(first, size(), Overshoot::kClip), preprocessing);
 }
 
 void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float>& start,
@@ -318,15 +300,15 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
   good.reset();
 
   optimizer.reset();
-  objective = std::make_unique<StyleObjective>(*backend, *extractor, options.objective, objective_views,
-                                               NetworkMemory{&layout.training, network, workspace});
+  objective = std::make_unique<StyleObjective>(*backend, *executor, options.objective, objective_views,
+                                               NetworkMemory{&layout.evaluation, network, workspace});
   const auto sized = [](const NetworkPlan& plan, const Image& image) {
-    return resize(image, plan.picture.w, plan.picture.h, Overshoot::kClip);
+    return resize(image, {plan.program.picture.w, plan.program.picture.h}, Overshoot::kClip);
   };
   const auto stage = [&](const NetworkPlan& plan, const Image& image) {
     const NetworkMemory memory{&plan, network, workspace};
     const std::vector<float> x = to_network_space(image, weights->preprocessing);
-    backend->upload(memory.view(plan.staging), std::span(x));
+    backend->upload(memory.picture(), std::span(x));
     return memory;
   };
   if (grey) objective->keep_grey();
@@ -337,9 +319,9 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
   const double sum = std::accumulate(blend.begin(), blend.end(), 0.0);
   for (std::size_t i = 0; i < sources.styles.size(); ++i) {
     const Image& as_given = sources.styles_as_given[i];
-    const auto [height, width, channels] = layout.style_passes[i].picture;
+    const auto [height, width, channels] = layout.style_passes[i].program.picture;
     std::vector<float> seen;
-    if (has_transparency(as_given)) seen = coverage(as_given, width, height);
+    if (has_transparency(as_given)) seen = coverage(as_given, {width, height});
     const Image style = sized(layout.style_passes[i], sources.styles[i]);
     objective->add_style(stage(layout.style_passes[i], style), blend[i] / sum, seen);
     if (options.grain != GrainSource::kStyle) continue;
@@ -365,11 +347,11 @@ void Stylizer::Impl::step(int num_bad) {
 void Stylizer::Impl::check_finite(double loss, int at, int& num_bad) const {
   num_bad = std::isfinite(loss) ? 0 : num_bad + 1;
   if (num_bad <= (searches() && at > 1 ? kMaxNonFinite : 0)) return;
-  throw Error(ErrorCode::kBadInput, "optimisation: expected a finite loss, found " + format_number(loss) +
-                                        " at iteration " + std::to_string(at) + " of scale " +
-                                        std::to_string(scale + 1) +
-                                        (at > 1 && !searches() ? "; a smaller --learning-rate may help"
-                                                               : "; smaller weights of the losses may help"));
+  const char* const advice =
+      at > 1 && !searches() ? "a smaller --learning-rate" : "smaller weights of the losses";
+  throw make_error(ErrorCode::kBadInput,
+                   "optimisation: expected a finite loss, found {} at iteration {} of scale {}; {} may help",
+                   format_number(loss), at, scale + 1, advice);
 }
 
 void Stylizer::Impl::restore(const Checkpoint& checkpoint) {
@@ -381,7 +363,6 @@ void Stylizer::Impl::restore(const Checkpoint& checkpoint) {
 }
 
 Action Stylizer::Impl::iterate(const RunHooks& hooks) {
-  const auto [width, height] = size();
   const int iterations = iterations_at(options, scale, num_scales());
   const auto runs_ahead = [&] {  // may the next iteration be queued before this one is reported?
     const long long total = iterations_before(options, scale) + iteration;
@@ -409,8 +390,8 @@ Action Stylizer::Impl::iterate(const RunHooks& hooks) {
     convergence.add(values.total);
     if (!hooks.progress) continue;
     const bool ends_scale = reported == iterations || convergence.reached();
-    const Progress progress{scale,        num_scales(),   reported,     iterations, width,     height,
-                            values.total, values.content, values.style, values.tv,  seconds(), ends_scale};
+    const Progress progress{scale,          num_scales(), reported,  iterations, size(),    values.total,
+                            values.content, values.style, values.tv, seconds(),  ends_scale};
     if (hooks.progress(progress) == Action::kStop) stopped = true;
   }
   return stopped ? Action::kStop : Action::kContinue;
@@ -421,8 +402,8 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   check_call(s.options, styles_in, hooks);
   s.backend->set_tuning(recorded_choice(hooks.resume, "tuning"));
   std::vector<PixelSize> style_sizes;
-  for (const Image& style : styles_in) style_sizes.push_back(size_of_image(style));
-  (void)plan(size_of_image(content_in), style_sizes);  // refuses what does not fit
+  for (const Image& style : styles_in) style_sizes.push_back(style.size());
+  (void)plan(content_in.size(), style_sizes);  // refuses what does not fit
 
   RenderResult result;
   RunHooks quiet = hooks;
@@ -434,8 +415,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
   s.optimizer.reset();
   s.objective.reset();
   s.layouts.clear();
-  (void)plan_render(s.options, *s.weights, s.graph, *s.backend, size_of_image(content_in), style_sizes,
-                    &s.layouts);
+  (void)plan_render(s.options, *s.weights, s.graph, *s.backend, content_in.size(), style_sizes, &s.layouts);
   s.identify(content_in, styles_in, hooks);
   s.make_room();
   const Sources sources = s.prepare(content_in, styles_in, hooks.start);
@@ -462,7 +442,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
 
   result.image = s.shown(std::move(*previous));
   if (content_in.has_alpha()) {
-    result.image.alpha = resize(content_in, result.image.width, result.image.height).alpha;
+    result.image.alpha = resize(content_in, result.image.size()).alpha;
   }
   result.counted_bytes = s.backend->peak_allocated_bytes();
   return result;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/size.h"
 #include "engine/image/image.h"
 #include "engine/network/weights.h"
 #include "engine/style/checkpoint.h"
@@ -20,8 +21,8 @@ struct Progress {
   int scale = 0, num_scales = 1;
   int iteration = 0;   ///< at this scale, from 1; the first is the loss of the starting picture
   int iterations = 0;  ///< at this scale; with a tolerance at most so many
-  std::int64_t width = 0, height = 0;
-  double loss = 0;                                             ///< J
+  PixelSize size;      ///< of the picture at this scale
+  double loss = 0;     ///< J
   std::vector<std::pair<std::string, double>> content, style;  ///< unweighted content_l and style_l
   double tv = 0;                                               ///< unweighted
   double seconds = 0;       ///< since the optimisation began (resumed runs included)
@@ -45,9 +46,9 @@ struct RunHooks {
 
 struct ScalePlan {
   int iterations = 0;  ///< evaluations of loss and gradient, at most (StyleOptions::tolerance)
-  std::int64_t width = 0, height = 0;
-  std::vector<std::pair<std::int64_t, std::int64_t>> style_sizes;  ///< width, height of each style picture
-  std::size_t activation_bytes = 0;  ///< feature maps and their gradients, at their offsets in one arena
+  PixelSize size;
+  std::vector<PixelSize> style_sizes;  ///< of each style picture
+  std::size_t activation_bytes = 0;    ///< feature maps and their gradients, at their offsets in one arena
   std::size_t workspace_bytes = 0;
   std::size_t target_bytes = 0;     ///< content features, style Gram matrices, loss slots
   std::size_t optimizer_bytes = 0;  ///< picture, gradient, history
@@ -80,9 +81,8 @@ class Stylizer {
   ~Stylizer();
   Stylizer(Stylizer&&) noexcept;
 
-  /// Pure: sizes in pixels (width, height) in, bytes out. Error(kResources) if it does not fit the budget.
-  [[nodiscard]] RenderPlan plan(std::pair<std::int64_t, std::int64_t> content,
-                                std::span<const std::pair<std::int64_t, std::int64_t>> styles) const;
+  /// Pure: sizes in, bytes out. Error(kResources) if it does not fit the budget.
+  [[nodiscard]] RenderPlan plan(PixelSize content, std::span<const PixelSize> styles) const;
 
   /// Renders. Error(kResources) before the first iteration if memory will not do. A loss that is not finite
   /// ends the run with Error(kBadInput); picture() then is the last good one.

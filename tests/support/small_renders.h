@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/text.h"
 #include "engine/style/stylizer.h"
 #include "tests/support/test_device.h"
 #include "tests/support/tiny_vgg.h"
@@ -16,7 +17,7 @@ inline Image random_image(std::int64_t width, std::int64_t height, std::uint32_t
   std::mt19937 random(seed);
   Image image{width, height, std::vector<float>(static_cast<std::size_t>(3 * width * height)), {}};
   for (float& v : image.rgb) v = static_cast<float>(random() % 256) / 255;
-  return resize(resize(image, width / 3, height / 3), width, height);
+  return resize(resize(image, {width / 3, height / 3}), {width, height});
 }
 
 inline StyleOptions options_with(const std::string& device, OptimizerKind kind,

@@ -1,0 +1,193 @@
+#include "engine/core/file.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <random>
+
+#include "engine/core/message.h"
+
+namespace impasto {
+namespace {
+
+namespace fs = std::filesystem;
+
+int flags_of(Access access) {
+  switch (access) {
+    case Access::kRead: return O_RDONLY;
+    case Access::kWrite: return O_WRONLY;
+    case Access::kNew: return O_WRONLY | O_CREAT | O_EXCL;
+    case Access::kReplace: return O_WRONLY | O_CREAT | O_TRUNC;
+    case Access::kAppend: return O_WRONLY | O_CREAT | O_APPEND;
+  }
+  return O_RDONLY;
+}
+
+/// Calls step(done), which moves some bytes and says how many, until all are moved or it says 0: the end.
+/// How many they were, or nothing for an error; what a signal interrupts begins again.
+template <class Step>
+std::optional<std::size_t> move_all(std::size_t bytes, const Step& step) {
+  std::size_t done = 0;
+  while (done < bytes) {
+    const ssize_t n = step(done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return std::nullopt;
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+Error unreadable(const std::string& what) {
+  return make_error(ErrorCode::kBadInput, "{}: expected a readable file, found: {}", what,
+                    std::strerror(errno));
+}
+
+}  // namespace
+
+Descriptor Descriptor::open(const fs::path& file, Access access) {
+  return Descriptor(::open(file.c_str(), flags_of(access) | O_CLOEXEC, 0666));
+}
+
+std::optional<std::size_t> Descriptor::read(void* to, std::size_t bytes) const {
+  return move_all(
+      bytes, [&](std::size_t done) { return ::read(number_, static_cast<char*>(to) + done, bytes - done); });
+}
+
+bool Descriptor::write(const void* data, std::size_t bytes) const {
+  return move_all(bytes, [&](std::size_t done) {
+           return ::write(number_, static_cast<const char*>(data) + done, bytes - done);
+         }) == bytes;
+}
+
+bool Descriptor::write_at(std::size_t offset, const void* data, std::size_t bytes) const {
+  return move_all(bytes, [&](std::size_t done) {
+           return ::pwrite(number_, static_cast<const char*>(data) + done, bytes - done,
+                           static_cast<off_t>(offset + done));
+         }) == bytes;
+}
+
+bool Descriptor::close() { return number_ < 0 || ::close(std::exchange(number_, -1)) == 0; }
+
+Error file_error(const std::string& what, const std::string& expected, const std::string& found) {
+  return make_error(ErrorCode::kBadInput, "{}: expected {}, found {}", what, expected, found);
+}
+Error file_error(const std::string& what, const std::string& expected) {
+  return file_error(what, expected, std::strerror(errno));
+}
+
+std::vector<std::uint8_t> read_file(const std::string& what, const fs::path& file) {
+  const Descriptor in = Descriptor::open(file, Access::kRead);
+  struct stat status {};
+  if (!in.valid() || ::fstat(in.number(), &status) != 0) throw unreadable(what);
+  if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)) {
+    throw file_error(what, "a file", S_ISDIR(status.st_mode) ? "a folder" : "a device");
+  }
+  std::vector<std::uint8_t> bytes(S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) + 1
+                                                          : 65536);
+  for (std::size_t size = 0;;) {
+    const auto got = in.read(bytes.data() + size, bytes.size() - size);
+    if (!got) throw unreadable(what);
+    size += *got;
+    if (size < bytes.size()) {
+      bytes.resize(size);
+      return bytes;
+    }
+    bytes.resize(2 * size);
+  }
+}
+
+fs::path place_behind_links(const std::string& what, const fs::path& place) {
+  constexpr int kMostLinks = 40;  // as the kernel
+  fs::path target = place;
+  std::error_code none;
+  for (int links = 0; fs::is_symlink(target, none); ++links) {
+    if (links == kMostLinks) throw file_error(what, "a file", "links that lead in a circle");
+    const fs::path next = fs::read_symlink(target, none);
+    if (none) break;
+    target = target.parent_path() / next;  // an absolute one replaces what stands before it
+  }
+  return target;
+}
+
+fs::path folder_of(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
+
+void require_short_name(const std::string& what, const fs::path& file) {
+  const std::size_t bytes = file.filename().string().size();
+  const long most = ::pathconf(folder_of(file).c_str(), _PC_NAME_MAX);  // -1: no such folder, or no limit
+  struct stat status {};
+  const bool too_long = ::lstat(file.c_str(), &status) != 0 && errno == ENAMETOOLONG;
+  if (bytes > static_cast<std::size_t>(most > 0 ? most : too_long ? NAME_MAX : PATH_MAX)) {
+    throw make_error(ErrorCode::kBadInput, "{}: expected a name of at most {} bytes, found one of {}", what,
+                     most > 0 ? most : NAME_MAX, bytes);
+  }
+  if (too_long) {
+    throw make_error(ErrorCode::kBadInput,
+                     "{}: expected a path of at most {} bytes, each name in it of {}, found one of {}", what,
+                     PATH_MAX - 1, NAME_MAX, file.string().size());
+  }
+}
+
+NewFile::NewFile(std::string what, const fs::path& place)
+    : what_(std::move(what)), target_(place_behind_links(what_, place)) {
+  const fs::path folder = folder_of(target_);
+  require_short_name(what_, target_);
+  std::error_code error;
+  const auto status = fs::status(target_, error);
+  if (fs::is_directory(status)) throw file_error(what_, "a file", "a folder");
+  if (fs::exists(status) && !fs::is_regular_file(status)) {
+    throw file_error(what_, "a file", "a device or a pipe");
+  }
+  const auto above = fs::status(folder, error);
+  if (!fs::is_directory(above)) {
+    throw file_error(what_, fmt::format("a folder '{}'", folder.string()),
+                     fs::exists(above) ? "a file" : "none");
+  }
+  std::random_device random;
+  for (int attempt = 0; attempt < 100 && !file_.valid(); ++attempt) {
+    temporary_ = folder / temporary_name(random());
+    file_ = Descriptor::open(temporary_, Access::kNew);
+    if (!file_.valid() && errno != EEXIST) break;
+  }
+  if (!file_.valid()) throw file_error(what_, "a folder that can be written to");
+}
+
+NewFile::~NewFile() {
+  if (!committed_ && !temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void NewFile::write_at(std::size_t offset, const void* data, std::size_t bytes) {
+  if (!file_.write_at(offset, data, bytes)) {
+    throw file_error(what_, fmt::format("room for {} bytes", bytes));
+  }
+}
+
+void NewFile::commit() {
+  if (::fsync(file_.number()) != 0 || !file_.close()) throw file_error(what_, "the file to reach the disk");
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw file_error(what_, "a name that can be taken");
+  committed_ = true;
+  // So that the new name survives a power failure. Some file systems cannot; the file itself is safe.
+  const Descriptor folder = Descriptor::open(folder_of(target_), Access::kRead);
+  if (folder.valid()) ::fsync(folder.number());
+}
+
+/// Holds the file's own name where there is room, so that a file system that refuses some characters says so
+/// before the work; never longer than a name may be.
+std::string NewFile::temporary_name(unsigned int number) const {
+  char text[32];
+  std::snprintf(text, sizeof text, ".impasto-%08x.tmp", number);
+  const std::string own = target_.filename().string();
+  const long most = ::pathconf(folder_of(target_).c_str(), _PC_NAME_MAX);
+  const bool fits = own.size() + std::strlen(text) + 1 <= static_cast<std::size_t>(most > 0 ? most : 0) &&
+                    target_.string().size() + std::strlen(text) + 1 < PATH_MAX;
+  return fits ? std::string(text, 17) + "-" + own + ".tmp" : text;
+}
+
+}  // namespace impasto

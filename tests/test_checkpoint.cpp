@@ -16,6 +16,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -195,33 +196,11 @@ TEST_CASE(
     return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
   };
   // What a header is made of, and numbers at the ends of their types.
-  const std::vector<std::string> parts{"{",
-                                       "}",
-                                       "[",
-                                       "]",
-                                       ",",
-                                       ":",
-                                       "\"",
-                                       "0",
-                                       "-1",
-                                       "1e9",
-                                       "18446744073709551615",
-                                       "9223372036854775808",
-                                       "4294967296",
-                                       "null",
-                                       "true",
-                                       "\\",
-                                       "\\u0000",
-                                       "F64",
-                                       "F32",
-                                       "shape",
-                                       "x",
-                                       "state",
-                                       "host/state",
-                                       "__metadata__",
-                                       " ",
-                                       "\n",
-                                       "\xff"};
+  std::istringstream words(
+      R"({ } [ ] , : " 0 -1 1e9 18446744073709551615 9223372036854775808 4294967296 null true \ \u0000
+         F64 F32 shape x state host/state __metadata__)");
+  std::vector<std::string> parts{std::istream_iterator<std::string>(words), {}};
+  parts.insert(parts.end(), {" ", "\n", "\xff"});
   int loaded = 0, refused = 0;
   for (int i = 0; i < 2000; ++i) {
     std::string mutant = sound;

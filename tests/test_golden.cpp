@@ -142,11 +142,14 @@ class Bench {
     measure("content", content_program, [&](const NetworkMemory& m) { objective_->set_content(m); });
     double shares = 0;
     for (const double share : c["style_blend"]) shares += share;
-    for (std::size_t i = 0; i < c["styles"].size(); ++i) {
-      measure(c["styles"][i], style_program, [&](const NetworkMemory& m) {
-        objective_->add_style(m, c["style_blend"][i].get<double>() / shares);
-      });
+    std::vector<StyleTargets> targets(c["styles"].size());
+    std::vector<WeightedTargets> blend;
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      measure(c["styles"][i], style_program,
+              [&](const NetworkMemory& m) { targets[i] = objective_->measure_style(m); });
+      blend.push_back({&targets[i], c["style_blend"][i].get<double>() / shares});
     }
+    objective_->set_styles(blend);
     objective_->finish_targets([](const std::string& line) { FAIL(line); });
   }
 

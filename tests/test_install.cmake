@@ -29,6 +29,15 @@ get_filename_component(lib_dir ${pc_dir} DIRECTORY)
 run(${COMPILER} ${SOURCE}/tests/install_consumer/main.cpp -o ${WORK}/by_pkg_config ${flags} -Wl,-rpath,${lib_dir})
 run(${CMAKE_COMMAND} -E chdir ${WORK} ${WORK}/by_pkg_config)
 
+# Whoever uses the library needs its headers and the standard library's alone.
+file(GLOB_RECURSE headers ${WORK}/moved/include/*.h)
+foreach(header IN LISTS headers)
+  file(STRINGS ${header} others REGEX "#include <[^>]*[/.]")
+  if(others)
+    message(FATAL_ERROR "${header}: expected the standard library's headers alone, found ${others}")
+  endif()
+endforeach()
+
 run(${WORK}/moved/bin/impasto --version)
 foreach(file share/man/man1/impasto.1 share/bash-completion/completions/impasto share/impasto/weights_tools/fetch.py)
   if(NOT EXISTS ${WORK}/moved/${file})

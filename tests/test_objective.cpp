@@ -6,9 +6,9 @@
 #include <random>
 
 #include "engine/core/error.h"
-#include "engine/style/losses.h"
 #include "engine/style/render_plan.h"
 #include "engine/style/schedule.h"
+#include "engine/style/terms/scaling.h"
 #include "tests/support/catch.h"
 #include "tests/support/test_device.h"
 #include "tests/support/tiny_vgg.h"
@@ -48,8 +48,10 @@ struct Bench {
     objective = std::make_unique<StyleObjective>(*backend, *executor, options, tensors,
                                                  NetworkMemory{&layout.evaluation, network, workspace});
     objective->set_content(stage(layout.content_pass, 21));
-    objective->add_style(stage(layout.style_passes[0], 22), 0.7, coverage);
-    objective->add_style(stage(layout.style_passes[1], 23), 0.3);
+    const StyleTargets first = objective->measure_style(stage(layout.style_passes[0], 22), coverage);
+    const StyleTargets second = objective->measure_style(stage(layout.style_passes[1], 23));
+    const std::vector<WeightedTargets> blend{{&first, 0.7}, {&second, 0.3}};
+    objective->set_styles(blend);
     objective->finish_targets([this](const std::string& w) { warnings.push_back(w); });
   }
   NetworkMemory stage(const NetworkPlan& plan, std::uint32_t seed) {

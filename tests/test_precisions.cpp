@@ -132,7 +132,8 @@ Evaluation evaluate(const BackendOptions& device) {
     return targets;
   };
   objective.set_content(staged(1));
-  objective.add_style(staged(2), 1);
+  const StyleTargets style = objective.measure_style(staged(2));
+  objective.set_styles(std::vector<WeightedTargets>{{&style, 1}});
   objective.finish_targets({});
 
   Evaluation result;

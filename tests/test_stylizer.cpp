@@ -20,8 +20,8 @@ TEST_CASE(
       const Run run = render(options);
       INFO(device << " " << name_of(options.optimizer));
       REQUIRE(run.trace.size() == 14);
-      CHECK(run.trace[0].width == 24);
-      CHECK(run.trace[13].width == 48);
+      CHECK(run.trace[0].size.width == 24);
+      CHECK(run.trace[13].size.width == 48);
       CHECK(run.trace[13].iteration == 7);
       CHECK(run.trace[6].loss < run.trace[0].loss);
       CHECK(run.trace[13].loss < run.trace[7].loss);
@@ -113,10 +113,10 @@ TEST_CASE("coarse scales may have iterations of their own") {
   REQUIRE(run.trace.size() == 5);
   CHECK(run.trace[1].iteration == 2);
   CHECK(run.trace[1].iterations == 2);
-  CHECK(run.trace[1].width == 24);
+  CHECK(run.trace[1].size.width == 24);
   CHECK(run.trace[4].iteration == 3);
   CHECK(run.trace[4].iterations == 3);
-  CHECK(run.trace[4].width == 48);
+  CHECK(run.trace[4].size.width == 48);
   options.num_scales = 1;  // the last scale is no coarse one
   CHECK(render(options).trace.size() == 3);
 }

@@ -1,12 +1,12 @@
 #include "engine/backend/choice_cache.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <system_error>
+
+#include "engine/core/file.h"
 
 namespace impasto {
 namespace {
@@ -69,20 +69,16 @@ fs::path ChoiceCache::file() const {
 void ChoiceCache::save() const {
   const fs::path path = file();
   if (path.empty()) return;
-  std::error_code error;
-  fs::create_directories(path.parent_path(), error);
-  const fs::path temporary = path.string() + "." + std::to_string(getpid());
-  {
-    std::ofstream out(temporary);
-    out << title_ << '\n';
-    for (const auto& [key, choice] : measured_) out << key << " = " << choice << '\n';
-    if (!out.flush()) {
-      fs::remove(temporary, error);
-      return;
-    }
+  std::string text = title_ + '\n';
+  for (const auto& [key, choice] : measured_) text += key + " = " + choice + '\n';
+  std::error_code ignored;
+  fs::create_directories(path.parent_path(), ignored);
+  try {
+    NewFile out(path.string(), path);
+    out.write_at(0, text.data(), text.size());
+    out.commit();
+  } catch (const Error&) {  // no harm: the next run measures again
   }
-  fs::rename(temporary, path, error);
-  if (error) fs::remove(temporary, error);
 }
 
 }  // namespace impasto

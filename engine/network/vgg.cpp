@@ -43,6 +43,15 @@ std::vector<Shape> NodeGraph::shapes(Shape picture) const {
   return result;
 }
 
+int NodeGraph::tap(const std::string& name) const {
+  const auto found = std::find(taps.begin(), taps.end(), name);
+  return found == taps.end() ? -1 : static_cast<int>(found - taps.begin());
+}
+
+Shape NodeGraph::tap_shape(Shape picture, int tap) const {
+  return shapes(picture)[static_cast<std::size_t>(tap_nodes[static_cast<std::size_t>(tap)])];
+}
+
 std::int64_t NodeGraph::min_side() const {
   const auto pools =
       std::count_if(nodes.begin(), nodes.end(), [](const Node& n) { return n.kind == NodeKind::kPool; });
@@ -56,14 +65,9 @@ NodeGraph build_graph(const Weights& weights, std::span<const std::string> taps)
   }
   graph.tap_nodes.assign(graph.taps.size(), -1);
   std::size_t missing = graph.taps.size();
-  const auto is_tap = [&](const std::string& name) {
-    return std::find(graph.taps.begin(), graph.taps.end(), name) != graph.taps.end();
-  };
-  const auto add = [&](NodeKind kind, std::string name, int conv, std::int64_t channels) {
-    Node node{kind, std::move(name), conv, channels, -1};
-    if (is_tap(node.name)) {
-      node.tap =
-          static_cast<int>(std::find(graph.taps.begin(), graph.taps.end(), node.name) - graph.taps.begin());
+  const auto add = [&](NodeKind kind, const std::string& name, int conv, std::int64_t channels) {
+    Node node{kind, name, conv, channels, graph.tap(name)};
+    if (node.tap >= 0) {
       graph.tap_nodes[static_cast<std::size_t>(node.tap)] = static_cast<int>(graph.nodes.size());
       --missing;
     }
@@ -78,7 +82,7 @@ NodeGraph build_graph(const Weights& weights, std::span<const std::string> taps)
       add(NodeKind::kPool, "pool" + std::to_string(names[i - 1].block), -1, conv.in_channels);
     }
     const int index = static_cast<int>(i);
-    if (!is_tap(name.str())) {
+    if (graph.tap(name.str()) < 0) {
       add(NodeKind::kConvRelu, name.relu(), index, conv.out_channels);
       continue;
     }

@@ -34,6 +34,10 @@ struct NodeGraph {
 
   /// Output shapes of all nodes for a picture of this shape; a side that is too small for a pool gives 0.
   [[nodiscard]] std::vector<Shape> shapes(Shape picture) const;
+  /// Index of a tap by its name; -1: none of that name.
+  [[nodiscard]] int tap(const std::string& name) const;
+  /// Shape of a tap's features for a picture of this shape.
+  [[nodiscard]] Shape tap_shape(Shape picture, int tap) const;
   /// Smallest picture side for which every node has an output.
   [[nodiscard]] std::int64_t min_side() const;
 };

@@ -317,18 +317,22 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
   std::vector<double> blend = options.objective.style_blend;
   if (blend.empty()) blend.assign(sources.styles.size(), 1);
   const double sum = std::accumulate(blend.begin(), blend.end(), 0.0);
+  std::vector<StyleTargets> targets(sources.styles.size());
+  std::vector<WeightedTargets> weighted;
   for (std::size_t i = 0; i < sources.styles.size(); ++i) {
     const Image& as_given = sources.styles_as_given[i];
     const auto [height, width, channels] = layout.style_passes[i].program.picture;
     std::vector<float> seen;
     if (has_transparency(as_given)) seen = coverage(as_given, {width, height});
     const Image style = sized(layout.style_passes[i], sources.styles[i]);
-    objective->add_style(stage(layout.style_passes[i], style), blend[i] / sum, seen);
+    targets[i] = objective->measure_style(stage(layout.style_passes[i], style), seen);
+    weighted.push_back({&targets[i], blend[i] / sum});
     if (options.grain != GrainSource::kStyle) continue;
     const Grain own = measure_grain(style, seen);
     grain.luminance += blend[i] / sum * own.luminance;
     grain.colour += blend[i] / sum * own.colour;
   }
+  objective->set_styles(weighted);
   objective->finish_targets(hooks.warn);
   gradient = optimizer_views[1];
   backend->upload(optimizer_views.front(), std::span(start));

@@ -1,8 +1,8 @@
 // Whole renders through the program: pictures, traces, progress, plans.
 #include <nlohmann/json.hpp>
 
+#include "engine/options/options.h"
 #include "engine/style/checkpoint.h"
-#include "engine/style/options.h"
 #include "tests/support/catch.h"
 #include "tests/support/cli.h"
 #include "tests/support/weights_files.h"

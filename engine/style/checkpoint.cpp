@@ -19,7 +19,7 @@
 #include "engine/core/error.h"
 #include "engine/core/hdf5.h"
 #include "engine/core/new_file.h"
-#include "engine/style/options.h"
+#include "engine/options/options.h"
 
 namespace impasto {
 namespace {

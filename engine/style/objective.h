@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "engine/network/feature_extractor.h"
+#include "engine/options/options.h"
 #include "engine/style/optimizer.h"
-#include "engine/style/options.h"
 
 namespace impasto {
 

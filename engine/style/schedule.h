@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/style/options.h"
+#include "engine/options/options.h"
 
 namespace impasto {
 

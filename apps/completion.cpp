@@ -8,8 +8,9 @@
 namespace impasto::apps {
 namespace {
 
-/// What follows is the same for every program: the command is found among the words before the current one; then
-/// come the values of options, options, and commands or operands. `words` left empty means names of files.
+/// What follows is the same for every program: the command is found among the words before the current one;
+/// then come the values of options, options, and commands or operands. `words` left empty means names of
+/// files.
 constexpr const char* kBegin = R"(# Bash completion of impasto, as `impasto completion bash` prints it.
 _impasto() {
   local current=$2 previous=$3 command= word words=

@@ -1,5 +1,6 @@
 #pragma once
-// Rows of option tables as options of a command line. Help, manual page and completion are made from what is declared here.
+// Rows of option tables as options of a command line. Help, manual page and completion are made from what is
+// declared here.
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
@@ -40,7 +41,8 @@ void offer(CLI::Option& option, const std::vector<Choice>& choices);
 /// These words, between blanks.
 [[nodiscard]] std::string offered_words(const CLI::Option& option);
 
-/// `set` gets the text that was given, the last one where it was given more than once; "true" or "false" of a flag.
+/// `set` gets the text that was given, the last one where it was given more than once; "true" or "false" of a
+/// flag.
 CLI::Option* declare(CLI::App& app, const Declaration& row,
                      const std::function<void(const std::string&)>& set);
 
@@ -57,8 +59,8 @@ void declare(CLI::App& app, const std::vector<Option<Owner>>& rows, Owner& owner
   for (const Option<Owner>& row : rows) declare(app, row, owner);
 }
 
-/// An operand that must be there: a string, or several where `value` is a vector. What is none of the choices is left to
-/// the command.
+/// An operand that must be there: a string, or several where `value` is a vector. What is none of the choices
+/// is left to the command.
 template <class T>
 void declare_operand(CLI::App& app, const std::string& name, T& value, const std::string& help,
                      const std::vector<Choice>& choices = {}) {

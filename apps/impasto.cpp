@@ -25,15 +25,17 @@ int fail(ErrorCode code, const std::string& message) {
   return static_cast<int>(code);
 }
 
-/// What the build installs beside the program, made from its own declarations: the manual page, and completion.
+/// What the build installs beside the program, made from its own declarations: the manual page, and
+/// completion.
 void add_texts(CLI::App& app) {
   CLI::App* const man = app.add_subcommand("man", "Print the manual page")->group("");
   man->callback([&app] { std::fputs(apps::man_page(app, IMPASTO_VERSION).c_str(), stdout); });
   CLI::App* const completion = app.add_subcommand("completion", "Print a shell's completion")->group("");
   const auto shell = std::make_shared<std::string>();
-  apps::declare_operand(*completion, "SHELL", *shell, "", {{"bash"}});
-  completion->callback([&app, shell] {
-    (void)require_word("SHELL", {"bash"}, *shell);
+  const std::vector<Choice> shells{{"bash"}};
+  apps::declare_operand(*completion, "SHELL", *shell, "", shells);
+  completion->callback([&app, shell, shells] {
+    (void)require_word("SHELL", words_of(shells), *shell);
     std::fputs(apps::bash_completion(app).c_str(), stdout);
   });
 }

@@ -98,8 +98,8 @@ const Choice* file_choice(const StyleOption& row) {
   return nullptr;
 }
 
-/// Keeps what is given for a row of StyleOptions. Another text than the words of an option that takes a file is the
-/// file's name.
+/// Keeps what is given for a row of StyleOptions. Another text than the words of an option that takes a file
+/// is the file's name.
 void keep(const StyleOption& row, const std::string& text, GivenOptions& given, std::string* file) {
   const Choice* const of_file = file_choice(row);
   const auto is_word = [&](const Choice& c) { return c.typed == Choice::Typed::kWord && c.word == text; };

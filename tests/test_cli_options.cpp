@@ -1,4 +1,5 @@
-// Help, completion and messages say what the option tables hold: the program is run, its completion is sourced in bash.
+// Help, completion and messages say what the option tables hold: the program is run, its completion is
+// sourced in bash.
 #include <algorithm>
 #include <iterator>
 #include <map>

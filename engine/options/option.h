@@ -1,7 +1,7 @@
 #pragma once
-// One option of something that can be told things: how it is named and explained, and how its text is made and read. A
-// table of these rows is all that a command line, its help, its manual page, its completion and a description are made
-// from.
+// One option of something that can be told things: how it is named and explained, and how its text is made
+// and read. A table of these rows is all that a command line, its help, its manual page, its completion and a
+// description are made from.
 #include <cstdint>
 #include <functional>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
-// Every option of StyleOptions, once. The command line, --help, the manual page, shell completion, descriptions
-// (checkpoints, metadata of pictures) and set_option() are made from these rows; a new option is a member of its struct
-// and a row.
+// Every option of StyleOptions, once. The command line, --help, the manual page, shell completion,
+// descriptions (checkpoints, metadata of pictures) and set_option() are made from these rows; a new option is
+// a member of its struct and a row.
 #include <string>
 #include <vector>
 

@@ -1,6 +1,7 @@
 #pragma once
-// The values of options as text, and back: numbers in a range, words, lists of layers and of weights, bytes. What cannot
-// be read is Error(kUsage) "WHAT: expected ..., found 'TEXT'"; what was read is written so that it reads back exactly.
+// The values of options as text, and back: numbers in a range, words, lists of layers and of weights, bytes.
+// What cannot be read is Error(kUsage) "WHAT: expected ..., found 'TEXT'"; what was read is written so that
+// it reads back exactly.
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -37,8 +38,8 @@ struct Choice {
 [[nodiscard]] std::vector<Choice> to_choices(const std::vector<std::string>& words);
 [[nodiscard]] std::vector<std::string> words_of(const std::vector<Choice>& choices);
 
-/// The help and what it says of the words: "total variation: l2, l1 or half-sum"; where they stand beside other values
-/// each is explained: "weights of the styles; equal: as much of each".
+/// The help and what it says of the words: "total variation: l2, l1 or half-sum"; where they stand beside
+/// other values each is explained: "weights of the styles; equal: as much of each".
 [[nodiscard]] std::string help_text(const std::string& help, const std::vector<Choice>& choices, bool others);
 
 /// The values of an enumeration with their words.
@@ -123,8 +124,8 @@ std::string format_value(T value) {
 [[nodiscard]] std::optional<double> parse_rate(const std::string& what, const std::string& text);
 [[nodiscard]] std::string format_rate(const std::optional<double>& rate);
 
-/// "relu4_2" or "relu1_1=1,relu2_1=0.5,..." (weight 1 where none is given), or "none". Names are checked in form only
-/// (reluX_Y, convX_Y), each may stand once.
+/// "relu4_2" or "relu1_1=1,relu2_1=0.5,..." (weight 1 where none is given), or "none". Names are checked in
+/// form only (reluX_Y, convX_Y), each may stand once.
 [[nodiscard]] std::vector<LayerWeight> parse_layers(const std::string& what, const std::string& text);
 [[nodiscard]] std::string format_layers(const std::vector<LayerWeight>& layers);
 

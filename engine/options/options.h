@@ -124,7 +124,7 @@ void validate(const StyleOptions& options);
 /// for a value that is not wholly one of those allowed (numbers are finite, in range and have no rest).
 ///   preset     only names the preset: start from make_preset() for its values.
 ///   clamp, autotune, normalize-layer-weights   true | false.       style-size   a number or auto.
-///   content-layers, style-layers   relu4_2 | relu1_1=1,conv2_1=0.5,... (weight 1 where none is given) | none.
+///   content-layers, style-layers   none | relu4_2 | relu1_1=1,conv2_1=0.5,... (weight 1 where not given).
 ///   style-blend   equal | W,W,...
 ///   scales     N (which puts min-size out of use) or auto (min-size decides).
 ///   memory     bytes, with an optional suffix K, M or G (powers of 1024).

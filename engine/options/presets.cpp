@@ -32,8 +32,8 @@ void set_paper(StyleOptions& o) {
   o.optimizer.momentum = 0.9;
 }
 
-/// What the two programs have in common that step as torch.optim.LBFGS does: history 100, no line search, layers not
-/// averaged.
+/// What the two programs have in common that step as torch.optim.LBFGS does: history 100, no line search,
+/// layers not averaged.
 void step_as_torch(StyleOptions& o) {
   o.objective.scaling = Scaling::kMean;
   o.objective.normalize_layer_weights = false;

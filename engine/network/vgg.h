@@ -1,7 +1,6 @@
 #pragma once
 // VGG as a list of nodes, from the picture to the deepest tap. Names are the field's: conv1_1, relu1_1, ...,
-// pool1. Source: Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition",
-// 2015, table 1 (D, E).
+// pool1. What the networks are made of: vgg_blocks.h.
 #include <cstdint>
 #include <span>
 #include <string>
@@ -35,6 +34,10 @@ struct NodeGraph {
 
   /// Output shapes of all nodes for a picture of this shape; a side that is too small for a pool gives 0.
   [[nodiscard]] std::vector<Shape> shapes(Shape picture) const;
+  /// Index of a tap by its name; -1: none of that name.
+  [[nodiscard]] int tap(const std::string& name) const;
+  /// Shape of a tap's features for a picture of this shape.
+  [[nodiscard]] Shape tap_shape(Shape picture, int tap) const;
   /// Smallest picture side for which every node has an output.
   [[nodiscard]] std::int64_t min_side() const;
 };

@@ -10,17 +10,28 @@
 #include <utility>
 #include <vector>
 
-#include "engine/network/feature_extractor.h"
+#include "engine/network/executor.h"
 #include "engine/options/options.h"
 #include "engine/style/optimizer.h"
+#include "engine/style/targets.h"
+#include "engine/style/terms/term.h"
 
 namespace impasto {
 
 /// Taps that the objective needs: content and style layers, without duplicates.
 [[nodiscard]] std::vector<std::string> objective_taps(const ObjectiveOptions& options);
 
-/// Device tensors of the objective beside the network's: content targets, style targets and their gradients,
-/// one Gram scratch, loss slots. Pure, for the memory plan.
+/// The programs that an objective runs: an evaluation, and what its targets need of the content and of a
+/// style picture. Where it has no content (style) layers, the second (third) is not run.
+[[nodiscard]] Program evaluation_program(const ObjectiveOptions& options, const NodeGraph& graph,
+                                         Shape picture, const BackendTraits& traits);
+[[nodiscard]] Program content_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
+                                      const BackendTraits& traits);
+[[nodiscard]] Program style_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
+                                    const BackendTraits& traits);
+
+/// Device tensors of the objective beside the network's: those of its terms, one scratch, a slot for each
+/// value. Pure, for the memory plan.
 [[nodiscard]] std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options,
                                                         const NodeGraph& graph, Shape picture,
                                                         const BackendTraits& traits);
@@ -34,22 +45,23 @@ struct LossValues {
 class StyleObjective final : public Objective {
  public:
   /// `tensors`: memory for objective_tensors(), in order.
-  /// `memory`: a kForwardBackward plan for the picture's shape.
-  StyleObjective(Backend& backend, FeatureExtractor& extractor, const ObjectiveOptions& options,
+  /// `memory`: of evaluation_program's plan.
+  StyleObjective(Backend& backend, Executor& executor, const ObjectiveOptions& options,
                  std::span<const TensorView> tensors, NetworkMemory memory);
 
   /// From now on the gradient has equal channels, so that a grey x stays grey. Before the first evaluation.
   void keep_grey() { grey_ = true; }
 
-  /// Measures the targets. Each picture is uploaded into its plan's staging tensor first
-  /// (kForward plans in the same arena). Call set_content once, then add_style for every
-  /// style picture (weight w_i, sum 1), then finish_targets, which reads the targets'
-  /// energies and warns of layers that are dead in them (and leaves those out).
-  /// `coverage` (h * w of the picture, 0..1; empty: 1 everywhere): what each position counts for,
+  /// Measures the content, which was uploaded to memory.picture() of content_program's plan.
+  void set_content(const NetworkMemory& memory);
+  /// Measures a style picture in the same way, with style_program's plan. `coverage` (h * w of the picture,
+  /// 0..1; empty: 1 everywhere): what each position counts for,
   ///   A^ = sum_p m_p f_p f_p' / sum_p m_p
   /// with m its mean over the pools' blocks at deeper layers. Error(kBadInput) where a layer sees none.
-  void set_content(const NetworkMemory& forward_memory);
-  void add_style(const NetworkMemory& forward_memory, double weight, std::span<const float> coverage = {});
+  [[nodiscard]] StyleTargets measure_style(const NetworkMemory& memory, std::span<const float> coverage = {});
+  /// Takes the blend of these as the styles' targets.
+  void set_styles(std::span<const WeightedTargets> styles);
+  /// After the targets: reads their energies, and warns of layers that are dead in them and leaves those out.
   void finish_targets(const std::function<void(const std::string&)>& warn);
 
   /// x and gradient lie in the same memory each time: the
@@ -74,30 +86,19 @@ class StyleObjective final : public Objective {
   void set_gradient_scale(double scale) { gradient_scale_ = scale; }
 
  private:
-  struct Term {
-    std::string layer;
-    int tap = -1;
-    double weight = 0;  // alpha * c_l or beta * lambda_l
-    double factor = 0;  // see losses.h; 0: left out
-    Shape features;
-    TensorView target;  // P or A^
-    TensorView d_gram;  // style only
-    TensorView slot;
-  };
+  [[nodiscard]] TermContext context(const NetworkMemory& memory) const {
+    return {backend_, memory.workspace, gradient_scale_};
+  }
   void run(ConstTensorView x, TensorView gradient);
-  void add_covered_gram(const Term& term, const NetworkMemory& memory, std::span<const float> coverage,
-                        double weight);
   void write_tap_gradient(int tap, TensorView d, ConstTensorView features);
   void read_slots(std::span<const double> slots);
 
   Backend& backend_;
-  FeatureExtractor& extractor_;
-  ObjectiveOptions options_;
+  Executor& executor_;
   NetworkMemory memory_;
-  std::vector<Term> content_, style_;
-  TensorView gram_, slots_, tv_slot_;
-  FeatureExtractor::OnTap on_tap_;
-  FeatureExtractor::WriteTapGradient write_tap_gradient_;
+  LossTerms terms_;  // in the order of their slots
+  TensorView slots_;
+  TapHooks hooks_;
   std::vector<double> slot_values_;
   std::array<std::unique_ptr<Readback>, kMostQueued> readbacks_;
   std::deque<Readback*> queued_;  // oldest first; null: values_ were read already
@@ -106,7 +107,6 @@ class StyleObjective final : public Objective {
   bool fresh_ = false;  // values_ belong to the last evaluate
   double gradient_scale_ = 1;
   std::unique_ptr<Recording> recording_;
-  bool first_style_ = true;
   bool grey_ = false;
 };
 

@@ -100,7 +100,7 @@ struct Stylizer::Impl {
   std::unique_ptr<Backend> backend;
   NodeGraph graph;
   // Everything below lives on the backend and must go before it.
-  std::unique_ptr<FeatureExtractor> extractor;
+  std::unique_ptr<Executor> executor;
   Buffer arena;
   // The scale in work
   std::vector<ScaleLayout> layouts;
@@ -240,8 +240,8 @@ void Stylizer::Impl::identify(const Image& content, std::span<const Image> style
 }
 
 void Stylizer::Impl::make_room() {
-  if (!extractor) {
-    extractor = std::make_unique<FeatureExtractor>(*backend, *weights, graph, options.objective.pooling);
+  if (!executor) {
+    executor = std::make_unique<Executor>(*backend, *weights, graph);
     weights = without_filters(*weights);  // prepared on the device now; the host's copy may go
   }
   std::size_t arena_bytes = 0;
@@ -298,15 +298,15 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
   good.reset();
 
   optimizer.reset();
-  objective = std::make_unique<StyleObjective>(*backend, *extractor, options.objective, objective_views,
-                                               NetworkMemory{&layout.training, network, workspace});
+  objective = std::make_unique<StyleObjective>(*backend, *executor, options.objective, objective_views,
+                                               NetworkMemory{&layout.evaluation, network, workspace});
   const auto sized = [](const NetworkPlan& plan, const Image& image) {
-    return resize(image, plan.picture.w, plan.picture.h, Overshoot::kClip);
+    return resize(image, plan.program.picture.w, plan.program.picture.h, Overshoot::kClip);
   };
   const auto stage = [&](const NetworkPlan& plan, const Image& image) {
     const NetworkMemory memory{&plan, network, workspace};
     const std::vector<float> x = to_network_space(image, weights->preprocessing);
-    backend->upload(memory.view(plan.staging), std::span(x));
+    backend->upload(memory.picture(), std::span(x));
     return memory;
   };
   if (grey) objective->keep_grey();
@@ -315,18 +315,22 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
   std::vector<double> blend = options.objective.style_blend;
   if (blend.empty()) blend.assign(sources.styles.size(), 1);
   const double sum = std::accumulate(blend.begin(), blend.end(), 0.0);
+  std::vector<StyleTargets> targets(sources.styles.size());
+  std::vector<WeightedTargets> weighted;
   for (std::size_t i = 0; i < sources.styles.size(); ++i) {
     const Image& as_given = sources.styles_as_given[i];
-    const auto [height, width, channels] = layout.style_passes[i].picture;
+    const auto [height, width, channels] = layout.style_passes[i].program.picture;
     std::vector<float> seen;
     if (has_transparency(as_given)) seen = coverage(as_given, width, height);
     const Image style = sized(layout.style_passes[i], sources.styles[i]);
-    objective->add_style(stage(layout.style_passes[i], style), blend[i] / sum, seen);
+    targets[i] = objective->measure_style(stage(layout.style_passes[i], style), seen);
+    weighted.push_back({&targets[i], blend[i] / sum});
     if (options.grain != GrainSource::kStyle) continue;
     const Grain own = measure_grain(style, seen);
     grain.luminance += blend[i] / sum * own.luminance;
     grain.colour += blend[i] / sum * own.colour;
   }
+  objective->set_styles(weighted);
   objective->finish_targets(hooks.warn);
   gradient = optimizer_views[1];
   backend->upload(optimizer_views.front(), std::span(start));

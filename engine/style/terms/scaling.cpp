@@ -1,4 +1,4 @@
-#include "engine/style/losses.h"
+#include "engine/style/terms/scaling.h"
 
 namespace impasto {
 namespace {

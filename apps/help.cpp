@@ -21,10 +21,6 @@ std::vector<const CLI::Option*> options(const CLI::App& app, const std::string& 
   return app.get_options([&](const CLI::Option* o) { return o->nonpositional() && o->get_group() == group; });
 }
 
-std::vector<const CLI::App*> subcommands(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App* sub) { return sub->get_group() != kHidden; });
-}
-
 /// Only the groups that have an option, in the order of declaration, --help's last.
 std::vector<std::string> groups(const CLI::App& app) {
   std::vector<std::string> names;
@@ -145,6 +141,10 @@ const CLI::App& innermost(const CLI::App& app) {
 }
 
 }  // namespace
+
+std::vector<const CLI::App*> subcommands(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App* sub) { return sub->get_group() != kHidden; });
+}
 
 std::string HelpFormatter::make_help(const CLI::App* app, std::string /*name*/, CLI::AppFormatMode) const {
   std::string out = "Usage: " + usage(*app, full_name(*app)) + "\n" + app->get_description() + ".\n";

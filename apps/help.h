@@ -2,6 +2,7 @@
 // How options are shown: --help, and the manual page from the same declarations.
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 namespace impasto::apps {
 
@@ -10,6 +11,9 @@ class HelpFormatter : public CLI::Formatter {
  public:
   std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override;
 };
+
+/// The commands of a program, or of a command, that are shown: those whose group has a name.
+[[nodiscard]] std::vector<const CLI::App*> subcommands(const CLI::App& app);
 
 /// impasto.1 in man(7) macros: every subcommand and option of `root`.
 [[nodiscard]] std::string man_page(const CLI::App& root, const std::string& version);

@@ -10,6 +10,8 @@
 #include <new>
 
 #include "apps/commands.h"
+#include "apps/completion.h"
+#include "apps/declare.h"
 #include "apps/help.h"
 #include "apps/text.h"
 #include "engine/core/error.h"
@@ -23,6 +25,21 @@ int fail(ErrorCode code, const std::string& message) {
   return static_cast<int>(code);
 }
 
+/// What the build installs beside the program, made from its own declarations: the manual page, and
+/// completion.
+void add_texts(CLI::App& app) {
+  CLI::App* const man = app.add_subcommand("man", "Print the manual page")->group("");
+  man->callback([&app] { std::fputs(apps::man_page(app, IMPASTO_VERSION).c_str(), stdout); });
+  CLI::App* const completion = app.add_subcommand("completion", "Print a shell's completion")->group("");
+  const auto shell = std::make_shared<std::string>();
+  const std::vector<Choice> shells{{"bash"}};
+  apps::declare_operand(*completion, "SHELL", *shell, "", shells);
+  completion->callback([&app, shell, shells] {
+    (void)require_word("SHELL", words_of(shells), *shell);
+    std::fputs(apps::bash_completion(app).c_str(), stdout);
+  });
+}
+
 int run(int argc, char** argv) {
   int exit_code = 0;
   CLI::App app("Paint photographs in the style of paintings", "impasto");
@@ -34,8 +51,7 @@ int run(int argc, char** argv) {
                          apps::add_bench, apps::add_selftest}) {
     add(app, exit_code);
   }
-  CLI::App* const man = app.add_subcommand("man", "Print the manual page")->group("");
-  man->callback([&app] { std::fputs(apps::man_page(app, IMPASTO_VERSION).c_str(), stdout); });
+  add_texts(app);
   app.footer(
       "Examples:\n"
       "  impasto weights fetch vgg16\n"

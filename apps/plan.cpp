@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "apps/commands.h"
+#include "apps/declare.h"
 #include "apps/device_speed.h"
 #include "apps/places.h"
 #include "apps/plan_report.h"
@@ -14,15 +15,19 @@
 namespace impasto::apps {
 namespace {
 
+struct PlanArguments {
+  RenderArguments render;
+  bool json = false;
+};
+
 void run_plan(const RenderArguments& a, bool json) {
   StyleOptions options = resolve_options(a);
-  const std::int64_t max_pixels = parse_integer("option --max-pixels", a.max_pixels, 1, 1'000'000'000'000);
   std::vector<Place> inputs{{"content picture", a.content}};
   for (const std::string& style : a.styles) inputs.push_back({"style picture", style});
   require_inputs(inputs);
   const auto size_of_file = [&](const std::string& path) {
     std::vector<std::string> warnings;
-    const Image image = read_image(path, max_pixels, &warnings);
+    const Image image = read_image(path, a.max_pixels, &warnings);
     for (const std::string& warning : warnings)
       std::fprintf(stderr, "impasto: warning: %s\n", warning.c_str());
     return image.size();
@@ -58,11 +63,13 @@ void run_plan(const RenderArguments& a, bool json) {
 void add_plan(CLI::App& root, int& /*exit_code*/) {
   CLI::App* const app =
       root.add_subcommand("plan", "Say sizes, memory and time of a render without running it");
-  const auto arguments = std::make_shared<RenderArguments>();
-  const auto json = std::make_shared<bool>(false);
-  add_render_arguments(*app, *arguments);
-  app->add_flag("--json", *json, "print JSON instead of tables (off)")->group("Output and progress");
-  app->callback([arguments, json] { run_plan(*arguments, *json); });
+  const auto a = std::make_shared<PlanArguments>();
+  add_render_arguments(*app, a->render);
+  declare(*app,
+          Option<PlanArguments>{"json", kOutputAndProgress, "", "print JSON instead of tables",
+                                OptionValues<PlanArguments>::boolean(&PlanArguments::json)},
+          *a);
+  app->callback([a] { run_plan(a->render, a->json); });
 }
 
 }  // namespace impasto::apps

@@ -33,13 +33,19 @@ std::size_t terminal_columns() {
 
 }  // namespace
 
-ProgressKind parse_progress(const std::string& text) {
-  if (text == "auto") return ::isatty(STDERR_FILENO) ? ProgressKind::kBar : ProgressKind::kLines;
-  if (text == "bar") return ProgressKind::kBar;
-  if (text == "json") return ProgressKind::kJson;
-  if (text == "none") return ProgressKind::kNone;
-  throw make_error(ErrorCode::kUsage, "option --progress: expected auto, bar, json or none, found '{}'",
-                   text);
+const Names<ProgressKind>& progress_kinds() {
+  static const Names<ProgressKind> names{
+      {ProgressKind::kAuto, {"auto", "a bar on a terminal, else a line at start and end"}},
+      {ProgressKind::kBar, {"bar"}},
+      {ProgressKind::kJson, {"json", "an object a line"}},
+      {ProgressKind::kNone, {"none"}}};
+  return names;
+}
+
+ProgressDisplay::ProgressDisplay(ProgressKind kind) : kind_(kind) {
+  if (kind == ProgressKind::kAuto) {
+    kind_ = ::isatty(STDERR_FILENO) ? ProgressKind::kBar : ProgressKind::kLines;
+  }
 }
 
 void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, const std::string& weights) {

@@ -6,11 +6,13 @@
 #include <string>
 
 #include "engine/core/size.h"
+#include "engine/options/option_values.h"
 #include "engine/style/stylizer.h"
 
 namespace impasto::apps {
 
 enum class ProgressKind : std::uint8_t {
+  kAuto,   ///< kBar on a terminal, else kLines
   kBar,    ///< a line that is redrawn, and a line at start and end
   kLines,  ///< a line at start and end
   kJson,   ///< one object a line: start, progress, warning, end
@@ -18,9 +20,8 @@ enum class ProgressKind : std::uint8_t {
   kQuiet,  ///< nothing
 };
 
-/// auto, bar, json or none; Error(kUsage) for another word.
-/// `auto` is a bar where standard error is a terminal.
-[[nodiscard]] ProgressKind parse_progress(const std::string& text);
+/// The kinds that can be asked for, with their words.
+[[nodiscard]] const Names<ProgressKind>& progress_kinds();
 
 /// How a render ended.
 struct Outcome {
@@ -32,7 +33,7 @@ struct Outcome {
 
 class ProgressDisplay {
  public:
-  explicit ProgressDisplay(ProgressKind kind) : kind_(kind) {}
+  explicit ProgressDisplay(ProgressKind kind);
 
   /// `device` for people; the plan is kept for the forecast of what later scales take.
   void start(const RenderPlan& plan, const std::string& device, const std::string& weights);

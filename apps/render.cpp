@@ -24,26 +24,14 @@ constexpr long long kCheckpointEvery = 50;  // iterations, where --save-every do
 /// What the command line says, understood.
 struct Settings {
   StyleOptions options;
-  ProgressKind progress = ProgressKind::kLines;
-  WriteOptions write;
-  long long save_every = 0;
-  std::int64_t max_pixels = kDefaultMaxPixels;
+  ProgressKind progress = ProgressKind::kAuto;
+  WriteOptions write;  ///< with the metadata, once it is known
 };
 
 Settings read_settings(const RenderArguments& a) {
-  Settings s;
-  s.options = resolve_options(a);
-  s.progress = parse_progress(a.progress);
+  Settings s{resolve_options(a), a.quiet ? ProgressKind::kQuiet : a.progress, a.write};
   if (a.quiet && a.verbose) {
     throw Error(ErrorCode::kUsage, "options -q, -v: expected one of them, found both");
-  }
-  if (a.quiet) s.progress = ProgressKind::kQuiet;
-  s.save_every = parse_integer("option --save-every", a.save_every, 0, 1'000'000'000);
-  s.max_pixels = parse_integer("option --max-pixels", a.max_pixels, 1, 1'000'000'000'000);
-  s.write.quality = static_cast<int>(parse_integer("option --quality", a.quality, 1, 100));
-  s.write.bits = static_cast<int>(parse_integer("option --output-bits", a.output_bits, 8, 16));
-  if (s.write.bits != 8 && s.write.bits != 16) {
-    throw make_error(ErrorCode::kUsage, "option --output-bits: expected 8 or 16, found '{}'", a.output_bits);
   }
   const std::size_t blend = s.options.objective.style_blend.size();
   if (blend != 0 && blend != a.styles.size()) {
@@ -57,7 +45,7 @@ Settings read_settings(const RenderArguments& a) {
 std::vector<Place> input_places(const RenderArguments& a) {
   std::vector<Place> inputs{{"content picture", a.content}};
   for (const std::string& style : a.styles) inputs.push_back({"style picture", style});
-  inputs.push_back({"initial picture", init_file(a).value_or("")});
+  inputs.push_back({"initial picture", a.start_picture});
   return inputs;
 }
 
@@ -121,7 +109,7 @@ class Render {
 void Render::load() {
   const auto read_visible = [this](const std::string& what, const std::string& path) {
     std::vector<std::string> warnings;
-    Image image = read_image(path, settings_.max_pixels, &warnings);
+    Image image = read_image(path, args_.max_pixels, &warnings);
     for (const std::string& warning : warnings) display_.warn(warning);
     if (!image.is_invisible()) return image;
     throw make_error(ErrorCode::kBadInput, "{} '{}': expected a part that is not transparent, found none",
@@ -129,7 +117,7 @@ void Render::load() {
   };
   content_ = read_visible("content picture", args_.content);
   for (const std::string& style : args_.styles) styles_.push_back(read_visible("style picture", style));
-  if (const auto file = init_file(args_)) start_ = read_visible("initial picture", *file);
+  if (!args_.start_picture.empty()) start_ = read_visible("initial picture", args_.start_picture);
   if (!args_.resume.empty()) resume_ = load_checkpoint(args_.resume);
   weights_ = std::make_shared<const Weights>(find_weights(args_.weights));
   weights_name_ = weights_->name;
@@ -146,7 +134,7 @@ void Render::load() {
 }
 
 void Render::check_intermediates(const RenderPlan& plan) const {
-  if (settings_.save_every == 0) return;
+  if (args_.save_every == 0) return;
   const StyleOptions& options = settings_.options;
   const long long first = resume_ ? iterations_before(options, resume_->scale) + resume_->iteration : 0;
   const long long end =
@@ -154,7 +142,7 @@ void Render::check_intermediates(const RenderPlan& plan) const {
   const Existing existing = args_.overwrite ? Existing::kReplace : Existing::kRefuse;
   const std::vector<Place> inputs = input_places(args_);
   Place last;
-  for (long long n = settings_.save_every; n <= end; n += settings_.save_every) {
+  for (long long n = args_.save_every; n <= end; n += args_.save_every) {
     if (n <= first) continue;
     last = {"intermediate picture", numbered(args_.output, n)};
     std::error_code ignored;
@@ -198,10 +186,10 @@ Action Render::after_iteration(const Progress& progress) {
   const bool stop = stop_requested() && !last;
   try {
     if (trace_) trace_->write(progress);
-    if (settings_.save_every > 0 && n % settings_.save_every == 0) {
+    if (args_.save_every > 0 && n % args_.save_every == 0) {
       save(numbered(args_.output, n), stylizer_->picture(), false);
     }
-    const long long every = settings_.save_every > 0 ? settings_.save_every : kCheckpointEvery;
+    const long long every = args_.save_every > 0 ? args_.save_every : kCheckpointEvery;
     if (!args_.checkpoint.empty() && (stop || n % every == 0)) save_state();
   } catch (const Error&) {
     failure_ = std::current_exception();
@@ -229,10 +217,10 @@ int Render::run() {
   display_.start(plan, stylizer_->device_description(), weights_name_);
   RunHooks hooks;
   hooks.progress = [this](const Progress& progress) { return after_iteration(progress); };
-  hooks.exact_every = static_cast<int>(std::min(settings_.save_every, 1'000'000'000LL));
+  hooks.exact_every = static_cast<int>(std::min(args_.save_every, 1'000'000'000LL));
   hooks.warn = [this](const std::string& message) { display_.warn(message); };
   hooks.resume = resume_ ? &*resume_ : nullptr;
-  hooks.start = init_file(args_) ? &start_ : nullptr;
+  hooks.start = args_.start_picture.empty() ? nullptr : &start_;
   RenderResult result;
   try {
     result = stylizer_->run(content_, styles_, hooks);
@@ -270,8 +258,7 @@ int Render::run() {
 void add_render(CLI::App& root, int& exit_code) {
   CLI::App* const app = root.add_subcommand("render", "Paint a photograph in the style of paintings");
   const auto arguments = std::make_shared<RenderArguments>();
-  add_render_arguments(*app, *arguments);
-  app->get_option("--output")->required();
+  add_render_arguments(*app, *arguments)->required();
   app->callback([arguments, &exit_code] {
     install_interruption();
     // Whoever read the progress has gone (| head -1): the picture is wanted all the same.

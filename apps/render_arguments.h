@@ -5,37 +5,44 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "apps/progress_display.h"
 #include "engine/backend/backend.h"
 #include "engine/impasto.h"
 
 namespace impasto::apps {
+
+/// The group that their own options stand in.
+inline constexpr const char* kOutputAndProgress = "Output and progress";
+
+/// Options of StyleOptions by name, only those that were given.
+using GivenOptions = std::map<std::string, std::string>;
 
 struct RenderArguments {
   std::string content;
   std::vector<std::string> styles;
   std::string output;
   std::string weights;
-  std::map<std::string, std::string> style_options;  ///< by name, only those that were given
+  GivenOptions style_options;
+  std::string start_picture;  ///< the file whose name was given for --init; else empty
   std::string checkpoint, resume, trace;
-  std::string progress = "auto";
-  std::string save_every = "0", quality = "95", output_bits = "8", max_pixels;
+  ProgressKind progress = ProgressKind::kAuto;
+  long long save_every = 0;  ///< iterations; 0: never
+  WriteOptions write;
+  std::int64_t max_pixels = kDefaultMaxPixels;
   bool overwrite = false, verbose = false, quiet = false;
 };
 
-/// Declares the operands and options; `arguments` must outlive the parse.
-void add_render_arguments(CLI::App& app, RenderArguments& arguments);
+/// Declares the operands and options; `arguments` must outlive the parse. Gives back the output's.
+CLI::Option* add_render_arguments(CLI::App& app, RenderArguments& arguments);
 
 /// The preset first, then every option that was given, whatever their order; validated.
 [[nodiscard]] StyleOptions resolve_options(const RenderArguments& arguments);
-/// The file of --init, if its value is one.
-[[nodiscard]] std::optional<std::string> init_file(const RenderArguments& arguments);
 
-/// --device, --precision, --threads for the other subcommands.
-void add_device_options(CLI::App& app, std::map<std::string, std::string>& style_options);
+/// The options that say which device is opened, for the other subcommands.
+void add_device_options(CLI::App& app, GivenOptions& given);
 
 /// Opens the device that the options name. What --device auto has to say of a GPU that it passed over is
 /// printed on standard error.

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/declare.h"
 #include "apps/render_arguments.h"
 #include "apps/text.h"
 #include "engine/core/message.h"
@@ -37,16 +38,19 @@ std::vector<Summary> summarise(const std::vector<SelftestRow>& rows) {
   return summaries;
 }
 
-int run(const std::map<std::string, std::string>& given, bool all) {
-  StyleOptions options;
-  for (const auto& [name, value] : given) set_option(options, name, value);
-  const auto backend = open_device(options);
+struct SelftestArguments {
+  GivenOptions style_options;
+  bool all = false;
+};
+
+int run(const SelftestArguments& a) {
+  const auto backend = open_device(make_options(a.style_options));
   std::printf("%s: %s\n", backend->info().name.c_str(), backend->info().description.c_str());
   std::fflush(stdout);
   const std::vector<SelftestRow> rows = run_selftest(*backend);
   Table table(1);
   const auto number = [](double value) { return format_significant(value, 2); };
-  if (all) {
+  if (a.all) {
     table = Table(2);
     table.add({"operation", "case", "99 % error", "max error", "bound", ""});
     for (const SelftestRow& r : rows) {
@@ -76,12 +80,14 @@ int run(const std::map<std::string, std::string>& given, bool all) {
 void add_selftest(CLI::App& root, int& exit_code) {
   CLI::App* const app =
       root.add_subcommand("selftest", "Hold a device against the slow reference, operation by operation");
-  const auto given = std::make_shared<std::map<std::string, std::string>>();
-  const auto all = std::make_shared<bool>(false);
-  add_device_options(*app, *given);
-  app->add_flag("--all", *all, "show every case, not only each operation's worst (off)");
+  const auto a = std::make_shared<SelftestArguments>();
+  add_device_options(*app, a->style_options);
+  declare(*app,
+          Option<SelftestArguments>{"all", kOptions, "", "show every case, not only each operation's worst",
+                                    OptionValues<SelftestArguments>::boolean(&SelftestArguments::all)},
+          *a);
   app->footer("Exit code 0: all is well; 1: a case failed.");
-  app->callback([given, all, &exit_code] { exit_code = run(*given, *all); });
+  app->callback([a, &exit_code] { exit_code = run(*a); });
 }
 
 }  // namespace impasto::apps

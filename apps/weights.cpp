@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/declare.h"
 #include "apps/text.h"
 #include "engine/core/message.h"
 #include "engine/core/text.h"
@@ -45,12 +46,16 @@ fs::path tool_program(const char* name) {
 }
 
 /// Does not come back: the tool takes this program's place, exit code included.
-[[noreturn]] void run_tool(const char* name, const std::vector<std::string>& words) {
-  const std::string program = tool_program(name).string();
-  std::vector<char*> arguments{const_cast<char*>("python3"), const_cast<char*>(program.c_str())};
-  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+[[noreturn]] void run_tool(const char* name, const std::vector<std::string>& options,
+                           const std::vector<std::string>& operands) {
+  std::vector<std::string> words{"python3", tool_program(name).string()};
+  words.insert(words.end(), options.begin(), options.end());
+  words.emplace_back("--");
+  words.insert(words.end(), operands.begin(), operands.end());
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
-  ::execvp("python3", arguments.data());
+  ::execvp(arguments.front(), arguments.data());
   throw make_error(ErrorCode::kBadInput, "python3: expected on the PATH to run {}, found: {}", name,
                    std::strerror(errno));
 }
@@ -82,6 +87,49 @@ void inspect(const std::string& name_or_path) {
   std::fputs(("\n" + table.text()).c_str(), stdout);
 }
 
+struct Fetch {
+  std::string name, to, from;
+};
+struct Convert {
+  std::string from, to, network, source;
+  bool overwrite = false;
+};
+
+std::vector<Option<Fetch>> fetch_rows() {
+  using Of = OptionValues<Fetch>;
+  return {
+      {"to", kOptions, "FOLDER", "folder to put it in",
+       Of::text(&Fetch::to, {}, "the user's data folder, where it is found")},
+      {"from", kOptions, "FILE|URL", "take it from here, checked as ever",
+       Of::text(&Fetch::from, {}, "where it was published")},
+  };
+}
+
+/// Their values are the tool's to check.
+std::vector<Option<Convert>> convert_rows() {
+  using Of = OptionValues<Convert>;
+  return {
+      {"network", kOptions, "NAME", "",
+       Of::text(&Convert::network, {{"vgg16"}, {"vgg19"}}, "told by the layers")},
+      {"source", kOptions, "NAME", "how a picture is prepared",
+       Of::text(&Convert::source, {{"torchvision"}, {"caffe"}, {"caffe-rgb"}},
+                "told by the file where it shows it")},
+      {"overwrite", kOptions, "", "replace OUT if it exists", Of::boolean(&Convert::overwrite)},
+  };
+}
+
+/// The options that differ from their defaults, as a tool of the same options takes them.
+template <class Owner>
+std::vector<std::string> given(const std::vector<Option<Owner>>& rows, const Owner& owner) {
+  std::vector<std::string> words;
+  for (const Option<Owner>& row : rows) {
+    const std::string value = row.value.get(owner);
+    if (value == row.value.get(Owner())) continue;
+    words.push_back("--" + row.name + (row.is_flag() ? "" : "=" + value));
+  }
+  return words;
+}
+
 }  // namespace
 
 void add_weights(CLI::App& root, int& /*exit_code*/) {
@@ -93,54 +141,26 @@ void add_weights(CLI::App& root, int& /*exit_code*/) {
 
   CLI::App* const fetch_app =
       app->add_subcommand("fetch", "Download published weights, with python3, and check them");
-  struct Fetch {
-    std::string name, to, from;
-  };
-  const auto a = std::make_shared<Fetch>();
-  fetch_app->add_option("NAME", a->name, "vgg19, vgg16 or hed-vgg16")->required();
-  fetch_app->add_option("--to", a->to, "folder to put it in (the user's data folder, where it is found)")
-      ->option_text("FOLDER");
-  fetch_app->add_option("--from", a->from, "take it from here, checked as ever (where it was published)")
-      ->option_text("FILE|URL");
-  fetch_app->callback([a] {
-    std::vector<std::string> words;
-    if (!a->to.empty()) words.push_back("--to=" + a->to);
-    if (!a->from.empty()) words.push_back("--from=" + a->from);
-    words.insert(words.end(), {"--", a->name});
-    run_tool("fetch.py", words);
-  });
+  const auto fetch = std::make_shared<Fetch>();
+  declare_operand(*fetch_app, "NAME", fetch->name, "", weight_names());
+  declare(*fetch_app, fetch_rows(), *fetch);
+  fetch_app->callback([fetch] { run_tool("fetch.py", given(fetch_rows(), *fetch), {fetch->name}); });
 
   CLI::App* const convert_app = app->add_subcommand(
       "convert",
       "Make a weight file of a PyTorch, safetensors, Keras, ONNX, MatConvNet, NumPy or Caffe file");
-  struct Convert {
-    std::string from, to, network, source;
-    bool overwrite = false;
-  };
-  const auto c = std::make_shared<Convert>();
-  convert_app->add_option("IN", c->from, "the file to read, with python3")->required();
-  convert_app->add_option("OUT", c->to, "the HDF5 file to write")->required();
-  convert_app->add_option("--network", c->network, "vgg16 or vgg19 (told by the layers)")
-      ->option_text("NAME");
-  convert_app
-      ->add_option(
-          "--source", c->source,
-          "how a picture is prepared: torchvision, caffe or caffe-rgb (told by the file where it shows it)")
-      ->option_text("NAME");
-  convert_app->add_flag("--overwrite", c->overwrite, "replace OUT if it exists");
-  convert_app->callback([c] {
-    std::vector<std::string> words;
-    if (!c->network.empty()) words.push_back("--network=" + c->network);
-    if (!c->source.empty()) words.push_back("--source=" + c->source);
-    if (c->overwrite) words.emplace_back("--overwrite");
-    words.insert(words.end(), {"--", c->from, c->to});
-    run_tool("convert.py", words);
+  const auto convert = std::make_shared<Convert>();
+  declare_operand(*convert_app, "IN", convert->from, "the file to read, with python3");
+  declare_operand(*convert_app, "OUT", convert->to, "the HDF5 file to write");
+  declare(*convert_app, convert_rows(), *convert);
+  convert_app->callback([convert] {
+    run_tool("convert.py", given(convert_rows(), *convert), {convert->from, convert->to});
   });
 
   CLI::App* const inspect_app =
       app->add_subcommand("inspect", "Show layout, layers, shapes and digest of a weight file");
   const auto file = std::make_shared<std::string>();
-  inspect_app->add_option("FILE", *file, "an HDF5 file, or a name as --weights takes it")->required();
+  declare_operand(*inspect_app, "FILE", *file, "an HDF5 file, or a name as --weights takes it");
   inspect_app->callback([file] { inspect(*file); });
 }
 

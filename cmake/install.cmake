@@ -4,7 +4,7 @@
 include(CMakePackageConfigHelpers)
 
 # The rooms' objects once more, as one library. Linking the rooms brings the libraries that they stand on.
-set(rooms core image kernels_reference kernels_cpu backend network style)
+set(rooms core options image kernels_reference kernels_cpu backend network style)
 add_library(impasto_shared SHARED)
 foreach(room IN LISTS rooms)
   get_target_property(type impasto_${room} TYPE)
@@ -26,7 +26,7 @@ if(IMPASTO_HAS_CUDA)  # beside the library; the program looks there, too
   install(TARGETS impasto_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 # engine/impasto.h and what it includes; the test of the installation finds one that is missing.
-foreach(header impasto.h core/error.h core/size.h core/tensor.h image/image.h network/weights.h style/checkpoint.h style/options.h
+foreach(header impasto.h core/error.h core/size.h core/tensor.h image/image.h network/weights.h options/options.h style/checkpoint.h
         style/stylizer.h)
   get_filename_component(folder ${header} DIRECTORY)
   install(FILES ${PROJECT_SOURCE_DIR}/engine/${header} DESTINATION ${include_dir}/engine/${folder})

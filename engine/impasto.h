@@ -3,6 +3,6 @@
 #include "engine/core/error.h"
 #include "engine/image/image.h"
 #include "engine/network/weights.h"
+#include "engine/options/options.h"
 #include "engine/style/checkpoint.h"
-#include "engine/style/options.h"
 #include "engine/style/stylizer.h"

@@ -22,8 +22,8 @@
 
 #include "engine/core/digest.h"
 #include "engine/core/error.h"
+#include "engine/options/options.h"
 #include "engine/style/checkpoint.h"
-#include "engine/style/options.h"
 #include "tests/support/catch.h"
 
 using namespace impasto;

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/core/text.h"
+#include "engine/options/options.h"
 #include "engine/style/checkpoint.h"
 #include "tests/support/catch.h"
 #include "tests/support/cli.h"

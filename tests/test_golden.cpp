@@ -112,17 +112,22 @@ std::vector<LayerWeight> layers_of(const json& layers) {
   return result;
 }
 
+/// Of options that the golden file gives by name.
+StyleOptions named_options(const std::map<std::string, std::string>& values) {
+  StyleOptions options;
+  for (const auto& [name, value] : values) set_option(options, name, value);
+  return options;
+}
+
 ObjectiveOptions objective_options(const json& c) {
-  ObjectiveOptions options;
-  options.scaling = parse_scaling(c["scaling"]);
+  ObjectiveOptions options =
+      named_options({{"scaling", c["scaling"]}, {"tv", c["tv"]}, {"pooling", c["pooling"]}}).objective;
   options.content_weight = c["content_weight"];
   options.style_weight = c["style_weight"];
   options.tv_weight = c["tv_weight"];
-  options.tv = parse_total_variation(c["tv"]);
   options.content_layers = layers_of(c["content_layers"]);
   options.style_layers = layers_of(c["style_layers"]);
   options.normalize_layer_weights = c["normalize"];
-  options.pooling = parse_pooling(c["pooling"]);
   return options;
 }
 
@@ -226,7 +231,8 @@ void check_activations(const std::string& device, const Bounds& bounds) {
       const Weights& weights = weights_of(network);
       Executor executor(*backend, weights, build_graph(weights, taps));
       const NetworkPlan plan =
-          plan_memory(whole_program(executor.graph(), content.shape, parse_pooling(pooling), Pass::kForward,
+          plan_memory(whole_program(executor.graph(), content.shape,
+                                    named_options({{"pooling", pooling}}).objective.pooling, Pass::kForward,
                                     backend->traits()),
                       backend->traits());
       const Buffer arena = backend->allocate(plan.arena_bytes);
@@ -293,8 +299,7 @@ void check_traces(const std::string& device, const Bounds& bounds) {
     INFO(device << " " << name_of(c));
     Bench bench(*backend, c);
     const Picture start = make_picture(c["start"]);
-    OptimizerOptions options;
-    options.kind = parse_optimizer(c["optimizer"]);
+    OptimizerOptions options = named_options({{"optimizer", c["optimizer"]}}).optimizer;
     options.line_search = LineSearch::kNone;
     options.learning_rate = c["learning_rate"];
     options.history = c.value("history", options.history);

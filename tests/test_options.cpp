@@ -1,13 +1,17 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
 #include <limits>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "engine/backend/backend.h"
 #include "engine/core/error.h"
-#include "engine/style/options.h"
+#include "engine/options/option_table.h"
+#include "engine/options/options.h"
 #include "tests/support/catch.h"
 
 using namespace impasto;
@@ -106,7 +110,7 @@ TEST_CASE("a preset's learning rate stays with its own optimiser") {
     for (const char* optimizer : {"lbfgs", "adam", "gd"}) {
       INFO(preset << " " << optimizer);
       const StyleOptions options = make_options(preset, {{"optimizer", optimizer}});
-      if (parse_optimizer(optimizer) != own) CHECK_FALSE(options.optimizer.learning_rate);
+      if (options.optimizer.kind != own) CHECK_FALSE(options.optimizer.learning_rate);
       CHECK(
           make_options(preset, {{"optimizer", optimizer}, {"learning-rate", "3"}}).optimizer.learning_rate ==
           3.0);
@@ -126,6 +130,65 @@ TEST_CASE("a preset's search without line search is not carried to relative loss
   }
   CHECK(make_options("impasto", {{"line-search", "none"}}).optimizer.line_search == LineSearch::kNone);
   CHECK(usage_error([] { (void)make_options("impasto", {{"lines", "1"}}); }) != "no error");
+}
+
+TEST_CASE("the preset may stand among the options, and scales beside a smallest size are refused") {
+  CHECK(describe(make_options({})) == describe(make_preset(StyleOptions().preset)));
+  CHECK(describe(make_options({{"preset", "paper"}, {"optimizer", "adam"}})) ==
+        describe(make_options("paper", {{"optimizer", "adam"}})));
+  CHECK(usage_error([] {
+          (void)make_options({{"scales", "2"}, {"min-size", "16"}});
+        }) == "options --scales, --min-size: expected one of them, found both");
+  CHECK(make_options({{"scales", "2"}, {"min-size", "0"}}).num_scales == 2);
+  CHECK(make_options({{"scales", "auto"}, {"min-size", "16"}}).min_size == 16);
+}
+
+TEST_CASE("every word that an option offers is taken, and given back by get and by the description") {
+  int words = 0;
+  for (const StyleOption& option : option_table()) {
+    CHECK((option.is_flag() || !option.value.choices.empty() || option.value.others));
+    for (const Choice& choice : option.value.choices) {
+      if (choice.typed == Choice::Typed::kPattern) continue;
+      INFO("--" << option.name << " " << choice.word);
+      ++words;
+      StyleOptions o = make_preset("impasto");  // with a smallest size: scales can be auto
+      CHECK_NOTHROW(set_option(o, option.name, choice.word));
+      CHECK(option.value.get(o) == choice.word);
+      if (option.scope == OptionScope::kResult) CHECK(describe(o).at(option.name) == choice.word);
+    }
+    if (!option.off.empty()) {
+      INFO("--" << option.name << " off: " << option.off);
+      StyleOptions o;
+      set_option(o, option.name, option.off);
+      CHECK(with_later_options({}).at(option.name) == option.value.get(o));
+    }
+  }
+  CHECK(words > 40);
+}
+
+TEST_CASE("an option's name and its words stand once, and its group's rows stand together") {
+  std::set<std::string> names;
+  std::vector<std::string> groups;
+  for (const StyleOption& option : option_table()) {
+    INFO(option.name);
+    CHECK(names.insert(option.name).second);
+    CHECK((option.scope == OptionScope::kResult) == (option.group != kMachineGroup));
+    if (groups.empty() || groups.back() != option.group) groups.push_back(option.group);
+    std::set<std::string> words;
+    for (const Choice& choice : option.value.choices) CHECK(words.insert(choice.word).second);
+  }
+  CHECK(std::set(groups.begin(), groups.end()).size() == groups.size());
+}
+
+TEST_CASE("the precisions and devices that options name are the engine's") {
+  const auto words = [](const std::string& name) { return words_of(find_option(name).value.choices); };
+  CHECK(any_of(words("precision")) == precision_names());
+  const std::vector<std::string> devices = words("device");
+  for (const DeviceStatus& device : list_devices()) {
+    const std::string kind = device.info.name.substr(0, device.info.name.find(':'));
+    INFO(device.info.name);
+    CHECK(std::count(devices.begin(), devices.end(), kind) == 1);
+  }
 }
 
 TEST_CASE("every option reads back exactly when it is not the default") {
@@ -266,25 +329,27 @@ TEST_CASE("a value that is not wholly a number in range is refused with what was
 TEST_CASE("an unknown name is refused with the names that are known") {
   CHECK(set_error("scaling", "gatys") == "option --scaling: expected relative, paper or mean, found 'gatys'");
   CHECK_THAT(set_error("contentweight", "1"),
-             ContainsSubstring("option --contentweight: expected preset, size,"));
+             ContainsSubstring("option --contentweight: expected preset, content-weight,"));
   CHECK(usage_error([] { static_cast<void>(make_preset("monet")); }) ==
         "option --preset: expected impasto, paper, neural-style-pt or gatys-notebook, found 'monet'");
-  CHECK(parse_optimizer("gd") == OptimizerKind::kGradientDescent);
-  CHECK(usage_error([] { static_cast<void>(parse_optimizer("sgd")); }) ==
-        "option --optimizer: expected lbfgs, adam or gd, found 'sgd'");
+  CHECK(make_options({{"optimizer", "gd"}}).optimizer.kind == OptimizerKind::kGradientDescent);
+  CHECK(set_error("optimizer", "sgd") == "option --optimizer: expected lbfgs, adam or gd, found 'sgd'");
 }
 
 TEST_CASE("layers are read with and without weights and refused when malformed") {
-  CHECK(parse_layer_weights("relu4_2") == std::vector<LayerWeight>{{"relu4_2", 1}});
-  CHECK(parse_layer_weights("relu1_1=0.5,conv2_1") ==
-        std::vector<LayerWeight>{{"relu1_1", 0.5}, {"conv2_1", 1}});
-  CHECK(parse_layer_weights("none").empty());
-  CHECK(to_string(std::vector<LayerWeight>{}) == "none");
+  StyleOptions o;
+  const auto layers = [&](const std::string& text) {
+    set_option(o, "style-layers", text);
+    return o.objective.style_layers;
+  };
+  CHECK(layers("relu4_2") == std::vector<LayerWeight>{{"relu4_2", 1}});
+  CHECK(layers("relu1_1=0.5,conv2_1") == std::vector<LayerWeight>{{"relu1_1", 0.5}, {"conv2_1", 1}});
+  CHECK(layers("none").empty());
+  CHECK(describe(o).at("style-layers") == "none");
   for (const char* bad : {"", ",", "relu4_2,", "relu4", "relu4_2=", "relu4_2=-1", "relu4_2=nan", "relu0_1",
                           "relu4_2=1=2", "pool4_1", "Relu4_2", "relu4_2 ", "relu4_2,relu4_2", "relu444_1"}) {
     INFO(bad);
-    CHECK_THAT(usage_error([&] { static_cast<void>(parse_layer_weights(bad)); }),
-               ContainsSubstring("layers"));
+    CHECK_THAT(set_error("style-layers", bad), ContainsSubstring("option --style-layers"));
   }
 }
 

@@ -101,6 +101,14 @@ Image read_image(const fs::path& path, std::int64_t max_pixels, std::vector<std:
   return decode_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
 }
 
+std::vector<ImageFormat> image_formats() {
+  std::vector<ImageFormat> formats;
+  for (const Codec* codec : all_codecs()) {
+    formats.push_back({codec->name, codec->suffixes, codec->keeps_alpha, codec->keeps_16_bits});
+  }
+  return formats;
+}
+
 bool output_format_keeps_alpha(const fs::path& path) { return codec_for_suffix(path).keeps_alpha; }
 bool output_format_keeps_16_bits(const fs::path& path) { return codec_for_suffix(path).keeps_16_bits; }
 

@@ -41,6 +41,14 @@ inline constexpr std::int64_t kDefaultMaxPixels = 300'000'000;
                                  std::int64_t max_pixels = kDefaultMaxPixels,
                                  std::vector<std::string>* warnings = nullptr);
 
+/// A format of picture files, read and written.
+struct ImageFormat {
+  std::string name;                   ///< "PNG"
+  std::vector<std::string> suffixes;  ///< lower case, with the dot
+  bool keeps_alpha = false, keeps_16_bits = false;
+};
+[[nodiscard]] std::vector<ImageFormat> image_formats();
+
 struct WriteOptions {
   int bits = 8;      ///< 8 or 16 (PNG and TIFF; others write 8)
   int quality = 95;  ///< JPEG and WebP, 1..100

@@ -12,7 +12,7 @@
 #include "engine/core/message.h"
 #include "engine/core/safetensors.h"
 #include "engine/core/text.h"
-#include "engine/style/options.h"
+#include "engine/options/options.h"
 
 namespace impasto {
 namespace {

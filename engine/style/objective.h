@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "engine/network/executor.h"
+#include "engine/options/options.h"
 #include "engine/style/optimizer.h"
-#include "engine/style/options.h"
 #include "engine/style/targets.h"
 #include "engine/style/terms/term.h"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/backend/backend.h"
-#include "engine/style/options.h"
+#include "engine/options/options.h"
 
 namespace impasto {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "engine/core/size.h"
-#include "engine/style/options.h"
+#include "engine/options/options.h"
 
 namespace impasto {
 

@@ -11,8 +11,8 @@
 #include "engine/core/size.h"
 #include "engine/image/image.h"
 #include "engine/network/weights.h"
+#include "engine/options/options.h"
 #include "engine/style/checkpoint.h"
-#include "engine/style/options.h"
 
 namespace impasto {
 

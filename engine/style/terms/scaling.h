@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "engine/core/tensor.h"
-#include "engine/style/options.h"
+#include "engine/options/options.h"
 
 namespace impasto {
 

@@ -9,8 +9,8 @@
 
 #include "engine/backend/backend.h"
 #include "engine/network/vgg.h"
+#include "engine/options/options.h"
 #include "engine/style/optimizer.h"
-#include "engine/style/options.h"
 
 namespace impasto {
 

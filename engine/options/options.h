@@ -101,9 +101,11 @@ struct StyleOptions {
 /// learning rate is auto for another optimiser, and its line search none is wolfe with --scaling relative,
 /// where none seldom finds a step (docs/losses.md), its tolerance is that of its own number of iterations,
 /// and 0 with another, and its preconditioner goes where another optimiser or clamping rules it out; unless
-/// they were given. Error(kUsage) for a given one that is ruled out.
+/// they were given. Error(kUsage) for a given one that is ruled out, and for both of scales and min-size.
 [[nodiscard]] StyleOptions make_options(const std::string& preset,
                                         const std::map<std::string, std::string>& given);
+/// The same where the preset is one of the given; without it the default preset, StyleOptions().preset.
+[[nodiscard]] StyleOptions make_options(std::map<std::string, std::string> given);
 
 /// Error(kUsage) for values that make no sense (negative
 /// sizes, unknown layers are found later, by the network).
@@ -122,6 +124,7 @@ void validate(const StyleOptions& options);
 /// for a value that is not wholly one of those allowed (numbers are finite, in range and have no rest).
 ///   preset     only names the preset: start from make_preset() for its values.
 ///   clamp, autotune, normalize-layer-weights   true | false.       style-size   a number or auto.
+///   content-layers, style-layers   none | relu4_2 | relu1_1=1,conv2_1=0.5,... (weight 1 where not given).
 ///   style-blend   equal | W,W,...
 ///   scales     N (which puts min-size out of use) or auto (min-size decides).
 ///   memory     bytes, with an optional suffix K, M or G (powers of 1024).
@@ -129,25 +132,12 @@ void set_option(StyleOptions& options, const std::string& name, const std::strin
 /// Every name that set_option takes.
 [[nodiscard]] std::vector<std::string> option_names();
 
-/// Names as on the command line; the parsers throw Error(kUsage) naming what is allowed.
+/// Words as on the command line.
 [[nodiscard]] std::string to_string(Scaling);
 [[nodiscard]] std::string to_string(TotalVariation);
-[[nodiscard]] std::string to_string(Pooling);
 [[nodiscard]] std::string to_string(Init);
 [[nodiscard]] std::string to_string(OptimizerKind);
 [[nodiscard]] std::string to_string(LineSearch);
 [[nodiscard]] std::string to_string(Preconditioner);
-[[nodiscard]] std::string to_string(Handover);
-[[nodiscard]] std::string to_string(GrainSource);
-[[nodiscard]] std::string to_string(const std::vector<LayerWeight>&);
-[[nodiscard]] Scaling parse_scaling(const std::string&);
-[[nodiscard]] TotalVariation parse_total_variation(const std::string&);
-[[nodiscard]] Pooling parse_pooling(const std::string&);
-[[nodiscard]] Init parse_init(const std::string&);  ///< content | noise | picture
-[[nodiscard]] OptimizerKind parse_optimizer(const std::string&);
-[[nodiscard]] LineSearch parse_line_search(const std::string&);
-/// "relu4_2" or "relu1_1=1,relu2_1=0.5,..." (weight 1 where none is given), or "none". Names are checked in
-/// form only (reluX_Y, convX_Y), each may stand once.
-[[nodiscard]] std::vector<LayerWeight> parse_layer_weights(const std::string&);
 
 }  // namespace impasto

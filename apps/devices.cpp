@@ -6,7 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/text.h"
-#include "engine/backend/backend.h"
+#include "engine/backend/devices.h"
 
 namespace impasto::apps {
 namespace {

@@ -17,6 +17,7 @@
 #include <optional>
 #include <random>
 
+#include "engine/backend/devices.h"
 #include "engine/backend/op_cases.h"
 #include "engine/network/vgg.h"
 #include "profiling/arguments.h"

@@ -8,7 +8,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "engine/backend/backend.h"
+#include "engine/backend/devices.h"
 #include "engine/network/feature_extractor.h"
 #include "engine/style/objective.h"
 #include "engine/style/optimizer.h"

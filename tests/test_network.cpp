@@ -1,6 +1,7 @@
 #include <map>
 #include <random>
 
+#include "engine/backend/devices.h"
 #include "engine/core/error.h"
 #include "engine/network/feature_extractor.h"
 #include "tests/support/catch.h"

@@ -10,9 +10,6 @@
 namespace impasto {
 namespace {
 
-constexpr std::array<const char*, 7> kPrecisionNames = {"auto", "exact", "fp32", "tf32",
-                                                        "bf16", "fp16",  "fp64"};
-
 std::string describe(const Shape& shape, DType dtype) { return to_string(shape) + " " + to_string(dtype); }
 
 /// Collects the operands of one call: each is checked for shape, dtype and alignment as it is named, and
@@ -115,25 +112,6 @@ std::int64_t num_slots(const Check& check, const char* name, std::int64_t rows) 
 }
 
 }  // namespace
-
-const char* to_string(Precision precision) { return kPrecisionNames.at(static_cast<std::size_t>(precision)); }
-
-std::optional<Precision> find_precision(const std::string& name) {
-  for (std::size_t i = 0; i < kPrecisionNames.size(); ++i) {
-    if (name == kPrecisionNames[i]) return static_cast<Precision>(i);
-  }
-  return std::nullopt;
-}
-
-std::string precision_names() {
-  std::string names;
-  for (std::size_t i = 0; i < kPrecisionNames.size(); ++i)
-    names += (i == 0                            ? ""
-              : i + 1 == kPrecisionNames.size() ? " or "
-                                                : ", ") +
-             std::string(kPrecisionNames[i]);
-  return names;
-}
 
 TensorView Buffer::view(std::size_t offset, Shape shape, DType dtype) const {
   const TensorView view{static_cast<std::byte*>(data()) + offset, shape, dtype};

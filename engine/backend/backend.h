@@ -10,29 +10,15 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "engine/backend/precision.h"
 #include "engine/core/tensor.h"
 #include "kernels/ops.h"
 
 namespace impasto {
-
-enum class Precision : std::uint8_t {
-  kAuto,
-  kExact,  ///< float32 without faster convolution algorithms
-  kFp32,
-  kTf32,
-  kBf16,
-  kFp16,
-  kFp64
-};
-[[nodiscard]] const char* to_string(Precision);
-[[nodiscard]] std::optional<Precision> find_precision(const std::string& name);
-/// All names, for messages: "auto, exact, ... or fp64".
-[[nodiscard]] std::string precision_names();
 
 struct DeviceInfo {
   std::string name{};         ///< what --device takes: "cpu", "reference", "cuda:0"
@@ -139,10 +125,6 @@ class Backend {
 
   [[nodiscard]] const DeviceInfo& info() const { return info_; }
   [[nodiscard]] const BackendTraits& traits() const { return traits_; }
-  /// One line for people where `auto` came to this device because a GPU that seems to be there cannot be
-  /// used, with the reason; else empty.
-  [[nodiscard]] const std::string& note() const { return note_; }
-  void set_note(std::string note) { note_ = std::move(note); }
 
   // --- memory: counted, so that a plan can be held against it
   /// Uninitialised memory aligned to traits().alignment;
@@ -175,10 +157,6 @@ class Backend {
   }
   /// One line for people on how work was given to the device; empty where there is nothing to say.
   [[nodiscard]] virtual std::string activity() const { return {}; }
-
-  /// Floating-point operations a second of multiply-adds on registers alone, measured now (some hundredths of
-  /// a second); 0 where the device cannot say.
-  [[nodiscard]] virtual double measure_peak_flops() { return 0; }
 
   /// Which of several equal ways the device chose (one a line), and the choice of an earlier run, to get the
   /// same bits again: Error(kBadInput) if this device does not know it. Empty where there is no choice.
@@ -245,7 +223,6 @@ class Backend {
   BackendTraits traits_;
 
  private:
-  std::string note_;
   virtual void* do_allocate(std::size_t bytes) = 0;  ///< nullptr: not enough
   virtual void do_free(void* data) = 0;
   virtual void do_upload(TensorView dst, const void* src, DType src_dtype) = 0;
@@ -293,34 +270,5 @@ class Backend {
   };
   std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();
 };
-
-struct BackendOptions {
-  std::string device = "auto";  ///< auto | cpu | cuda[:N] | reference
-  Precision precision = Precision::kAuto;
-  int threads = 0;  ///< CPU; 0: the cores this process may use (affinity, cgroup)
-  /// Times the device's choices (of convolution engines) instead of taking the first; what was found is kept
-  /// in the user's cache folder.
-  bool autotune = false;
-  int conv_tile = 0;   ///< CPU, for tests: 2, 4 or 6, the edge of Winograd's tiles; 0: what is fastest
-  bool record = true;  ///< false: Backend::repeat never records, for profilers and tests
-};
-
-/// Opens a device. Error(kUsage) for a name that is none, Error(kResources) for a device or precision that is
-/// not there, with the reason.
-[[nodiscard]] std::unique_ptr<Backend> make_backend(const BackendOptions& options);
-
-/// What `impasto devices` shows: every backend, usable or why not.
-struct DeviceStatus {
-  DeviceInfo info;
-  std::string unusable_because;  ///< empty: usable
-};
-[[nodiscard]] std::vector<DeviceStatus> list_devices();
-
-/// Cores that this process may use: affinity mask and cgroup quota, at least 1.
-[[nodiscard]] int usable_cores();
-/// Memory that this process may still take: free memory and cgroup limit.
-[[nodiscard]] std::int64_t usable_memory_bytes();
-/// The most main memory that this process has held so far; 0 where the system does not say.
-[[nodiscard]] std::int64_t peak_memory_bytes();
 
 }  // namespace impasto

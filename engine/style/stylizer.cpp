@@ -6,6 +6,7 @@
 #include <numeric>
 #include <optional>
 
+#include "engine/backend/devices.h"
 #include "engine/core/error.h"
 #include "engine/style/checkpoint_tensors.h"
 #include "engine/style/convergence.h"
@@ -98,6 +99,7 @@ struct Stylizer::Impl {
   StyleOptions options;
   std::shared_ptr<const Weights> weights;
   std::unique_ptr<Backend> backend;
+  std::string device_note;
   NodeGraph graph;
   // Everything below lives on the backend and must go before it.
   std::unique_ptr<FeatureExtractor> extractor;
@@ -179,7 +181,9 @@ Stylizer::Stylizer(StyleOptions options, std::shared_ptr<const Weights> weights)
   if (impl_->graph.taps.empty()) {
     throw Error(ErrorCode::kUsage, "layers: expected at least one content or style layer, found none");
   }
-  impl_->backend = make_backend({o.device, parse_precision(o.precision), o.threads, o.autotune});
+  OpenedDevice device = open_device({o.device, parse_precision(o.precision), o.threads, o.autotune});
+  impl_->backend = std::move(device.backend);
+  impl_->device_note = std::move(device.note);
 }
 
 Stylizer::~Stylizer() = default;
@@ -473,7 +477,7 @@ Checkpoint Stylizer::checkpoint() const {
 }
 
 const StyleOptions& Stylizer::options() const { return impl_->options; }
-std::string Stylizer::device_note() const { return impl_->backend->note(); }
+std::string Stylizer::device_note() const { return impl_->device_note; }
 std::string Stylizer::device_activity() const { return impl_->backend->activity(); }
 std::string Stylizer::device_description() const {
   return impl_->backend->info().name + ": " + impl_->backend->info().description;

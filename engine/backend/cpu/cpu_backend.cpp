@@ -14,6 +14,7 @@
 #include <numeric>
 
 #include "engine/backend/cpu/cpu_conv2d.h"
+#include "engine/backend/system.h"
 #include "engine/core/error.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/lbfgs.h"
@@ -61,6 +62,8 @@ const Kernels& choose_kernels() {
               "IMPASTO_CPU_ISA: expected one that this machine has (" + names + "), found '" + forced + "'");
 }
 
+int num_threads(int asked) { return asked > 0 ? asked : usable_cores(); }
+
 DeviceInfo describe(const Kernels& kernels, int threads) {
   DeviceInfo info;
   info.name = "cpu";
@@ -88,7 +91,7 @@ struct GramSizes {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const Kernels& kernels, const BackendOptions& options, int threads)
+  CpuBackend(const Kernels& kernels, const CpuOptions& options, int threads)
       : Backend(describe(kernels, threads), {}),
         kernels_(kernels),
         pool_(threads),
@@ -110,21 +113,6 @@ class CpuBackend final : public Backend {
     partials_ = static_cast<double*>(partials_buffer_.data());
   }
 
-  [[nodiscard]] double measure_peak_flops() override {
-    constexpr std::int64_t kTurns = 1 << 18, kItems = 8;
-    double best = 0;
-    for (int repeat = 0; repeat < 5; ++repeat) {
-      const auto before = std::chrono::steady_clock::now();
-      pool_.parallel_for(kItems * pool_.num_threads(), [&](std::int64_t item, int) {
-        partials_[item] = static_cast<double>(kernels_.multiply_add(kTurns));
-      });
-      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - before;
-      best = std::max(
-          best, static_cast<double>(kItems * pool_.num_threads() * kTurns * kernels_.multiply_add_flops) /
-                    seconds.count());
-    }
-    return best;
-  }
   [[nodiscard]] std::string activity() const override { return choices_.activity(); }
   [[nodiscard]] std::string tuning() const override { return choices_.text(); }
   void set_tuning(const std::string& text) override { choices_.set(text); }
@@ -460,14 +448,31 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
   const Precision precision = options.precision;
   if (precision != Precision::kAuto && precision != Precision::kFp32 && precision != Precision::kExact) {
     throw Error(ErrorCode::kResources,
                 std::string("precision of cpu: expected fp32, exact, found ") + to_string(precision));
   }
-  return std::make_unique<CpuBackend>(choose_kernels(), options,
-                                      options.threads > 0 ? options.threads : usable_cores());
+  return std::make_unique<CpuBackend>(choose_kernels(), options, num_threads(options.threads));
+}
+
+double measure_cpu_peak_flops(int threads) {
+  constexpr std::int64_t kTurns = 1 << 18, kItemsEach = 8;
+  const Kernels& kernels = choose_kernels();
+  ThreadPool pool(num_threads(threads));
+  const std::int64_t items = kItemsEach * pool.num_threads();
+  std::vector<float> sums(static_cast<std::size_t>(items));
+  double best = 0;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    const auto before = std::chrono::steady_clock::now();
+    pool.parallel_for(items, [&](std::int64_t item, int) {
+      sums[static_cast<std::size_t>(item)] = kernels.multiply_add(kTurns);
+    });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - before;
+    best = std::max(best, static_cast<double>(items * kTurns * kernels.multiply_add_flops) / seconds.count());
+  }
+  return best;
 }
 
 }  // namespace impasto

@@ -105,7 +105,7 @@ constexpr bool kMayRecord = true;
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const DeviceProperties& properties, Precision precision, const BackendOptions& options)
+  CudaBackend(const DeviceProperties& properties, Precision precision, const CudaOptions& options)
       : Backend(describe(properties), BackendTraits{}),
         context_(properties, precision),
         choices_(context_, shared_planner(properties), options.autotune),
@@ -413,7 +413,7 @@ DeviceInfo describe(const DeviceProperties& p) {
   return info;
 }
 
-std::unique_ptr<Backend> make_cuda_backend(int device, const BackendOptions& options) {
+std::unique_ptr<Backend> make_cuda_backend(int device, const CudaOptions& options) {
   const DeviceProperties properties = device_properties_of(device);
   const std::vector<Precision> offered = precisions_of(properties);
   const bool known = std::find(offered.begin(), offered.end(), options.precision) != offered.end();

@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 
+#include "engine/backend/system.h"
 #include "engine/core/error.h"
 #include "kernels/reference/reference.h"
 

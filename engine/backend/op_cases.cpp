@@ -27,6 +27,7 @@ constexpr Bound kBounds[] = {
     {"pool_backward", 7e-7, 3.3e-7},
     {"gram", 3e-6, 1.1e-6},
     {"gram_backward", 5e-6, 2.4e-6},
+    {"gram_loss", 8e-7, 0},
     {"style_loss", 5e-6, 0},
     {"squared_error", 8e-7, 3.9e-7},
     {"total_variation", 8e-7, 3.7e-7},
@@ -86,7 +87,7 @@ float with_8_bits(double value) {
   return static_cast<float>(std::ldexp(std::round(mantissa * 256), exponent - 8));
 }
 
-std::shared_ptr<Conv2d> make_conv(OpBench& bench, const ConvCase& c) {
+std::shared_ptr<const ConvFilter> make_conv(OpBench& bench, const ConvCase& c) {
   // He's deviation keeps the outputs near 1 for any number of channels.
   const double deviation = std::sqrt(2.0 / static_cast<double>(9 * c.input.c));
   std::vector<float> filter, bias;
@@ -96,25 +97,31 @@ std::shared_ptr<Conv2d> make_conv(OpBench& bench, const ConvCase& c) {
   for (const double v : make_values(Values::kNormal, {1, 1, c.out_channels}, bench.seed() + 1001)) {
     bias.push_back(with_8_bits(0.1 * v));
   }
-  return bench.backend().make_conv2d({c.input.c, c.out_channels, filter, bias});
+  return bench.backend().make_conv_filter({c.input.c, c.out_channels, filter, bias});
 }
 
 Call prepare_forward(OpBench& bench, const ConvCase& c, Relu relu) {
+  Backend& device = bench.backend();
   const auto y = bench.output("y", Role::kActivation, conv_output(c));
   const auto x = bench.input("x", Role::kActivation, c.input, Values::kFeatures);
   const auto workspace =
-      bench.workspace(bench.backend().traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
-  return [=, conv = make_conv(bench, c)] { conv->forward(y, x, c.padding, relu, workspace); };
+      bench.workspace(device.traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
+  return [=, &device, conv = make_conv(bench, c)] {
+    device.conv2d_forward(y, x, *conv, c.padding, relu, workspace);
+  };
 }
 
 Call prepare_backward(OpBench& bench, const ConvCase& c, Accumulate mode, bool masked) {
+  Backend& device = bench.backend();
   const auto dx = bench.result("dx", Role::kActivation, c.input, mode);
   const auto dy = bench.input("dy", Role::kActivation, conv_output(c), Values::kNormal);
   const auto mask =
       masked ? bench.input("mask", Role::kActivation, c.input, Values::kFeatures) : ConstTensorView{};
   const auto workspace =
-      bench.workspace(bench.backend().traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
-  return [=, conv = make_conv(bench, c)] { conv->backward_data(dx, dy, c.padding, mode, mask, workspace); };
+      bench.workspace(device.traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
+  return [=, &device, conv = make_conv(bench, c)] {
+    device.conv2d_backward_data(dx, dy, *conv, c.padding, mode, mask, workspace);
+  };
 }
 
 void add_conv(Cases& cases) {
@@ -276,6 +283,20 @@ void add_gram(Cases& cases) {
   }
 }
 
+void add_gram_loss(Cases& cases) {
+  for (const std::int64_t c : {1, 3, 5, 64, 67, 512}) {
+    const Shape square{1, c, c};
+    cases.push_back({"gram_loss", to_string(square), [=](OpBench& bench) -> Call {
+                       Backend& device = bench.backend();
+                       const auto loss = bench.output("loss", Role::kSlot, {1, 1, 1});
+                       const auto d = bench.output("d", Role::kActivation, square);
+                       const auto g = bench.input("g", Role::kReal, square, Values::kSymmetric);
+                       const auto target = bench.input("target", Role::kReal, square, Values::kSymmetric);
+                       return [=, &device] { device.gram_loss(loss, d, g, target, {0.013, 0.7}); };
+                     }});
+  }
+}
+
 void add_style_loss(Cases& cases) {
   for (const Shape shape : {Shape{1, 1, 3}, Shape{9, 11, 5}, Shape{16, 16, 64}, Shape{13, 17, 67},
                             Shape{1, 4099, 8}, Shape{96, 128, 64}, Shape{7, 9, 512}}) {
@@ -292,7 +313,7 @@ void add_style_loss(Cases& cases) {
                bench.workspace(static_cast<std::size_t>(square.elements()) * size_of(device.traits().real));
            const auto workspace = bench.workspace(device.traits().gram_workspace_bytes(shape));
            const TensorView g{scratch.data, square, device.traits().real};
-           return [=, &device] { device.style_loss(loss, d, g, f, target, scale, 0.013, 0.7, workspace); };
+           return [=, &device] { device.style_loss(loss, d, g, f, target, scale, {0.013, 0.7}, workspace); };
          }});
   }
 }
@@ -319,8 +340,9 @@ void add_losses(Cases& cases) {
                                                                       : bench.result("d", role, shape, mode);
                            const auto x = bench.input("x", role, shape, Values::kFeatures);
                            const auto target = bench.input("target", role, shape, Values::kFeatures);
-                           return
-                               [=, &device] { device.squared_error(loss, d, x, target, 0.013, 0.7, mode); };
+                           return [=, &device] {
+                             device.squared_error(loss, d, x, target, {0.013, 0.7}, mode);
+                           };
                          }});
       }
     }
@@ -577,6 +599,7 @@ std::vector<OpCase> make_op_cases() {
   add_pointwise(cases);
   add_pool(cases);
   add_gram(cases);
+  add_gram_loss(cases);
   add_style_loss(cases);
   add_losses(cases);
   add_vectors(cases);

@@ -14,34 +14,11 @@ namespace {
 
 }  // namespace
 
+FeatureExtractor::FeatureExtractor(Backend& backend, ConvFilters filters, NodeGraph graph, Pooling pooling)
+    : backend_(backend), graph_(std::move(graph)), pooling_(pooling), filters_(std::move(filters)) {}
+
 FeatureExtractor::FeatureExtractor(Backend& backend, const Weights& weights, NodeGraph graph, Pooling pooling)
-    : backend_(backend), graph_(std::move(graph)), pooling_(pooling) {
-  convs_.resize(weights.layers.size());
-  const std::int64_t input_channels = backend_.traits().input_channels;
-  for (const Node& node : graph_.nodes) {
-    if (node.conv < 0) continue;
-    const auto index = static_cast<std::size_t>(node.conv);
-    const ConvWeights& layer = weights.layers[index];
-    if (index > 0) {
-      convs_[index] = backend_.make_conv2d({layer.in_channels, layer.out_channels, layer.filter, layer.bias});
-      continue;
-    }
-    // The first layer reads the picture: scale folded in,
-    // channels padded with zeros to what the backend wants.
-    std::vector<float> filter(static_cast<std::size_t>(9 * input_channels * layer.out_channels), 0.0F);
-    for (std::int64_t t = 0; t < 9; ++t) {
-      for (std::int64_t c = 0; c < layer.in_channels; ++c) {
-        const double scale = weights.preprocessing.scale[static_cast<std::size_t>(c)];
-        for (std::int64_t k = 0; k < layer.out_channels; ++k) {
-          filter[static_cast<std::size_t>((t * input_channels + c) * layer.out_channels + k)] =
-              static_cast<float>(scale * layer.filter[static_cast<std::size_t>(
-                                             (t * layer.in_channels + c) * layer.out_channels + k)]);
-        }
-      }
-    }
-    convs_[index] = backend_.make_conv2d({input_channels, layer.out_channels, filter, layer.bias});
-  }
-}
+    : FeatureExtractor(backend, make_conv_filters(backend, weights, graph), graph, pooling) {}
 
 void FeatureExtractor::forward(const NetworkMemory& memory, ConstTensorView picture, const OnTap& on_tap,
                                int last_node) {
@@ -57,8 +34,8 @@ void FeatureExtractor::forward(const NetworkMemory& memory, ConstTensorView pict
     switch (node.kind) {
       case NodeKind::kConv:
       case NodeKind::kConvRelu:
-        convs_[static_cast<std::size_t>(node.conv)]->forward(
-            y, x, {}, node.kind == NodeKind::kConvRelu ? Relu::kYes : Relu::kNo, memory.workspace);
+        backend_.conv2d_forward(y, x, filter(node), {},
+                                node.kind == NodeKind::kConvRelu ? Relu::kYes : Relu::kNo, memory.workspace);
         break;
       case NodeKind::kRelu: backend_.relu_forward(y, x); break;
       case NodeKind::kPool: backend_.pool_forward(y, x, pooling_); break;
@@ -87,8 +64,8 @@ void FeatureExtractor::backward(const NetworkMemory& memory, TensorView dpicture
     const TensorView dy = memory.view(plan.gradient[i]);
     if (i == 0) {
       const TensorView dinput = memory.view(plan.dinput);
-      convs_[static_cast<std::size_t>(node.conv)]->backward_data(dinput, dy, {}, Accumulate::kOverwrite, {},
-                                                                 memory.workspace);
+      backend_.conv2d_backward_data(dinput, dy, filter(node), {}, Accumulate::kOverwrite, {},
+                                    memory.workspace);
       backend_.input_to_picture(dpicture, dinput, scale, Accumulate::kOverwrite);
       break;
     }
@@ -104,8 +81,8 @@ void FeatureExtractor::backward(const NetworkMemory& memory, TensorView dpicture
     switch (node.kind) {
       case NodeKind::kConv:
       case NodeKind::kConvRelu:
-        convs_[static_cast<std::size_t>(node.conv)]->backward_data(
-            dx, dy, {}, accumulate, mask ? ConstTensorView(x) : ConstTensorView{}, memory.workspace);
+        backend_.conv2d_backward_data(dx, dy, filter(node), {}, accumulate,
+                                      mask ? ConstTensorView(x) : ConstTensorView{}, memory.workspace);
         break;
       case NodeKind::kRelu: backend_.relu_backward(dx, dy, x, accumulate); break;
       case NodeKind::kPool:

@@ -1,10 +1,9 @@
 #pragma once
 // Forward through VGG, and backward with respect to the picture only: the weights are frozen.
 #include <functional>
-#include <memory>
-#include <vector>
 
 #include "engine/backend/backend.h"
+#include "engine/network/conv_filters.h"
 #include "engine/network/memory_plan.h"
 #include "engine/network/vgg.h"
 #include "engine/network/weights.h"
@@ -30,8 +29,9 @@ class FeatureExtractor {
   /// must overwrite d with the losses' gradient at the tap.
   using WriteTapGradient = std::function<void(int tap, TensorView d, ConstTensorView features)>;
 
-  /// Prepares the filters of every convolution in the graph. The weights are not kept. Preprocessing::scale
-  /// is folded into the first layer, so that the picture is always in 0..255 units less the mean.
+  /// With filters that others may use, too: make_conv_filters() of this graph or of a deeper one.
+  FeatureExtractor(Backend& backend, ConvFilters filters, NodeGraph graph, Pooling pooling);
+  /// With filters of its own.
   FeatureExtractor(Backend& backend, const Weights& weights, NodeGraph graph, Pooling pooling);
 
   [[nodiscard]] const NodeGraph& graph() const { return graph_; }
@@ -44,10 +44,14 @@ class FeatureExtractor {
                 const WriteTapGradient& write_tap_gradient);
 
  private:
+  [[nodiscard]] const ConvFilter& filter(const Node& node) const {
+    return *filters_[static_cast<std::size_t>(node.conv)];
+  }
+
   Backend& backend_;
   NodeGraph graph_;
   Pooling pooling_;
-  std::vector<std::unique_ptr<Conv2d>> convs_;  // by Weights::layers index
+  ConvFilters filters_;
 };
 
 }  // namespace impasto

@@ -127,8 +127,9 @@ StyleObjective::StyleObjective(Backend& backend, FeatureExtractor& extractor, co
       // dJ/dF = 2/N F dJ/dG; the 2/N stands with dJ/dG, which keeps it small.
       IMPASTO_TRACE_RANGE("style loss " + term.layer);
       const double per_position = 1.0 / static_cast<double>(term.features.positions());
-      backend_.style_loss(term.slot, term.d_gram, g, features, term.target, per_position, term.factor,
-                          gradient_scale_ * 2 * per_position * term.weight * 2 * term.factor,
+      const LossScales scales{term.factor,
+                              gradient_scale_ * 2 * per_position * term.weight * 2 * term.factor};
+      backend_.style_loss(term.slot, term.d_gram, g, features, term.target, per_position, scales,
                           memory_.workspace);
     }
   };
@@ -291,8 +292,8 @@ void StyleObjective::write_tap_gradient(int tap, TensorView d, ConstTensorView f
   }
   for (Term& term : content_) {
     if (term.tap != tap || term.factor == 0) continue;
-    backend_.squared_error(term.slot, d, features, term.target, term.factor,
-                           gradient_scale_ * term.weight * 2 * term.factor, accumulate);
+    const LossScales scales{term.factor, gradient_scale_ * term.weight * 2 * term.factor};
+    backend_.squared_error(term.slot, d, features, term.target, scales, accumulate);
     accumulate = Accumulate::kAdd;
   }
   if (accumulate == Accumulate::kOverwrite) backend_.fill(d, 0);  // every loss of this tap is left out

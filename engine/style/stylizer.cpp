@@ -62,6 +62,14 @@ Precision parse_precision(const std::string& text) {
   throw Error(ErrorCode::kUsage, "precision: expected " + precision_names() + ", found '" + text + "'");
 }
 
+/// The choices that a checkpoint was made with; empty: of a render that starts.
+void restore_tuning(Backend& backend, const std::string& choices) {
+  if (Tuning* const tuning = backend.tuning()) return tuning->restore(choices, "checkpoint");
+  if (choices.empty()) return;
+  throw Error(ErrorCode::kBadInput, "checkpoint: expected one of device " + backend.info().name +
+                                        ", found the choices of another device");
+}
+
 /// What a render starts from. Those without "as given" are opaque, and grey where all of them are.
 struct Sources {
   Image content, start;  // start: Init::kPicture's
@@ -151,6 +159,8 @@ struct Stylizer::Impl {
     return image;
   }
 
+  /// The device's choices for every size of a render, which its plan follows.
+  void prepare_convolutions(PixelSize content, std::span<const PixelSize> styles) const;
   /// The network and the arena for the layouts on the device.
   void make_room();
   /// Sets `inputs`. Error(kBadInput) if the checkpoint to go on from is of another run.
@@ -194,6 +204,7 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
   const auto plan_at = [&](const StyleOptions& options) {
     return plan_render(options, *s.weights, s.graph, *s.backend, content, styles, nullptr);
   };
+  s.prepare_convolutions(content, styles);
   RenderPlan plan = plan_at(s.options);
   plan.precision = to_string(s.backend->traits().precision);
   // What the device has free, less a twentieth for others and for the allocator's own needs.
@@ -228,6 +239,16 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
                                          ", found that " + std::to_string(plan.scales.back().width) + "x" +
                                          std::to_string(plan.scales.back().height) + " needs " +
                                          bytes_text(static_cast<double>(plan.device_bytes)) + hint);
+}
+
+void Stylizer::Impl::prepare_convolutions(PixelSize content, std::span<const PixelSize> styles) const {
+  std::vector<ScaleLayout> sizes;
+  (void)plan_render(options, *weights, graph, *backend, content, styles, &sizes);
+  for (const ScaleLayout& layout : sizes) {
+    impasto::prepare_convolutions(*backend, graph, layout.training.picture);
+    for (const NetworkPlan& pass : layout.style_passes)
+      impasto::prepare_convolutions(*backend, graph, pass.picture);
+  }
 }
 
 void Stylizer::Impl::identify(const Image& content, std::span<const Image> styles, const RunHooks& hooks) {
@@ -404,7 +425,7 @@ Action Stylizer::Impl::iterate(const RunHooks& hooks) {
 RenderResult Stylizer::run(const Image& content_in, std::span<const Image> styles_in, const RunHooks& hooks) {
   Impl& s = *impl_;
   check_call(s.options, styles_in, hooks);
-  s.backend->set_tuning(recorded_choice(hooks.resume, "tuning"));
+  restore_tuning(*s.backend, recorded_choice(hooks.resume, "tuning"));
   std::vector<PixelSize> style_sizes;
   for (const Image& style : styles_in) style_sizes.push_back(size_of_image(style));
   (void)plan(size_of_image(content_in), style_sizes);  // refuses what does not fit
@@ -466,7 +487,8 @@ Checkpoint Stylizer::checkpoint() const {
   checkpoint.seconds = s.seconds();
   checkpoint.host_state = s.optimizer->host_state();
   checkpoint.best_losses = s.convergence.best();
-  if (const std::string tuning = s.backend->tuning(); !tuning.empty()) checkpoint.device["tuning"] = tuning;
+  if (const Tuning* const tuning = s.backend->tuning(); tuning != nullptr && !tuning->text().empty())
+    checkpoint.device["tuning"] = tuning->text();
   if (s.backend->traits().scaled_gradients) {
     checkpoint.device["gradient_scale"] = format_number(s.objective->gradient_scale());
   }

@@ -18,8 +18,8 @@
 #include <random>
 
 #include "engine/backend/devices.h"
-#include "engine/backend/op_cases.h"
 #include "engine/network/vgg.h"
+#include "engine/selftest/op_cases.h"
 #include "profiling/arguments.h"
 
 namespace impasto::profiling {

@@ -1,8 +1,8 @@
 // Every primitive on every device, on the cases that `selftest` and the benchmarks use as well.
 #include <cstring>
 
-#include "engine/backend/op_cases.h"
-#include "engine/backend/selftest.h"
+#include "engine/selftest/op_cases.h"
+#include "engine/selftest/selftest.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/test_device.h"

@@ -181,6 +181,34 @@ TEST_CASE("gram and gram_backward give the products computed by hand") {
   require_close(device.read(df), Numbers{21, 8, 43, 26, 65, 44}, device.bound(kEps));
 }
 
+TEST_CASE("gram_loss of a matrix that was added up in strips is style_loss of the whole") {
+  TestDevice device(GENERATE(from_range(test::op_devices())));
+  const Shape shape{7, 9, 70}, square{1, 70, 70};
+  const Numbers values = make_values(Values::kFeatures, shape, 1);
+  const auto f = device.activation(shape, values);
+  const auto target = device.real(square, make_values(Values::kSymmetric, square, 2));
+  const Workspace workspace = device.workspace(device->traits().gram_workspace_bytes(shape));
+  const auto g = device.empty_real(square), d = device.empty_activation(square),
+             whole_d = device.empty_activation(square);
+  const auto loss = device.slots({-1}), whole_loss = device.slots({-1});
+  const double scale = 1.0 / static_cast<double>(shape.positions());
+  constexpr LossScales kScales{0.5, 3};
+  device->style_loss(whole_loss, whole_d, g, f, target, scale, kScales, workspace);
+
+  std::int64_t first = 0;
+  for (const std::int64_t rows : {3, 1, 3}) {
+    const Shape strip{rows, shape.w, shape.c};
+    const auto* const begin = static_cast<const std::byte*>(f.data);
+    const auto row_bytes = static_cast<std::size_t>(shape.w * shape.c) * size_of(f.dtype);
+    const ConstTensorView part{begin + static_cast<std::size_t>(first) * row_bytes, strip, f.dtype};
+    device->gram(g, part, scale, first == 0 ? Accumulate::kOverwrite : Accumulate::kAdd, workspace);
+    first += rows;
+  }
+  device->gram_loss(loss, d, g, target, kScales);
+  require_close(device.read(loss), device.read(whole_loss), device.bound(1e-6));
+  require_close(device.read(d), device.read(whole_d), device.bound(1e-6));
+}
+
 TEST_CASE("gram sums half a million positions without drifting") {
   TestDevice device(GENERATE(from_range(test::op_devices())));
   // Quarters from 0 to 15: products are exact in float32, and so are the sums of 64-bit integers below.

@@ -104,6 +104,12 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
     device->gram_backward(y, x, r({1, 8, 7}), 1, set, much);
   });
   require_refused("gram_backward", "apart", [&] { device->gram_backward(x, x, square, 1, set, much); });
+  require_refused("gram_loss", "target: expected (1,8,8)", [&] {
+    device->gram_loss(slot, a({1, 8, 8}), square, r({1, 8, 7}), {});
+  });
+  require_refused("gram_loss", "g: expected (1,8,8)", [&] {
+    device->gram_loss(slot, a({1, 8, 8}), r({8, 1, 8}), r({1, 8, 8}), {});
+  });
   require_refused("squared_error", "target", [&] { device->squared_error(slot, {}, x, wide, {1, 1}, set); });
   require_refused("squared_error", "loss: expected (1,1,1) float64", [&] {
     device->squared_error(device.empty({1, 1, 1}, DType::kFloat32), {}, x, y, {1, 1}, set);

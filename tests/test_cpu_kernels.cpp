@@ -7,8 +7,8 @@
 #include <random>
 
 #include "engine/backend/cpu/cpu_backend.h"
-#include "engine/backend/selftest.h"
 #include "engine/core/error.h"
+#include "engine/selftest/selftest.h"
 #include "kernels/cpu/isa.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"

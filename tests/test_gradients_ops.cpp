@@ -3,7 +3,7 @@
 #include <cmath>
 #include <functional>
 
-#include "engine/backend/op_bench.h"
+#include "engine/selftest/op_bench.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/test_device.h"
@@ -156,7 +156,7 @@ TEST_CASE("pool_backward and relu_backward match finite differences") {
   test::require_close(device.read(dx), expected, kBound);
 }
 
-TEST_CASE("the style gradient through gram and squared_error matches finite differences") {
+TEST_CASE("the style gradient through gram and gram_loss matches finite differences") {
   TestDevice device("reference");
   const Shape shape{3, 4, 5}, square{1, 5, 5};
   const double scale = 1.0 / 12;
@@ -168,7 +168,7 @@ TEST_CASE("the style gradient through gram and squared_error matches finite diff
     device->upload(view, std::span<const double>(at));
     const auto slot = device.slots({0});
     device->gram(g, view, scale, Accumulate::kOverwrite, {});
-    device->squared_error(slot, dg, g, target, {3, 2 * 3}, Accumulate::kOverwrite);
+    device->gram_loss(slot, dg, g, target, {3, 2 * 3});
     return device.read(slot)[0];
   };
   loss(f);

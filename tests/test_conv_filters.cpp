@@ -6,7 +6,7 @@
 
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/core/error.h"
-#include "engine/network/feature_extractor.h"
+#include "engine/network/executor.h"
 #include "tests/support/catch.h"
 #include "tests/support/test_device.h"
 #include "tests/support/tiny_vgg.h"
@@ -27,19 +27,22 @@ Floats random_floats(std::int64_t count) {
 }
 
 /// The deepest tap's features of a picture.
-std::vector<double> features(Backend& backend, FeatureExtractor& extractor) {
+std::vector<double> features(Backend& backend, Executor& executor) {
   const Shape shape{24, 32, 3};
-  const NetworkPlan plan = plan_network(extractor.graph(), shape, Pass::kForward, backend.traits());
+  const NetworkPlan plan =
+      plan_memory(whole_program(executor.graph(), shape, Pooling::kMax, Pass::kForward, backend.traits()),
+                  backend.traits());
   const Buffer arena = backend.allocate(plan.arena_bytes);
   const Buffer workspace = backend.allocate(plan.workspace_bytes + 1);
   const NetworkMemory memory{&plan, arena.data(), {workspace.data(), plan.workspace_bytes}};
   const Floats picture = random_floats(shape.elements());
-  backend.upload(memory.view(plan.staging), std::span<const float>(picture));
+  backend.upload(memory.picture(), std::span<const float>(picture));
   std::vector<double> values;
-  extractor.forward(memory, memory.view(plan.staging), [&](int, ConstTensorView f) {
+  const auto keep = [&](int /*tap*/, TensorView f) {
     values.resize(static_cast<std::size_t>(f.shape.elements()));
     backend.download(std::span<double>(values), f);
-  });
+  };
+  executor.run(memory, {}, {.features = keep, .gradient = {}});
   return values;
 }
 
@@ -101,13 +104,13 @@ TEST_CASE("networks that are given the same filters share their memory, on one b
   }
   ConvFilters filters = make_conv_filters(*backend, weights, graph);
   CHECK(backend->allocated_bytes() == before + planned);
-  std::optional<FeatureExtractor> first(std::in_place, *backend, filters, graph, Pooling::kMax);
-  FeatureExtractor second(*backend, filters, graph, Pooling::kMax);
-  FeatureExtractor elsewhere(*other, std::move(filters), graph, Pooling::kMax);
+  std::optional<Executor> first(std::in_place, *backend, filters, graph);
+  Executor second(*backend, filters, graph);
+  Executor elsewhere(*other, std::move(filters), graph);
   CHECK(backend->allocated_bytes() == before + planned);
   CHECK(other->allocated_bytes() == other_before);
 
-  FeatureExtractor own(*backend, weights, graph, Pooling::kMax);
+  Executor own(*backend, weights, graph);
   CHECK(backend->allocated_bytes() == before + 2 * planned);
   const std::vector<double> expected = features(*backend, own);
   CHECK(features(*backend, *first) == expected);
@@ -125,12 +128,12 @@ TEST_CASE("a filter outlives the backend that made it") {
   {
     const auto maker = make_backend(options);
     filters = make_conv_filters(*maker, weights, graph);
-    FeatureExtractor extractor(*maker, filters, graph, Pooling::kMax);
-    expected = features(*maker, extractor);
+    Executor executor(*maker, filters, graph);
+    expected = features(*maker, executor);
   }
   const auto backend = make_backend(options);
-  FeatureExtractor extractor(*backend, std::move(filters), graph, Pooling::kMax);
-  CHECK(features(*backend, extractor) == expected);
+  Executor executor(*backend, std::move(filters), graph);
+  CHECK(features(*backend, executor) == expected);
 }
 
 TEST_CASE("a filter of another device or precision is refused") {

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/backend/devices.h"
-#include "engine/network/feature_extractor.h"
+#include "engine/network/executor.h"
 #include "engine/style/objective.h"
 #include "engine/style/optimizer.h"
 #include "tests/support/catch.h"
@@ -138,18 +138,18 @@ class Bench {
   Bench(Backend& backend, const json& c) : backend_(backend), options_(objective_options(c)) {
     const Weights& weights = weights_of(c["network"]);
     const Picture start = make_picture(c["start"]);
-    extractor_ = std::make_unique<FeatureExtractor>(
-        backend, weights, build_graph(weights, objective_taps(options_)), options_.pooling);
-    plan_ = plan_network(extractor_->graph(), start.shape, Pass::kForwardBackward, backend.traits());
-    const auto tensors =
-        allocate(objective_tensors(options_, extractor_->graph(), start.shape, backend.traits()));
-    objective_ = std::make_unique<StyleObjective>(backend, *extractor_, options_, tensors, memory(plan_));
+    executor_ = std::make_unique<Executor>(backend, weights, build_graph(weights, objective_taps(options_)));
+    const NodeGraph& graph = executor_->graph();
+    const BackendTraits& traits = backend.traits();
+    plan_ = plan_memory(evaluation_program(options_, graph, start.shape, traits), traits);
+    const auto tensors = allocate(objective_tensors(options_, graph, start.shape, traits));
+    objective_ = std::make_unique<StyleObjective>(backend, *executor_, options_, tensors, memory(plan_));
 
-    measure("content", [&](const NetworkMemory& m) { objective_->set_content(m); });
+    measure("content", content_program, [&](const NetworkMemory& m) { objective_->set_content(m); });
     double shares = 0;
     for (const double share : c["style_blend"]) shares += share;
     for (std::size_t i = 0; i < c["styles"].size(); ++i) {
-      measure(c["styles"][i], [&](const NetworkMemory& m) {
+      measure(c["styles"][i], style_program, [&](const NetworkMemory& m) {
         objective_->add_style(m, c["style_blend"][i].get<double>() / shares);
       });
     }
@@ -175,13 +175,14 @@ class Bench {
     buffers_.push_back(backend_.allocate(std::max<std::size_t>(plan.workspace_bytes, 1)));
     return {&plan, arena, {buffers_.back().data(), plan.workspace_bytes}};
   }
-  template <class Measure>
-  void measure(const std::string& name, const Measure& set) {
+  template <class MakeProgram, class Measure>
+  void measure(const std::string& name, const MakeProgram& program, const Measure& set) {
     const Picture picture = make_picture(name);
+    const BackendTraits& traits = backend_.traits();
     const NetworkPlan plan =
-        plan_network(extractor_->graph(), picture.shape, Pass::kForward, backend_.traits());
+        plan_memory(program(options_, executor_->graph(), picture.shape, traits), traits);
     const NetworkMemory forward = memory(plan);
-    backend_.upload(forward.view(plan.staging), std::span<const double>(picture.values));
+    backend_.upload(forward.picture(), std::span<const double>(picture.values));
     set(forward);
   }
 
@@ -189,7 +190,7 @@ class Bench {
   ObjectiveOptions options_;
   NetworkPlan plan_;
   std::vector<Buffer> buffers_;
-  std::unique_ptr<FeatureExtractor> extractor_;
+  std::unique_ptr<Executor> executor_;
   std::unique_ptr<StyleObjective> objective_;
 };
 
@@ -226,18 +227,21 @@ void check_activations(const std::string& device, const Bounds& bounds) {
         expected[taps.back()] = &a;
       }
       const Weights& weights = weights_of(network);
-      FeatureExtractor extractor(*backend, weights, build_graph(weights, taps), parse_pooling(pooling));
+      Executor executor(*backend, weights, build_graph(weights, taps));
       const NetworkPlan plan =
-          plan_network(extractor.graph(), content.shape, Pass::kForward, backend->traits());
+          plan_memory(whole_program(executor.graph(), content.shape, parse_pooling(pooling), Pass::kForward,
+                                    backend->traits()),
+                      backend->traits());
       const Buffer arena = backend->allocate(plan.arena_bytes);
       const Buffer workspace = backend->allocate(std::max<std::size_t>(plan.workspace_bytes, 1));
       const NetworkMemory memory{&plan, arena.data(), {workspace.data(), plan.workspace_bytes}};
-      backend->upload(memory.view(plan.staging), std::span<const double>(content.values));
+      backend->upload(memory.picture(), std::span<const double>(content.values));
       std::size_t seen = 0;
       double worst = 0;
       std::string worst_layer;
-      extractor.forward(memory, memory.view(plan.staging), [&](int tap, ConstTensorView features) {
-        const std::string layer = extractor.graph().taps[static_cast<std::size_t>(tap)];
+      TapHooks hooks;
+      hooks.features = [&](int tap, ConstTensorView features) {
+        const std::string layer = executor.graph().taps[static_cast<std::size_t>(tap)];
         const json& shape = (*expected[layer])["shape"];
         REQUIRE(features.shape == Shape{shape[0], shape[1], shape[2]});
         const double error = summary_error(download(*backend, features), *expected[layer]);
@@ -246,7 +250,8 @@ void check_activations(const std::string& device, const Bounds& bounds) {
           worst_layer = layer;
         }
         ++seen;
-      });
+      };
+      executor.run(memory, {}, hooks);
       INFO(device << " " << network << " " << pooling << " pooling, worst layer " << worst_layer);
       CHECK(seen == taps.size());
       check_error("activations", worst, bounds.activation);

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <map>
 #include <random>
 
 #include "engine/backend/devices.h"
 #include "engine/core/error.h"
-#include "engine/network/feature_extractor.h"
+#include "engine/network/executor.h"
+#include "engine/network/vgg_blocks.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_vgg.h"
 
@@ -15,6 +17,20 @@ std::vector<std::string> names(const NodeGraph& graph) {
   std::vector<std::string> result;
   for (const Node& node : graph.nodes) result.push_back(node.name);
   return result;
+}
+
+BackendTraits plain_traits() {
+  BackendTraits traits;
+  traits.conv_filter_bytes = [](std::int64_t, std::int64_t) { return std::size_t{0}; };
+  traits.conv_workspace_bytes = [](Shape, std::int64_t, Padding) { return std::size_t{0}; };
+  traits.gram_workspace_bytes = [](Shape) { return std::size_t{0}; };
+  return traits;
+}
+
+std::vector<std::string> step_names(const NodeGraph& graph, const Program& program) {
+  std::vector<std::string> names;
+  for (const Step& step : program.steps) names.push_back(step_name(graph, step));
+  return names;
 }
 
 }  // namespace
@@ -85,26 +101,24 @@ TEST_CASE(
 }
 
 TEST_CASE("a training plan takes little more than its feature maps, a forward plan a few of them") {
-  BackendTraits traits;
-  traits.conv_filter_bytes = [](std::int64_t, std::int64_t) { return std::size_t{0}; };
-  traits.conv_workspace_bytes = [](Shape, std::int64_t, Padding) { return std::size_t{0}; };
-  traits.gram_workspace_bytes = [](Shape) { return std::size_t{0}; };
+  const BackendTraits traits = plain_traits();
   Weights vgg19;
   vgg19.network = "vgg19";
-  const int convs[] = {2, 2, 4, 4, 4};
-  const std::int64_t channels[] = {64, 128, 256, 512, 512};
   std::int64_t in = 3;
-  for (int b = 0; b < 5; ++b) {
-    for (int i = 1; i <= convs[b]; ++i) {
-      vgg19.layers.push_back(
-          {"conv" + std::to_string(b + 1) + "_" + std::to_string(i), in, channels[b], {}, {}});
-      in = channels[b];
+  int block = 0;
+  for (const VggBlock& of : vgg_blocks("vgg19")) {
+    ++block;
+    for (int i = 1; i <= of.convs; ++i) {
+      vgg19.layers.push_back({ConvName{block, i}.str(), in, of.channels, {}, {}});
+      in = of.channels;
     }
   }
   const std::vector<std::string> taps{"relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"};
   const NodeGraph graph = build_graph(vgg19, taps);
-  const NetworkPlan training = plan_network(graph, {512, 512, 3}, Pass::kForwardBackward, traits);
-  const NetworkPlan forward = plan_network(graph, {512, 512, 3}, Pass::kForward, traits);
+  const auto plan = [&](Pass pass) {
+    return plan_memory(whole_program(graph, {512, 512, 3}, Pooling::kMax, pass, traits), traits);
+  };
+  const NetworkPlan training = plan(Pass::kForwardBackward), forward = plan(Pass::kForward);
   const double per_pixel = 4.0 * 512 * 512;
   // 306 floats a pixel of outputs (with pools), less those of
   // pools that die at once, plus two gradients near the bottom.
@@ -119,10 +133,11 @@ TEST_CASE("backward agrees with finite differences through every layer") {
     for (const std::string tap :
          {"relu1_1", "conv1_2", "relu2_1", "conv3_2", "relu4_2", "relu5_1", "conv5_3"}) {
       const std::vector<std::string> taps{tap, "relu1_2", "conv2_2"};
-      FeatureExtractor extractor(*backend, weights, build_graph(weights, taps), pooling);
+      Executor executor(*backend, weights, build_graph(weights, taps));
       const Shape shape{21, 18, 3};
-      const NetworkPlan plan =
-          plan_network(extractor.graph(), shape, Pass::kForwardBackward, backend->traits());
+      const NetworkPlan plan = plan_memory(
+          whole_program(executor.graph(), shape, pooling, Pass::kForwardBackward, backend->traits()),
+          backend->traits());
       const Buffer arena = backend->allocate(plan.arena_bytes);
       const Buffer workspace = backend->allocate(plan.workspace_bytes + 1);
       const NetworkMemory memory{&plan, arena.data(), {workspace.data(), plan.workspace_bytes}};
@@ -134,21 +149,24 @@ TEST_CASE("backward agrees with finite differences through every layer") {
       std::vector<double> host(static_cast<std::size_t>(shape.elements()));
       for (double& v : host) v = static_cast<double>(random() % 2550) / 10 - 127;
       // J = sum over taps of sum_i sin(i) * feature_i: a different weight for every element.
+      double sum = 0;
+      TapHooks hooks;
+      hooks.features = [&](int t, ConstTensorView f) {
+        const auto* values = f.as<double>();
+        for (std::int64_t i = 0; i < f.shape.elements(); ++i)
+          sum += std::sin(static_cast<double>(i + t)) * values[i];
+      };
+      hooks.gradient = [&](int t, TensorView d, ConstTensorView) {
+        for (std::int64_t i = 0; i < d.shape.elements(); ++i)
+          d.as<double>()[i] = std::sin(static_cast<double>(i + t));
+      };
       const auto evaluate = [&] {
-        double sum = 0;
+        sum = 0;
         backend->upload(x, std::span<const double>(host));
-        extractor.forward(memory, x, [&](int t, ConstTensorView f) {
-          const auto* values = f.as<double>();
-          for (std::int64_t i = 0; i < f.shape.elements(); ++i)
-            sum += std::sin(static_cast<double>(i + t)) * values[i];
-        });
+        executor.run(memory, {x, dx}, hooks);
         return sum;
       };
       (void)evaluate();
-      extractor.backward(memory, dx, 1, [&](int t, TensorView d, ConstTensorView) {
-        for (std::int64_t i = 0; i < d.shape.elements(); ++i)
-          d.as<double>()[i] = std::sin(static_cast<double>(i + t));
-      });
       std::vector<double> gradient(host.size());
       backend->download(std::span(gradient), dx);
       double scale = 0;
@@ -167,4 +185,93 @@ TEST_CASE("backward agrees with finite differences through every layer") {
       }
     }
   }
+}
+
+TEST_CASE("a program lists the steps of an evaluation in order, taps where the features are whole") {
+  const std::vector<std::string> taps{"relu1_1", "conv2_1", "relu2_1"};
+  const NodeGraph graph = build_graph(test::tiny_vgg(), taps);
+  const Program whole =
+      whole_program(graph, {8, 6, 3}, Pooling::kMax, Pass::kForwardBackward, plain_traits());
+  CHECK(step_names(graph, whole) ==
+        std::vector<std::string>{
+            "picture_to_input", "conv1_1 forward", "losses relu1_1", "conv1_2 forward", "pool1 forward",
+            "conv2_1 forward", "losses conv2_1", "relu2_1 forward", "losses relu2_1", "loss gradient relu2_1",
+            "loss gradient conv2_1", "relu2_1 backward", "conv2_1 backward", "pool1 backward",
+            "loss gradient relu1_1", "conv1_2 backward", "conv1_1 backward", "input_to_picture"});
+  const Program cut =
+      whole_program(graph, {8, 6, 3}, Pooling::kMax, Pass::kForward, plain_traits(), graph.tap_nodes[0]);
+  CHECK(step_names(graph, cut) ==
+        std::vector<std::string>{"picture_to_input", "conv1_1 forward", "losses relu1_1"});
+}
+
+TEST_CASE("a tensor lives from the first step that names it to the last, and external ones take no place") {
+  const std::vector<std::string> taps{"relu1_1", "relu2_1"};
+  const NodeGraph graph = build_graph(test::tiny_vgg(), taps);
+  const BackendTraits traits = plain_traits();
+  const NetworkPlan plan = plan_memory(
+      whole_program(graph, {16, 16, 3}, Pooling::kAverage, Pass::kForwardBackward, traits), traits);
+  const std::vector<ProgramTensor>& tensors = plan.program.tensors;
+  CHECK(tensors[Program::kPicture].external);
+  CHECK(tensors[Program::kPictureGradient].external);
+  for (std::size_t i = 0; i < plan.program.steps.size(); ++i) {
+    // No step reads what another tensor of the same step lies on, unless they are one.
+    const Step& step = plan.program.steps[i];
+    std::vector<int> used;
+    for (const Step::Operand& operand : {step.out, step.in, step.features}) {
+      if (operand && !tensors[static_cast<std::size_t>(operand.tensor)].external)
+        used.push_back(operand.tensor);
+    }
+    for (const int a : used) {
+      for (const int b : used) {
+        if (a == b) continue;
+        const auto begin = [&](int t) { return plan.offsets[static_cast<std::size_t>(t)]; };
+        const auto end = [&](int t) {
+          const ProgramTensor& tensor = tensors[static_cast<std::size_t>(t)];
+          return begin(t) + static_cast<std::size_t>(tensor.shape.elements()) * size_of(tensor.dtype);
+        };
+        INFO(step_name(graph, step) << ": " << tensors[static_cast<std::size_t>(a)].name << ", "
+                                    << tensors[static_cast<std::size_t>(b)].name);
+        CHECK((end(a) <= begin(b) || end(b) <= begin(a)));
+      }
+    }
+  }
+}
+
+TEST_CASE("steps on parts of the rows, each with the padding of its place, make the whole") {
+  const auto backend = make_backend({"reference", Precision::kAuto, 1});
+  const std::vector<std::string> taps{"relu1_1"};
+  Executor executor(*backend, test::tiny_vgg(), build_graph(test::tiny_vgg(), taps));
+  const Shape shape{12, 9, 3};
+  const auto run = [&](Program program) {
+    const NetworkPlan plan = plan_memory(std::move(program), backend->traits());
+    const Buffer arena = backend->allocate(plan.arena_bytes);
+    const Buffer workspace = backend->allocate(plan.workspace_bytes + 1);
+    const NetworkMemory memory{&plan, arena.data(), {workspace.data(), plan.workspace_bytes}};
+    std::vector<double> picture(static_cast<std::size_t>(shape.elements()));
+    for (std::size_t i = 0; i < picture.size(); ++i) picture[i] = static_cast<double>(i * 37 % 101) - 50;
+    backend->upload(memory.picture(), std::span<const double>(picture));
+    std::vector<double> features;
+    TapHooks hooks;
+    hooks.features = [&](int, ConstTensorView f) {
+      features.resize(static_cast<std::size_t>(f.shape.elements()));
+      backend->download(std::span(features), f);
+    };
+    executor.run(memory, {}, hooks);
+    return features;
+  };
+  const Program whole =
+      whole_program(executor.graph(), shape, Pooling::kMax, Pass::kForward, backend->traits());
+  Program parts = whole;
+  const auto conv =
+      std::find_if(parts.steps.begin(), parts.steps.end(), [](const Step& s) { return s.op == Op::kConv; });
+  Step upper = *conv, lower = *conv;
+  upper.out.rows = {0, 5};
+  upper.in.rows = {0, 6};
+  upper.padding = {.top = 1, .bottom = 0};
+  lower.out.rows = {5, 7};
+  lower.in.rows = {4, 8};
+  lower.padding = {.top = 0, .bottom = 1};
+  *conv = lower;
+  parts.steps.insert(conv, upper);
+  CHECK(run(parts) == run(whole));
 }

@@ -31,12 +31,11 @@ struct Bench {
       : backend(make_backend(test::on_device(device))) {
     const Weights weights = test::tiny_vgg();
     const std::vector<std::string> taps = objective_taps(options);
-    extractor =
-        std::make_unique<FeatureExtractor>(*backend, weights, build_graph(weights, taps), options.pooling);
+    executor = std::make_unique<Executor>(*backend, weights, build_graph(weights, taps));
     StyleOptions all;
     all.objective = options;
     const std::vector<PixelSize> styles{{style.w, style.h}, {style.h, style.w}};
-    layout = plan_scale(all, extractor->graph(), backend->traits(), {picture.w, picture.h}, styles);
+    layout = plan_scale(all, executor->graph(), backend->traits(), {picture.w, picture.h}, styles);
     arena = backend->allocate(layout.arena_bytes());
     auto* base = static_cast<std::byte*>(arena.data());
     network = base;
@@ -46,8 +45,8 @@ struct Bench {
     const auto vectors = layout_views(layout.optimizer, backend->traits().alignment, base);
     x = vectors[0];
     gradient = vectors[1];
-    objective = std::make_unique<StyleObjective>(*backend, *extractor, options, tensors,
-                                                 NetworkMemory{&layout.training, network, workspace});
+    objective = std::make_unique<StyleObjective>(*backend, *executor, options, tensors,
+                                                 NetworkMemory{&layout.evaluation, network, workspace});
     objective->set_content(stage(layout.content_pass, 21));
     objective->add_style(stage(layout.style_passes[0], 22), 0.7, coverage);
     objective->add_style(stage(layout.style_passes[1], 23), 0.3);
@@ -55,7 +54,7 @@ struct Bench {
   }
   NetworkMemory stage(const NetworkPlan& plan, std::uint32_t seed) {
     const NetworkMemory memory{&plan, network, workspace};
-    backend->upload(memory.view(plan.staging), std::span<const double>(random_picture(plan.picture, seed)));
+    backend->upload(memory.picture(), std::span<const double>(random_picture(plan.program.picture, seed)));
     return memory;
   }
   double evaluate(const std::vector<double>& host) {
@@ -69,7 +68,7 @@ struct Bench {
     return host;
   }
   std::unique_ptr<Backend> backend;
-  std::unique_ptr<FeatureExtractor> extractor;
+  std::unique_ptr<Executor> executor;
   ScaleLayout layout;
   Buffer arena;
   std::byte* network = nullptr;
@@ -176,28 +175,28 @@ namespace {
 void add_grams(Bench& bench, const NetworkPlan& plan, std::uint32_t seed, double weight,
                const std::function<double(Shape tap, std::int64_t y, std::int64_t x)>& m,
                std::map<std::string, std::vector<double>>& grams) {
-  bench.extractor->forward(
-      bench.stage(plan, seed), bench.stage(plan, seed).view(plan.staging),
-      [&](int tap, ConstTensorView view) {
-        const auto [h, w, c] = view.shape;
-        std::vector<double> f(static_cast<std::size_t>(view.shape.elements()));
-        bench.backend->download(std::span(f), view);
-        std::vector<double> gram(static_cast<std::size_t>(c * c));
-        double sum = 0;
-        for (std::int64_t p = 0; p < h * w; ++p) {
-          const double own = m(view.shape, p / w, p % w);
-          sum += own;
-          for (std::int64_t a = 0; a < c; ++a) {
-            for (std::int64_t b = 0; b < c; ++b) {
-              gram[static_cast<std::size_t>(a * c + b)] +=
-                  own * f[static_cast<std::size_t>(p * c + a)] * f[static_cast<std::size_t>(p * c + b)];
-            }
-          }
+  TapHooks hooks;
+  hooks.features = [&](int tap, ConstTensorView view) {
+    const auto [h, w, c] = view.shape;
+    std::vector<double> f(static_cast<std::size_t>(view.shape.elements()));
+    bench.backend->download(std::span(f), view);
+    std::vector<double> gram(static_cast<std::size_t>(c * c));
+    double sum = 0;
+    for (std::int64_t p = 0; p < h * w; ++p) {
+      const double own = m(view.shape, p / w, p % w);
+      sum += own;
+      for (std::int64_t a = 0; a < c; ++a) {
+        for (std::int64_t b = 0; b < c; ++b) {
+          gram[static_cast<std::size_t>(a * c + b)] +=
+              own * f[static_cast<std::size_t>(p * c + a)] * f[static_cast<std::size_t>(p * c + b)];
         }
-        std::vector<double>& total = grams[bench.extractor->graph().taps[static_cast<std::size_t>(tap)]];
-        total.resize(gram.size());
-        for (std::size_t i = 0; i < gram.size(); ++i) total[i] += weight * gram[i] / sum;
-      });
+      }
+    }
+    std::vector<double>& total = grams[bench.executor->graph().taps[static_cast<std::size_t>(tap)]];
+    total.resize(gram.size());
+    for (std::size_t i = 0; i < gram.size(); ++i) total[i] += weight * gram[i] / sum;
+  };
+  bench.executor->run(bench.stage(plan, seed), {}, hooks);
 }
 
 }  // namespace

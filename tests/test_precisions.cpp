@@ -107,12 +107,13 @@ Evaluation evaluate(const Device& device) {
   constexpr std::int64_t kWidth = 48, kHeight = 32;
   const ObjectiveOptions options = default_options().objective;
   const auto backend = device.open();
-  FeatureExtractor extractor(*backend, *weights(), build_graph(*weights(), objective_taps(options)),
-                             options.pooling);
+  Executor executor(*backend, *weights(), build_graph(*weights(), objective_taps(options)));
   const Shape shape{kHeight, kWidth, 3};
-  const NetworkPlan forward = plan_network(extractor.graph(), shape, Pass::kForward, backend->traits());
-  const NetworkPlan training =
-      plan_network(extractor.graph(), shape, Pass::kForwardBackward, backend->traits());
+  const BackendTraits& traits = backend->traits();
+  const NetworkPlan forward =
+      plan_memory(whole_program(executor.graph(), shape, options.pooling, Pass::kForward, traits), traits);
+  const NetworkPlan evaluation =
+      plan_memory(evaluation_program(options, executor.graph(), shape, traits), traits);
   std::vector<Buffer> buffers;
   const auto memory = [&](const NetworkPlan& plan) {
     buffers.push_back(backend->allocate(plan.arena_bytes));
@@ -130,14 +131,14 @@ Evaluation evaluate(const Device& device) {
     return values;
   };
   std::vector<TensorView> tensors;
-  for (const TensorSpec& spec : objective_tensors(options, extractor.graph(), shape, backend->traits())) {
+  for (const TensorSpec& spec : objective_tensors(options, executor.graph(), shape, backend->traits())) {
     tensors.push_back(tensor(spec.shape, spec.dtype));
   }
-  StyleObjective objective(*backend, extractor, options, tensors, memory(training));
+  StyleObjective objective(*backend, executor, options, tensors, memory(evaluation));
   const NetworkMemory targets = memory(forward);
   const auto staged = [&](std::uint32_t seed) {
     const std::vector<float> x = to_network_space(picture(kWidth, kHeight, seed), weights()->preprocessing);
-    backend->upload(targets.view(forward.staging), std::span<const float>(x));
+    backend->upload(targets.picture(), std::span<const float>(x));
     return targets;
   };
   objective.set_content(staged(1));
@@ -145,10 +146,11 @@ Evaluation evaluate(const Device& device) {
   objective.finish_targets({});
 
   Evaluation result;
-  const NetworkMemory start = staged(3);
-  extractor.forward(start, start.view(forward.staging), [&](int tap, ConstTensorView features) {
-    result.features.emplace_back(extractor.graph().taps[static_cast<std::size_t>(tap)], download(features));
-  });
+  TapHooks hooks;
+  hooks.features = [&](int tap, ConstTensorView features) {
+    result.features.emplace_back(executor.graph().taps[static_cast<std::size_t>(tap)], download(features));
+  };
+  executor.run(staged(3), {}, hooks);
   const DType real = backend->traits().real;
   const TensorView x = tensor(shape, real), gradient = tensor(shape, real);
   backend->upload(

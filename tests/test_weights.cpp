@@ -141,8 +141,6 @@ TEST_CASE("a file may stop early, and then says vgg16 unless it names its networ
 }
 
 TEST_CASE("names of layers are found in all their spellings") {
-  using weights::ConvName;
-  using weights::parse_conv_name;
   CHECK(parse_conv_name("block3_conv2") == ConvName{3, 2});
   CHECK(parse_conv_name("conv5_4") == ConvName{5, 4});
   CHECK(parse_conv_name("block1_conv1_W_1:0") == ConvName{1, 1});

@@ -41,12 +41,13 @@ ConvFilters make_conv_filters(Backend& backend, const Weights& weights, const No
   return filters;
 }
 
-void prepare_convolutions(Backend& backend, const NodeGraph& graph, Shape picture) {
-  const std::vector<Shape> shapes = graph.shapes(picture);
-  Shape input{picture.h, picture.w, backend.traits().input_channels};
-  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (graph.nodes[i].conv >= 0) backend.prepare_conv(input, graph.nodes[i].channels, {});
-    input = shapes[i];
+void prepare_convolutions(Backend& backend, const Program& program) {
+  for (const Step& step : program.steps) {
+    if (step.op != Op::kConv) continue;  // for both directions
+    Shape input = program.tensors[static_cast<std::size_t>(step.in.tensor)].shape;
+    input.h = step.in.rows.count;
+    const std::int64_t out_channels = program.tensors[static_cast<std::size_t>(step.out.tensor)].shape.c;
+    backend.prepare_conv(input, out_channels, step.padding);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/backend/backend.h"
+#include "engine/network/program.h"
 #include "engine/network/vgg.h"
 #include "engine/network/weights.h"
 
@@ -17,7 +18,7 @@ using ConvFilters = std::vector<std::shared_ptr<const ConvFilter>>;
 /// folded into the first layer, so that the picture is always in 0..255 units less the mean.
 [[nodiscard]] ConvFilters make_conv_filters(Backend& backend, const Weights& weights, const NodeGraph& graph);
 
-/// Backend::prepare_conv for every convolution of the graph on a picture: before plan_network().
-void prepare_convolutions(Backend& backend, const NodeGraph& graph, Shape picture);
+/// Backend::prepare_conv for every convolution of a program: before plan_memory().
+void prepare_convolutions(Backend& backend, const Program& program);
 
 }  // namespace impasto

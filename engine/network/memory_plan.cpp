@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace impasto {
 
@@ -31,50 +32,38 @@ std::size_t assign_offsets(std::vector<Lifetime>& tensors, std::size_t alignment
   return align_up(total, alignment);
 }
 
-NetworkPlan plan_network(const NodeGraph& graph, Shape picture, Pass pass, const BackendTraits& traits) {
-  const int n = static_cast<int>(graph.nodes.size());
-  const bool backward = pass == Pass::kForwardBackward;
+NetworkPlan plan_memory(Program program, const BackendTraits& traits) {
   NetworkPlan plan;
-  plan.picture = picture;
-  const std::vector<Shape> shapes = graph.shapes(picture);
-  const Shape input{picture.h, picture.w, traits.input_channels};
-
-  std::vector<Lifetime> lifetimes;
-  std::vector<PlannedTensor*> planned;
-  const auto add = [&](PlannedTensor& tensor, Shape shape, DType dtype, int first, int last) {
-    tensor = {shape, dtype, 0};
-    planned.push_back(&tensor);
-    lifetimes.push_back({static_cast<std::size_t>(shape.elements()) * size_of(dtype), first, last, 0});
-  };
-
-  plan.output.resize(static_cast<std::size_t>(n));
-  plan.gradient.resize(backward ? static_cast<std::size_t>(n) : 0);
-  if (!backward) add(plan.staging, picture, traits.real, -1, 0);
-  add(plan.input, input, traits.activation, 0, 0);
-  for (int i = 0; i < n; ++i) {
-    const Node& node = graph.nodes[static_cast<std::size_t>(i)];
-    const auto k = static_cast<std::size_t>(i);
-    const bool next_is_pool = i + 1 < n && graph.nodes[k + 1].kind == NodeKind::kPool;
-    const bool needed_backward = backward && (node.kind != NodeKind::kPool || next_is_pool || node.tap >= 0);
-    const int last = needed_backward ? (i + 1 < n ? 2 * n - (i + 1) : n) : std::min(i + 1, n);
-    add(plan.output[k], shapes[k], traits.activation, i, last);
-    if (backward)
-      add(plan.gradient[k], shapes[k], traits.activation, i + 1 < n ? 2 * n - (i + 1) : n, 2 * n - i);
-
-    const Shape in = i == 0 ? input : shapes[k - 1];
-    if (node.conv >= 0) {
-      plan.workspace_bytes =
-          std::max(plan.workspace_bytes, traits.conv_workspace_bytes(in, node.channels, {}));
-      plan.flops += 2.0 * 9 * static_cast<double>(i == 0 ? picture.c : in.c) *
-                    static_cast<double>(shapes[k].elements()) * (backward ? 2 : 1);
+  plan.program = std::move(program);
+  const std::vector<ProgramTensor>& tensors = plan.program.tensors;
+  std::vector<Lifetime> lifetimes(tensors.size(), {.bytes = 0, .first = -1, .last = -1});
+  for (std::size_t i = 0; i < plan.program.steps.size(); ++i) {
+    const Step& step = plan.program.steps[i];
+    for (const Step::Operand& operand : {step.out, step.in, step.features}) {
+      if (!operand) continue;
+      Lifetime& life = lifetimes[static_cast<std::size_t>(operand.tensor)];
+      life.last = static_cast<int>(i);
+      if (life.first < 0) life.first = life.last;
     }
-    if (node.tap >= 0) {
-      plan.workspace_bytes = std::max(plan.workspace_bytes, traits.gram_workspace_bytes(shapes[k]));
+    const auto rows_of = [&](const Step::Operand& operand) {
+      Shape shape = tensors[static_cast<std::size_t>(operand.tensor)].shape;
+      shape.h = operand.rows.count;
+      return shape;
+    };
+    std::size_t workspace = 0;  // forward's is for both directions
+    if (step.op == Op::kConv) {
+      workspace = traits.conv_workspace_bytes(rows_of(step.in), rows_of(step.out).c, step.padding);
+    } else if (step.op == Op::kTapFeatures) {
+      workspace = traits.gram_workspace_bytes(rows_of(step.in));
     }
+    plan.workspace_bytes = std::max(plan.workspace_bytes, workspace);
   }
-  if (backward) add(plan.dinput, input, traits.activation, 2 * n, 2 * n + 1);
+  for (std::size_t t = 0; t < tensors.size(); ++t) {
+    if (tensors[t].external) continue;
+    lifetimes[t].bytes = static_cast<std::size_t>(tensors[t].shape.elements()) * size_of(tensors[t].dtype);
+  }
   plan.arena_bytes = assign_offsets(lifetimes, traits.alignment);
-  for (std::size_t i = 0; i < planned.size(); ++i) planned[i]->offset = lifetimes[i].offset;
+  for (const Lifetime& life : lifetimes) plan.offsets.push_back(life.offset);
   return plan;
 }
 

@@ -1,12 +1,11 @@
 #pragma once
-// Where every feature map and gradient lies in one arena, known before anything is allocated. Pure: no
-// backend is touched.
+// Where every feature map and gradient of a program lies in one arena, known before anything is allocated.
+// Pure: no backend is touched.
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "engine/backend/backend.h"
-#include "engine/network/vgg.h"
+#include "engine/network/program.h"
 
 namespace impasto {
 
@@ -25,31 +24,15 @@ std::size_t assign_offsets(std::vector<Lifetime>& tensors, std::size_t alignment
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
-enum class Pass : std::uint8_t {
-  kForward,          ///< feature maps die as soon as the next layer and the tap have read them
-  kForwardBackward,  ///< they live until backward has used them as ReLU mask, pooling choice or tap
-};
-
-struct PlannedTensor {
-  Shape shape;
-  DType dtype = DType::kFloat32;
-  std::size_t offset = 0;
-};
-
+/// A program with a place for each of its tensors.
 struct NetworkPlan {
-  Shape picture;
-  PlannedTensor staging;                ///< (h,w,3) real: room for a picture, kForward only
-  PlannedTensor input, dinput;          ///< the picture as the first layer reads it, and its gradient
-  std::vector<PlannedTensor> output;    ///< one a node
-  std::vector<PlannedTensor> gradient;  ///< one a node; kForwardBackward only
+  Program program;
+  std::vector<std::size_t> offsets;  ///< of each tensor in the arena; of an external one 0
   std::size_t arena_bytes = 0;
   std::size_t workspace_bytes = 0;  ///< the largest of any convolution's and any tap's Gram matrix
-  double flops = 0;                 ///< of the convolutions; both directions if planned
 };
 
-/// Steps: forward of node i is step i; the deepest tap's gradient is written in step n; backward of node i is
-/// step 2n - i and writes the gradient of node i - 1.
-[[nodiscard]] NetworkPlan plan_network(const NodeGraph& graph, Shape picture, Pass pass,
-                                       const BackendTraits& traits);
+/// Every tensor lives from the first step that names it to the last.
+[[nodiscard]] NetworkPlan plan_memory(Program program, const BackendTraits& traits);
 
 }  // namespace impasto

@@ -1,16 +1,34 @@
 #include "engine/network/vgg.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "engine/core/error.h"
+#include "engine/network/vgg_blocks.h"
 
 namespace impasto {
 namespace {
 
-/// "conv4_2" -> "4_2"; block and position identify a layer.
-std::string suffix(const std::string& conv_name) { return conv_name.substr(4); }
+/// Of layers in network order. Error(kInternal) for a name that weights do not have.
+std::vector<ConvName> conv_names(const Weights& weights) {
+  std::vector<ConvName> names;
+  for (const ConvWeights& layer : weights.layers) {
+    const std::optional<ConvName> name = parse_conv_name(layer.name);
+    if (!name) {
+      throw Error(ErrorCode::kInternal, "weights: expected layers named convX_Y, found '" + layer.name + "'");
+    }
+    names.push_back(*name);
+  }
+  return names;
+}
 
-bool is_conv_tap(const std::string& tap) { return tap.starts_with("conv"); }
+[[noreturn]] void fail_missing(const std::string& tap, const Weights& weights,
+                               std::span<const ConvName> names) {
+  std::string last = "none";
+  if (!names.empty()) last = tap.starts_with("conv") ? names.back().str() : names.back().relu();
+  throw Error(ErrorCode::kUsage, "layer '" + tap + "': expected convX_Y or reluX_Y of " + weights.network +
+                                     " up to " + last + ", found none of that name");
+}
 
 }  // namespace
 
@@ -36,46 +54,39 @@ NodeGraph build_graph(const Weights& weights, std::span<const std::string> taps)
   for (const std::string& tap : taps) {
     if (std::find(graph.taps.begin(), graph.taps.end(), tap) == graph.taps.end()) graph.taps.push_back(tap);
   }
-  std::size_t missing = graph.taps.size();
   graph.tap_nodes.assign(graph.taps.size(), -1);
-  const auto mark = [&](Node& node) {
-    const auto found = std::find(graph.taps.begin(), graph.taps.end(), node.name);
-    if (found == graph.taps.end()) return;
-    node.tap = static_cast<int>(found - graph.taps.begin());
-    graph.tap_nodes[static_cast<std::size_t>(node.tap)] = static_cast<int>(graph.nodes.size());
-    --missing;
+  std::size_t missing = graph.taps.size();
+  const auto is_tap = [&](const std::string& name) {
+    return std::find(graph.taps.begin(), graph.taps.end(), name) != graph.taps.end();
+  };
+  const auto add = [&](NodeKind kind, std::string name, int conv, std::int64_t channels) {
+    Node node{kind, std::move(name), conv, channels, -1};
+    if (is_tap(node.name)) {
+      node.tap =
+          static_cast<int>(std::find(graph.taps.begin(), graph.taps.end(), node.name) - graph.taps.begin());
+      graph.tap_nodes[static_cast<std::size_t>(node.tap)] = static_cast<int>(graph.nodes.size());
+      --missing;
+    }
+    graph.nodes.push_back(std::move(node));
   };
 
-  for (std::size_t i = 0; i < weights.layers.size() && missing > 0; ++i) {
+  const std::vector<ConvName> names = conv_names(weights);
+  for (std::size_t i = 0; i < names.size() && missing > 0; ++i) {
     const ConvWeights& conv = weights.layers[i];
-    const std::string id = suffix(conv.name);
-    if (i > 0 && id[0] != suffix(weights.layers[i - 1].name)[0]) {
-      Node pool{NodeKind::kPool, std::string("pool") + suffix(weights.layers[i - 1].name)[0], -1,
-                conv.in_channels, -1};
-      mark(pool);
-      graph.nodes.push_back(pool);
+    const ConvName name = names[i];
+    if (i > 0 && name.block != names[i - 1].block) {
+      add(NodeKind::kPool, "pool" + std::to_string(names[i - 1].block), -1, conv.in_channels);
     }
-    if (std::find(graph.taps.begin(), graph.taps.end(), conv.name) != graph.taps.end()) {
-      Node plain{NodeKind::kConv, conv.name, static_cast<int>(i), conv.out_channels, -1};
-      mark(plain);
-      graph.nodes.push_back(plain);
-      if (missing == 0) break;
-      Node relu{NodeKind::kRelu, "relu" + id, -1, conv.out_channels, -1};
-      mark(relu);
-      graph.nodes.push_back(relu);
-    } else {
-      Node fused{NodeKind::kConvRelu, "relu" + id, static_cast<int>(i), conv.out_channels, -1};
-      mark(fused);
-      graph.nodes.push_back(fused);
+    const int index = static_cast<int>(i);
+    if (!is_tap(name.str())) {
+      add(NodeKind::kConvRelu, name.relu(), index, conv.out_channels);
+      continue;
     }
+    add(NodeKind::kConv, name.str(), index, conv.out_channels);
+    if (missing > 0) add(NodeKind::kRelu, name.relu(), -1, conv.out_channels);
   }
   for (std::size_t t = 0; t < graph.taps.size(); ++t) {
-    if (graph.tap_nodes[t] >= 0) continue;
-    const std::string last = weights.layers.empty() ? "none" : suffix(weights.layers.back().name);
-    throw Error(ErrorCode::kUsage, "layer '" + graph.taps[t] + "': expected convX_Y or reluX_Y of " +
-                                       weights.network + " up to " +
-                                       (is_conv_tap(graph.taps[t]) ? "conv" : "relu") + last +
-                                       ", found none of that name");
+    if (graph.tap_nodes[t] < 0) fail_missing(graph.taps[t], weights, names);
   }
   return graph;
 }

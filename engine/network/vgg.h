@@ -1,7 +1,6 @@
 #pragma once
 // VGG as a list of nodes, from the picture to the deepest tap. Names are the field's: conv1_1, relu1_1, ...,
-// pool1. Source: Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition",
-// 2015, table 1 (D, E).
+// pool1. What the networks are made of: vgg_blocks.h.
 #include <cstdint>
 #include <span>
 #include <string>

@@ -1,7 +1,6 @@
 #pragma once
 // What lies under load_weights, in its parts, for the reader itself and for its tests: names, the reader
 // inside this process, and the same reader inside a child process that may crash or hang without harm.
-#include <compare>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -11,6 +10,7 @@
 #include <string_view>
 
 #include "engine/core/error.h"
+#include "engine/network/vgg_blocks.h"
 #include "engine/network/weights.h"
 
 namespace impasto::weights {
@@ -24,24 +24,8 @@ inline constexpr std::string_view kOwnLayout = "impasto-weights";
 /// Text that came from a file, made fit for one line: controls and non-ASCII as '?', cut at `limit`.
 [[nodiscard]] std::string printable(std::string_view text, std::size_t limit = 120);
 
-/// Block 1..5 and convolution 1..4 inside it.
-struct ConvName {
-  int block = 0, conv = 0;
-  friend constexpr auto operator<=>(const ConvName&, const ConvName&) = default;
-  [[nodiscard]] std::string str() const {  ///< conv3_2
-    return "conv" + std::to_string(block) + "_" + std::to_string(conv);
-  }
-};
-
-/// "block3_conv2", "conv3_2", and either of them with what
-/// Keras appends ("block3_conv2_W_1:0"); else nothing.
-[[nodiscard]] std::optional<ConvName> parse_conv_name(std::string_view name);
-
 /// Runs of digits compare as numbers, so that conv2d_10 comes after conv2d_2.
 [[nodiscard]] bool natural_less(std::string_view a, std::string_view b);
-
-/// How many convolutions a block of the network has: 2 2 3 3 3 (vgg16), 2 2 4 4 4 (vgg19).
-[[nodiscard]] int convs_in_block(std::string_view network, int block);
 
 /// Puts the layers in network order. `network` empty: vgg19 if any block has a fourth convolution, else
 /// vgg16. Throws a message without the file's name (std::invalid_argument) for a gap, for channels that do

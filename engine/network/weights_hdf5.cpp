@@ -73,7 +73,7 @@ Layers read_own(hid_t file, hsize_t file_bytes, Weights& weights, std::string& n
   if (!version || version->front() != 1) fail("attribute version: expected 1, found another");
   weights.layout = "impasto-weights 1";
   network = text(file, "network");
-  if (network != "vgg16" && network != "vgg19")
+  if (vgg_blocks(network).empty())
     fail("attribute network: expected vgg16 or vgg19, found '" + printable(network) + "'");
   const std::string order = text(file, "channel_order");
   if (order != "BGR" && order != "RGB")
@@ -233,8 +233,8 @@ Layers read_tree(hid_t root, hsize_t file_bytes, Weights& weights) {
   const auto named =
       std::count_if(found.begin(), found.end(), [](const Candidate& c) { return c.name.has_value(); });
   weights.layout = "Keras 3 .weights.h5";
-  if (named ==
-      0) {  // before Keras 3.6: only the counters of conv2d tell the order, and their number the network
+  // Before Keras 3.6: only the counters of conv2d tell the order, and their number the network.
+  if (named == 0) {
     const char* network = found.size() == 16 ? "vgg19" : "vgg16";
     if (found.size() != 13 && found.size() != 16) {
       fail("expected a known layout (docs/weights.md), found " + std::to_string(found.size()) +
@@ -242,9 +242,11 @@ Layers read_tree(hid_t root, hsize_t file_bytes, Weights& weights) {
     }
     weights.layout += " without names";
     std::size_t i = 0;
-    for (int block = 1; block <= 5; ++block)
-      for (int conv = 1; conv <= convs_in_block(network, block); ++conv)
-        found[i++].name = ConvName{block, conv};
+    int block = 0;
+    for (const VggBlock& of : vgg_blocks(network)) {
+      ++block;
+      for (int conv = 1; conv <= of.convs; ++conv) found[i++].name = ConvName{block, conv};
+    }
   }
   Layers layers;
   for (const Candidate& c : found) {

@@ -5,27 +5,7 @@
 
 #include "engine/network/weights_file.h"
 
-namespace impasto::weights {
-namespace {
-
-bool is_digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
-
-std::string shape_of(const ConvWeights& w) {
-  return "(3,3," + std::to_string(w.in_channels) + "," + std::to_string(w.out_channels) + ")";
-}
-
-}  // namespace
-
-std::string printable(std::string_view text, std::size_t limit) {
-  std::string out;
-  for (const char c : text.substr(0, limit)) out += (c >= ' ' && c <= '~') ? c : '?';
-  if (text.size() > limit) out += "...";
-  return out;
-}
-
-void refuse(const std::filesystem::path& file, const std::string& message) {
-  throw Error(ErrorCode::kBadInput, "weights '" + printable(file.string(), 400) + "': " + message);
-}
+namespace impasto {
 
 std::optional<ConvName> parse_conv_name(std::string_view name) {
   const auto take = [&name](std::string_view prefix) {
@@ -50,6 +30,30 @@ std::optional<ConvName> parse_conv_name(std::string_view name) {
   return result;
 }
 
+}  // namespace impasto
+
+namespace impasto::weights {
+namespace {
+
+bool is_digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
+
+std::string shape_of(const ConvWeights& w) {
+  return "(3,3," + std::to_string(w.in_channels) + "," + std::to_string(w.out_channels) + ")";
+}
+
+}  // namespace
+
+std::string printable(std::string_view text, std::size_t limit) {
+  std::string out;
+  for (const char c : text.substr(0, limit)) out += (c >= ' ' && c <= '~') ? c : '?';
+  if (text.size() > limit) out += "...";
+  return out;
+}
+
+void refuse(const std::filesystem::path& file, const std::string& message) {
+  throw Error(ErrorCode::kBadInput, "weights '" + printable(file.string(), 400) + "': " + message);
+}
+
 bool natural_less(std::string_view a, std::string_view b) {
   std::size_t i = 0, j = 0;
   while (i < a.size() && j < b.size()) {
@@ -71,10 +75,6 @@ bool natural_less(std::string_view a, std::string_view b) {
   return a.size() - i < b.size() - j;
 }
 
-int convs_in_block(std::string_view network, int block) {
-  return block <= 2 ? 2 : network == "vgg19" ? 4 : 3;
-}
-
 void assemble(Weights& weights, std::map<ConvName, ConvWeights> layers, std::string network) {
   if (network.empty()) {
     const bool fourth =
@@ -83,10 +83,12 @@ void assemble(Weights& weights, std::map<ConvName, ConvWeights> layers, std::str
   }
   weights.network = network;
   weights.layers.clear();
+  const std::span<const VggBlock> blocks = vgg_blocks(network);
+  const auto convs_in = [&](int block) { return blocks[static_cast<std::size_t>(block) - 1].convs; };
   ConvName expected{1, 1};
   std::int64_t channels = 3;
   for (auto& [name, layer] : layers) {
-    if (name.conv > convs_in_block(network, name.block)) {
+    if (name.conv > convs_in(name.block)) {
       throw std::invalid_argument("expected the layers of " + network + ", found " + name.str());
     }
     if (name != expected) {
@@ -100,8 +102,8 @@ void assemble(Weights& weights, std::map<ConvName, ConvWeights> layers, std::str
     channels = layer.out_channels;
     layer.name = name.str();
     weights.layers.push_back(std::move(layer));
-    expected = name.conv < convs_in_block(network, name.block) ? ConvName{name.block, name.conv + 1}
-                                                               : ConvName{name.block + 1, 1};
+    expected =
+        name.conv < convs_in(name.block) ? ConvName{name.block, name.conv + 1} : ConvName{name.block + 1, 1};
   }
   if (weights.layers.empty()) throw std::invalid_argument("expected conv1_1 and its successors, found none");
 }

@@ -34,11 +34,11 @@ std::vector<float> normals(std::int64_t count, std::uint64_t key, double scale) 
 }  // namespace
 
 Weights random_weights(const std::string& network, std::uint64_t seed) {
-  if (network != "vgg16" && network != "vgg19") {
+  const std::span<const VggBlock> blocks = vgg_blocks(network);
+  if (blocks.empty()) {
     throw Error(ErrorCode::kUsage,
                 "network: expected vgg16 or vgg19, found '" + weights::printable(network) + "'");
   }
-  constexpr std::int64_t kChannels[] = {64, 128, 256, 512, 512};
   Weights result;
   result.network = network;
   result.name = (network == "vgg19" ? "random:" : "random-vgg16:") + std::to_string(seed);
@@ -46,13 +46,13 @@ Weights random_weights(const std::string& network, std::uint64_t seed) {
   result.layout = "generated";
   result.digest = result.name;
   std::int64_t in = 3;
-  for (int block = 1; block <= 5; ++block) {
-    for (int conv = 1; conv <= weights::convs_in_block(network, block); ++conv) {
-      const std::int64_t out = kChannels[block - 1];
+  for (int block = 1; block <= static_cast<int>(blocks.size()); ++block) {
+    const auto [convs, out] = blocks[static_cast<std::size_t>(block) - 1];
+    for (int conv = 1; conv <= convs; ++conv) {
       const std::uint64_t index = result.layers.size();
       const std::uint64_t key = splitmix64(seed + (index + 1) * 0xD1B54A32D192ED03u);
       const double he = std::sqrt(2.0 / (9.0 * static_cast<double>(in)));
-      result.layers.push_back({weights::ConvName{block, conv}.str(), in, out, normals(9 * in * out, key, he),
+      result.layers.push_back({ConvName{block, conv}.str(), in, out, normals(9 * in * out, key, he),
                                normals(out, splitmix64(key ^ 0xB1A5u), 0.1)});
       in = out;
     }

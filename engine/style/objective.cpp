@@ -30,6 +30,15 @@ Shape tap_shape(const NodeGraph& graph, const std::vector<Shape>& shapes, int ta
   return shapes[static_cast<std::size_t>(graph.tap_nodes[static_cast<std::size_t>(tap)])];
 }
 
+/// -1 of no layers.
+int deepest_node(const NodeGraph& graph, const std::vector<LayerWeight>& layers) {
+  int deepest = -1;
+  for (const LayerWeight& layer : layers) {
+    deepest = std::max(deepest, graph.tap_nodes[static_cast<std::size_t>(tap_of(graph, layer.layer))]);
+  }
+  return deepest;
+}
+
 /// Means of 2x2 blocks, sizes rounded down, as often as the network pools between the picture and a tap.
 std::vector<float> pooled(std::span<const float> coverage, Shape picture, Shape tap) {
   std::vector<float> m(coverage.begin(), coverage.end());
@@ -59,6 +68,23 @@ std::vector<std::string> objective_taps(const ObjectiveOptions& options) {
   return taps;
 }
 
+Program evaluation_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
+                           const BackendTraits& traits) {
+  return whole_program(graph, picture, options.pooling, Pass::kForwardBackward, traits);
+}
+
+Program content_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
+                        const BackendTraits& traits) {
+  return whole_program(graph, picture, options.pooling, Pass::kForward, traits,
+                       deepest_node(graph, options.content_layers));
+}
+
+Program style_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
+                      const BackendTraits& traits) {
+  return whole_program(graph, picture, options.pooling, Pass::kForward, traits,
+                       deepest_node(graph, options.style_layers));
+}
+
 std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const NodeGraph& graph,
                                           Shape picture, const BackendTraits& traits) {
   const std::vector<Shape> shapes = graph.shapes(picture);
@@ -81,11 +107,11 @@ std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const
   return specs;
 }
 
-StyleObjective::StyleObjective(Backend& backend, FeatureExtractor& extractor, const ObjectiveOptions& options,
+StyleObjective::StyleObjective(Backend& backend, Executor& executor, const ObjectiveOptions& options,
                                std::span<const TensorView> tensors, NetworkMemory memory)
-    : backend_(backend), extractor_(extractor), options_(options), memory_(memory) {
-  const NodeGraph& graph = extractor_.graph();
-  const std::vector<Shape> shapes = graph.shapes(memory_.plan->picture);
+    : backend_(backend), executor_(executor), options_(options), memory_(memory) {
+  const NodeGraph& graph = executor_.graph();
+  const std::vector<Shape> shapes = graph.shapes(memory_.plan->program.picture);
   std::size_t next = 0;
   const auto make_term = [&](const std::string& layer, double weight) {
     Term term;
@@ -120,74 +146,62 @@ StyleObjective::StyleObjective(Backend& backend, FeatureExtractor& extractor, co
 
   // Style Gram matrices are taken as soon as a tap's features
   // exist; the gradients are written when backward gets there.
-  on_tap_ = [this](int tap, ConstTensorView features) {
-    for (Term& term : style_) {
-      if (term.tap != tap || term.factor == 0) continue;
-      const TensorView g{gram_.data, term.target.shape, gram_.dtype};
-      // dJ/dF = 2/N F dJ/dG; the 2/N stands with dJ/dG, which keeps it small.
-      IMPASTO_TRACE_RANGE("style loss " + term.layer);
-      const double per_position = 1.0 / static_cast<double>(term.features.positions());
-      const LossScales scales{term.factor,
-                              gradient_scale_ * 2 * per_position * term.weight * 2 * term.factor};
-      backend_.style_loss(term.slot, term.d_gram, g, features, term.target, per_position, scales,
-                          memory_.workspace);
-    }
-  };
-  write_tap_gradient_ = [this](int tap, TensorView d, ConstTensorView features) {
+  hooks_.features = [this](int tap, TensorView features) { take_features(tap, features); };
+  hooks_.gradient = [this](int tap, TensorView d, ConstTensorView features) {
     write_tap_gradient(tap, d, features);
   };
 }
 
-void StyleObjective::set_content(const NetworkMemory& forward_memory) {
-  int last = 0;
-  for (const Term& term : content_) {
-    last = std::max(last, extractor_.graph().tap_nodes[static_cast<std::size_t>(term.tap)]);
+void StyleObjective::take_features(int tap, ConstTensorView features) {
+  for (Term& term : style_) {
+    if (term.tap != tap || term.factor == 0) continue;
+    const TensorView g{gram_.data, term.target.shape, gram_.dtype};
+    // dJ/dF = 2/N F dJ/dG; the 2/N stands with dJ/dG, which keeps it small.
+    IMPASTO_TRACE_RANGE("style loss " + term.layer);
+    const double per_position = 1.0 / static_cast<double>(term.features.positions());
+    const LossScales scales{term.factor, gradient_scale_ * 2 * per_position * term.weight * 2 * term.factor};
+    backend_.style_loss(term.slot, term.d_gram, g, features, term.target, per_position, scales,
+                        memory_.workspace);
   }
-  if (content_.empty()) return;
-  extractor_.forward(
-      forward_memory, forward_memory.view(forward_memory.plan->staging),
-      [this](int tap, ConstTensorView features) {
-        for (const Term& term : content_) {
-          if (term.tap == tap) backend_.copy(term.target, features);
-        }
-      },
-      last);
 }
 
-void StyleObjective::add_style(const NetworkMemory& forward_memory, double weight,
-                               std::span<const float> coverage) {
-  int last = 0;
-  for (const Term& term : style_) {
-    last = std::max(last, extractor_.graph().tap_nodes[static_cast<std::size_t>(term.tap)]);
-  }
+void StyleObjective::set_content(const NetworkMemory& memory) {
+  if (content_.empty()) return;
+  TapHooks hooks;
+  hooks.features = [this](int tap, ConstTensorView features) {
+    for (const Term& term : content_) {
+      if (term.tap == tap) backend_.copy(term.target, features);
+    }
+  };
+  executor_.run(memory, {}, hooks);
+}
+
+void StyleObjective::add_style(const NetworkMemory& memory, double weight, std::span<const float> coverage) {
   if (style_.empty()) return;
-  extractor_.forward(
-      forward_memory, forward_memory.view(forward_memory.plan->staging),
-      [&](int tap, ConstTensorView features) {
-        for (const Term& term : style_) {
-          if (term.tap != tap) continue;
-          if (!coverage.empty()) {
-            add_covered_gram(term, forward_memory, coverage, weight);
-            continue;
-          }
-          backend_.gram(term.target, features, weight / static_cast<double>(features.shape.positions()),
-                        first_style_ ? Accumulate::kOverwrite : Accumulate::kAdd, forward_memory.workspace);
-        }
-      },
-      last);
+  TapHooks hooks;
+  hooks.features = [&](int tap, TensorView features) {
+    for (const Term& term : style_) {
+      if (term.tap != tap) continue;
+      if (!coverage.empty()) {
+        add_covered_gram(term, features, memory, coverage, weight);
+        continue;
+      }
+      backend_.gram(term.target, features, weight / static_cast<double>(features.shape.positions()),
+                    first_style_ ? Accumulate::kOverwrite : Accumulate::kAdd, memory.workspace);
+    }
+  };
+  executor_.run(memory, {}, hooks);
   first_style_ = false;
 }
 
 /// A position's weight goes into the features, as its root, by way of the host: it happens once for a style
 /// picture and scale, strip by strip, and only where weights differ. The features are put back, as the next
 /// layer reads them.
-void StyleObjective::add_covered_gram(const Term& term, const NetworkMemory& memory,
+void StyleObjective::add_covered_gram(const Term& term, TensorView features, const NetworkMemory& memory,
                                       std::span<const float> coverage, double weight) {
   constexpr std::int64_t kStripElements = 1 << 21;  // 8 MiB on the host
-  const int node = extractor_.graph().tap_nodes[static_cast<std::size_t>(term.tap)];
-  const TensorView features = memory.view(memory.plan->output[static_cast<std::size_t>(node)]);
   const auto [h, w, c] = features.shape;
-  const std::vector<float> m = pooled(coverage, memory.plan->picture, features.shape);
+  const std::vector<float> m = pooled(coverage, memory.plan->program.picture, features.shape);
   const double sum = std::accumulate(m.begin(), m.end(), 0.0);
   if (sum == 0) {
     throw Error(ErrorCode::kBadInput,
@@ -254,8 +268,7 @@ void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
 
 void StyleObjective::run(ConstTensorView x, TensorView gradient) {
   IMPASTO_TRACE_RANGE("objective");
-  extractor_.forward(memory_, x, on_tap_);
-  extractor_.backward(memory_, gradient, 1 / gradient_scale_, write_tap_gradient_);
+  executor_.run(memory_, {x, gradient, 1 / gradient_scale_}, hooks_);
   if (options_.tv_weight != 0)
     backend_.total_variation(tv_slot_, gradient, x, options_.tv, options_.tv_weight);
   if (grey_) backend_.average_channels(gradient);
@@ -283,7 +296,7 @@ void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
 }
 
 void StyleObjective::write_tap_gradient(int tap, TensorView d, ConstTensorView features) {
-  IMPASTO_TRACE_RANGE("loss gradient " + extractor_.graph().taps[static_cast<std::size_t>(tap)]);
+  IMPASTO_TRACE_RANGE("loss gradient " + executor_.graph().taps[static_cast<std::size_t>(tap)]);
   Accumulate accumulate = Accumulate::kOverwrite;
   for (Term& term : style_) {
     if (term.tap != tap || term.factor == 0) continue;

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/network/feature_extractor.h"
+#include "engine/network/executor.h"
 #include "engine/style/optimizer.h"
 #include "engine/style/options.h"
 
@@ -18,6 +18,15 @@ namespace impasto {
 
 /// Taps that the objective needs: content and style layers, without duplicates.
 [[nodiscard]] std::vector<std::string> objective_taps(const ObjectiveOptions& options);
+
+/// The programs that an objective runs: an evaluation, and what its targets need of the content and of a
+/// style picture. Where it has no content (style) layers, the second (third) is not run.
+[[nodiscard]] Program evaluation_program(const ObjectiveOptions& options, const NodeGraph& graph,
+                                         Shape picture, const BackendTraits& traits);
+[[nodiscard]] Program content_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
+                                      const BackendTraits& traits);
+[[nodiscard]] Program style_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
+                                    const BackendTraits& traits);
 
 /// Device tensors of the objective beside the network's: content targets, style targets and their gradients,
 /// one Gram scratch, loss slots. Pure, for the memory plan.
@@ -34,22 +43,22 @@ struct LossValues {
 class StyleObjective final : public Objective {
  public:
   /// `tensors`: memory for objective_tensors(), in order.
-  /// `memory`: a kForwardBackward plan for the picture's shape.
-  StyleObjective(Backend& backend, FeatureExtractor& extractor, const ObjectiveOptions& options,
+  /// `memory`: of evaluation_program's plan.
+  StyleObjective(Backend& backend, Executor& executor, const ObjectiveOptions& options,
                  std::span<const TensorView> tensors, NetworkMemory memory);
 
   /// From now on the gradient has equal channels, so that a grey x stays grey. Before the first evaluation.
   void keep_grey() { grey_ = true; }
 
-  /// Measures the targets. Each picture is uploaded into its plan's staging tensor first
-  /// (kForward plans in the same arena). Call set_content once, then add_style for every
+  /// Measures the targets. Each picture is uploaded to its memory's picture() first
+  /// (content_program and style_program, in the same arena). Call set_content once, then add_style for every
   /// style picture (weight w_i, sum 1), then finish_targets, which reads the targets'
   /// energies and warns of layers that are dead in them (and leaves those out).
   /// `coverage` (h * w of the picture, 0..1; empty: 1 everywhere): what each position counts for,
   ///   A^ = sum_p m_p f_p f_p' / sum_p m_p
   /// with m its mean over the pools' blocks at deeper layers. Error(kBadInput) where a layer sees none.
-  void set_content(const NetworkMemory& forward_memory);
-  void add_style(const NetworkMemory& forward_memory, double weight, std::span<const float> coverage = {});
+  void set_content(const NetworkMemory& memory);
+  void add_style(const NetworkMemory& memory, double weight, std::span<const float> coverage = {});
   void finish_targets(const std::function<void(const std::string&)>& warn);
 
   /// x and gradient lie in the same memory each time: the
@@ -85,19 +94,19 @@ class StyleObjective final : public Objective {
     TensorView slot;
   };
   void run(ConstTensorView x, TensorView gradient);
-  void add_covered_gram(const Term& term, const NetworkMemory& memory, std::span<const float> coverage,
-                        double weight);
+  void add_covered_gram(const Term& term, TensorView features, const NetworkMemory& memory,
+                        std::span<const float> coverage, double weight);
+  void take_features(int tap, ConstTensorView features);
   void write_tap_gradient(int tap, TensorView d, ConstTensorView features);
   void read_slots(std::span<const double> slots);
 
   Backend& backend_;
-  FeatureExtractor& extractor_;
+  Executor& executor_;
   ObjectiveOptions options_;
   NetworkMemory memory_;
   std::vector<Term> content_, style_;
   TensorView gram_, slots_, tv_slot_;
-  FeatureExtractor::OnTap on_tap_;
-  FeatureExtractor::WriteTapGradient write_tap_gradient_;
+  TapHooks hooks_;
   std::vector<double> slot_values_;
   std::array<std::unique_ptr<Readback>, kMostQueued> readbacks_;
   std::deque<Readback*> queued_;  // oldest first; null: values_ were read already

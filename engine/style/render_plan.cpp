@@ -37,14 +37,16 @@ ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, cons
   layout.size = size;
   layout.style_sizes.assign(style_sizes.begin(), style_sizes.end());
   const Shape picture = picture_shape(size);
-  layout.training = plan_network(graph, picture, Pass::kForwardBackward, traits);
-  layout.content_pass = plan_network(graph, picture, Pass::kForward, traits);
-  layout.network_bytes = std::max(layout.training.arena_bytes, layout.content_pass.arena_bytes);
-  layout.workspace_bytes = std::max(layout.training.workspace_bytes, layout.content_pass.workspace_bytes);
+  const auto plan = [&](const auto& program, Shape shape) {
+    NetworkPlan planned = plan_memory(program(options.objective, graph, shape, traits), traits);
+    layout.network_bytes = std::max(layout.network_bytes, planned.arena_bytes);
+    layout.workspace_bytes = std::max(layout.workspace_bytes, planned.workspace_bytes);
+    return planned;
+  };
+  layout.evaluation = plan(evaluation_program, picture);
+  layout.content_pass = plan(content_program, picture);
   for (const PixelSize& style : style_sizes) {
-    layout.style_passes.push_back(plan_network(graph, picture_shape(style), Pass::kForward, traits));
-    layout.network_bytes = std::max(layout.network_bytes, layout.style_passes.back().arena_bytes);
-    layout.workspace_bytes = std::max(layout.workspace_bytes, layout.style_passes.back().workspace_bytes);
+    layout.style_passes.push_back(plan(style_program, picture_shape(style)));
   }
   layout.workspace_bytes = align_up(layout.workspace_bytes, traits.alignment);
   layout.objective = objective_tensors(options.objective, graph, picture, traits);
@@ -84,7 +86,7 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
     scale.workspace_bytes = layout.workspace_bytes;
     scale.target_bytes = layout.objective_bytes;
     scale.optimizer_bytes = layout.optimizer_bytes;
-    scale.flops = layout.training.flops;
+    scale.flops = convolution_flops(graph, layout.evaluation.program);
     const std::vector<Shape> shapes = graph.shapes(picture_shape(size));
     for (const LayerWeight& layer : options.objective.style_layers) {
       const auto tap = std::find(graph.taps.begin(), graph.taps.end(), layer.layer) - graph.taps.begin();

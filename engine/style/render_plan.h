@@ -13,12 +13,12 @@
 
 namespace impasto {
 
-/// [network: the largest of training and target passes][workspace][objective
+/// [network: the largest of evaluation and target passes][workspace][objective
 /// tensors][optimizer tensors][the last pictures]
 struct ScaleLayout {
   PixelSize size;
   std::vector<PixelSize> style_sizes;
-  NetworkPlan training, content_pass;
+  NetworkPlan evaluation, content_pass;
   std::vector<NetworkPlan> style_passes;
   std::vector<TensorSpec> objective, optimizer, pictures;
   std::size_t network_bytes = 0, workspace_bytes = 0, objective_bytes = 0, optimizer_bytes = 0;

@@ -110,7 +110,7 @@ struct Stylizer::Impl {
   std::string device_note;
   NodeGraph graph;
   // Everything below lives on the backend and must go before it.
-  std::unique_ptr<FeatureExtractor> extractor;
+  std::unique_ptr<Executor> executor;
   Buffer arena;
   // The scale in work
   std::vector<ScaleLayout> layouts;
@@ -245,9 +245,8 @@ void Stylizer::Impl::prepare_convolutions(PixelSize content, std::span<const Pix
   std::vector<ScaleLayout> sizes;
   (void)plan_render(options, *weights, graph, *backend, content, styles, &sizes);
   for (const ScaleLayout& layout : sizes) {
-    impasto::prepare_convolutions(*backend, graph, layout.training.picture);
-    for (const NetworkPlan& pass : layout.style_passes)
-      impasto::prepare_convolutions(*backend, graph, pass.picture);
+    impasto::prepare_convolutions(*backend, layout.evaluation.program);
+    for (const NetworkPlan& pass : layout.style_passes) impasto::prepare_convolutions(*backend, pass.program);
   }
 }
 
@@ -265,8 +264,8 @@ void Stylizer::Impl::identify(const Image& content, std::span<const Image> style
 }
 
 void Stylizer::Impl::make_room() {
-  if (!extractor) {
-    extractor = std::make_unique<FeatureExtractor>(*backend, *weights, graph, options.objective.pooling);
+  if (!executor) {
+    executor = std::make_unique<Executor>(*backend, *weights, graph);
     weights = without_filters(*weights);  // prepared on the device now; the host's copy may go
   }
   std::size_t arena_bytes = 0;
@@ -323,15 +322,15 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
   good.reset();
 
   optimizer.reset();
-  objective = std::make_unique<StyleObjective>(*backend, *extractor, options.objective, objective_views,
-                                               NetworkMemory{&layout.training, network, workspace});
+  objective = std::make_unique<StyleObjective>(*backend, *executor, options.objective, objective_views,
+                                               NetworkMemory{&layout.evaluation, network, workspace});
   const auto sized = [](const NetworkPlan& plan, const Image& image) {
-    return resize(image, plan.picture.w, plan.picture.h, Overshoot::kClip);
+    return resize(image, plan.program.picture.w, plan.program.picture.h, Overshoot::kClip);
   };
   const auto stage = [&](const NetworkPlan& plan, const Image& image) {
     const NetworkMemory memory{&plan, network, workspace};
     const std::vector<float> x = to_network_space(image, weights->preprocessing);
-    backend->upload(memory.view(plan.staging), std::span(x));
+    backend->upload(memory.picture(), std::span(x));
     return memory;
   };
   if (grey) objective->keep_grey();
@@ -342,7 +341,7 @@ void Stylizer::Impl::enter_scale(const Sources& sources, const std::vector<float
   const double sum = std::accumulate(blend.begin(), blend.end(), 0.0);
   for (std::size_t i = 0; i < sources.styles.size(); ++i) {
     const Image& as_given = sources.styles_as_given[i];
-    const auto [height, width, channels] = layout.style_passes[i].picture;
+    const auto [height, width, channels] = layout.style_passes[i].program.picture;
     std::vector<float> seen;
     if (has_transparency(as_given)) seen = coverage(as_given, width, height);
     const Image style = sized(layout.style_passes[i], sources.styles[i]);

@@ -161,9 +161,10 @@ inline std::vector<ConvWeights> tiny_layers(const std::string& network, std::siz
   std::vector<ConvWeights> layers;
   std::int64_t in = 3;
   for (int block = 1; block <= 5; ++block) {
-    for (int conv = 1; conv <= weights::convs_in_block(network, block) && layers.size() < count; ++conv) {
+    const int convs = vgg_blocks(network)[static_cast<std::size_t>(block) - 1].convs;
+    for (int conv = 1; conv <= convs && layers.size() < count; ++conv) {
       const std::int64_t out = kChannels[block - 1];
-      ConvWeights layer{weights::ConvName{block, conv}.str(), in, out, {}, {}};
+      ConvWeights layer{ConvName{block, conv}.str(), in, out, {}, {}};
       for (std::int64_t i = 0; i < 9 * in * out; ++i) layer.filter.push_back(normal(random));
       for (std::int64_t i = 0; i < out; ++i) layer.bias.push_back(normal(random));
       layers.push_back(std::move(layer));

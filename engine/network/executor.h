@@ -1,0 +1,67 @@
+#pragma once
+// Runs programs on a device: forward through VGG, and backward with respect to the picture only, for the
+// weights are frozen.
+#include <functional>
+
+#include "engine/backend/backend.h"
+#include "engine/network/conv_filters.h"
+#include "engine/network/memory_plan.h"
+#include "engine/network/vgg.h"
+#include "engine/network/weights.h"
+
+namespace impasto {
+
+/// Memory that a plan describes: an arena of at least plan.arena_bytes, and a workspace.
+struct NetworkMemory {
+  const NetworkPlan* plan = nullptr;
+  void* arena = nullptr;
+  Workspace workspace;
+  /// A tensor of the plan's program that lies in the arena.
+  [[nodiscard]] TensorView view(int tensor) const {
+    const auto t = static_cast<std::size_t>(tensor);
+    const ProgramTensor& planned = plan->program.tensors[t];
+    return {static_cast<std::byte*>(arena) + plan->offsets[t], planned.shape, planned.dtype};
+  }
+  /// Where a kForward program finds its picture.
+  [[nodiscard]] TensorView picture() const { return view(Program::kPicture); }
+};
+
+/// The tensors that a kForwardBackward program gets from outside, (h,w,3) real.
+struct ExternalTensors {
+  ConstTensorView picture;
+  TensorView gradient;        ///< overwritten
+  double gradient_scale = 1;  ///< what the gradient that comes out of the network is multiplied by
+};
+
+/// What the losses do where a program reaches a tap.
+struct TapHooks {
+  /// The features are whole. They may be overwritten after the call in a kForward program, and must not have
+  /// changed when it returns.
+  std::function<void(int tap, TensorView features)> features;
+  /// Must overwrite d with the losses' gradient at the tap.
+  std::function<void(int tap, TensorView d, ConstTensorView features)> gradient;
+};
+
+/// A network's graph with its filters on a device. Must not outlive the backend.
+class Executor {
+ public:
+  /// With filters that others may use, too: make_conv_filters() of this graph or of a deeper one.
+  Executor(Backend& backend, ConvFilters filters, NodeGraph graph);
+  /// With filters of its own.
+  Executor(Backend& backend, const Weights& weights, NodeGraph graph);
+
+  [[nodiscard]] const NodeGraph& graph() const { return graph_; }
+
+  /// All steps in order. Programs must be of this graph.
+  void run(const NetworkMemory& memory, const ExternalTensors& external, const TapHooks& hooks);
+
+ private:
+  void run_step(const Step& step, const NetworkMemory& memory, const ExternalTensors& external,
+                const TapHooks& hooks);
+
+  Backend& backend_;
+  NodeGraph graph_;
+  ConvFilters filters_;
+};
+
+}  // namespace impasto

@@ -12,6 +12,7 @@
 #include "apps/device_speed.h"
 #include "apps/render_arguments.h"
 #include "apps/text.h"
+#include "engine/backend/devices.h"
 #include "engine/core/message.h"
 #include "engine/network/vgg.h"
 #include "engine/style/schedule.h"
@@ -157,7 +158,8 @@ std::string milliseconds(double seconds) { return format_fixed(1000 * seconds, s
 /// What this device reaches: multiply-adds on registers, and copies between tensors far larger than caches.
 struct Peaks {
   double flops = 0, bytes = 0;  ///< a second; 0: not known
-  explicit Peaks(Backend& backend) : flops(backend.measure_peak_flops()) {
+  Peaks(Backend& backend, int threads)
+      : flops(measure_peak_flops({.device = backend.info().name, .threads = threads})) {
     constexpr std::int64_t kElements = 32 << 20;
     const Shape shape{1, 1, kElements};
     const std::size_t one = static_cast<std::size_t>(kElements) * size_of(backend.traits().real);
@@ -222,7 +224,8 @@ std::vector<PixelSize> parse_sizes(const std::string& text) {
 void run_bench(const BenchArguments& a) {
   const std::vector<PixelSize> sizes = parse_sizes(a.sizes);
   const auto weights = std::make_shared<const Weights>(random_weights(a.network, 0));
-  const auto backend = open_device(make_options(a.style_options));
+  const StyleOptions options = make_options(a.style_options);
+  const auto backend = open_device(options);
   std::vector<Timing> all;
   for (const PixelSize& size : sizes) {
     for (Timing& timing : time_layers(*backend, *weights, size, a.repeats)) {
@@ -235,7 +238,7 @@ void run_bench(const BenchArguments& a) {
     std::fputs((to_json(all).dump(2) + "\n").c_str(), stdout);
     return;
   }
-  const Peaks peaks(*backend);
+  const Peaks peaks(*backend, options.threads);
   std::printf("%s: %s\n", backend->info().name.c_str(), backend->info().description.c_str());
   if (peaks.flops > 0)
     std::printf("multiply-adds on registers: %s GFLOP/s\n", format_fixed(peaks.flops / 1e9, 1).c_str());

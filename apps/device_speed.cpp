@@ -26,10 +26,10 @@ double seconds_of(Backend& backend, int repeats, const std::function<void()>& wo
   return best;
 }
 
-SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels) {
+SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels) : backend_(backend) {
   const std::vector<float> filter(static_cast<std::size_t>(9 * input.c * out_channels), 0.01F);
   const std::vector<float> bias(static_cast<std::size_t>(out_channels), 0.1F);
-  conv_ = backend.make_conv2d({input.c, out_channels, filter, bias});
+  conv_ = backend.make_conv_filter({input.c, out_channels, filter, bias});
   const BackendTraits& traits = backend.traits();
   const Shape output{input.h, input.w, out_channels};
   const auto aligned = [&](std::size_t bytes) {
@@ -48,10 +48,11 @@ SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels)
   backend.fill(y_, 0.25);
 }
 
-void SampleConv::forward() { conv_->forward(y_, x_, Padding{}, Relu::kYes, workspace_); }
+void SampleConv::forward() { backend_.conv2d_forward(y_, x_, *conv_, Padding{}, Relu::kYes, workspace_); }
 
 void SampleConv::backward() {
-  conv_->backward_data(x_, y_, Padding{}, Accumulate::kOverwrite, ConstTensorView{}, workspace_);
+  backend_.conv2d_backward_data(x_, y_, *conv_, Padding{}, Accumulate::kOverwrite, ConstTensorView{},
+                                workspace_);
 }
 
 double SampleConv::flops() const {

@@ -21,7 +21,8 @@ class SampleConv {
   [[nodiscard]] TensorView output() const { return y_; }
 
  private:
-  std::unique_ptr<Conv2d> conv_;
+  Backend& backend_;
+  std::shared_ptr<const ConvFilter> conv_;
   Buffer memory_;
   TensorView x_, y_;
   Workspace workspace_;

@@ -7,7 +7,7 @@
 #include "apps/commands.h"
 #include "apps/declare.h"
 #include "apps/text.h"
-#include "engine/backend/backend.h"
+#include "engine/backend/devices.h"
 #include "engine/core/text.h"
 
 namespace impasto::apps {

@@ -10,7 +10,7 @@
 #include "apps/plan_report.h"
 #include "apps/text.h"
 #include "apps/trace.h"
-#include "engine/backend/backend.h"
+#include "engine/backend/system.h"
 #include "engine/core/message.h"
 #include "engine/core/text.h"
 

@@ -6,6 +6,7 @@
 
 #include "apps/declare.h"
 #include "apps/text.h"
+#include "engine/backend/devices.h"
 #include "engine/options/option_table.h"
 
 namespace impasto::apps {
@@ -141,9 +142,9 @@ StyleOptions resolve_options(const RenderArguments& a) {
 
 std::unique_ptr<Backend> open_device(const StyleOptions& options) {
   const Precision precision = find_precision(options.precision).value_or(Precision::kAuto);
-  auto backend = make_backend({options.device, precision, options.threads, options.autotune});
-  if (!backend->note().empty()) std::fprintf(stderr, "impasto: warning: %s\n", backend->note().c_str());
-  return backend;
+  OpenedDevice device = impasto::open_device({options.device, precision, options.threads, options.autotune});
+  if (!device.note.empty()) std::fprintf(stderr, "impasto: warning: %s\n", device.note.c_str());
+  return std::move(device.backend);
 }
 
 std::string repeat_command(const RenderArguments& a, const StyleOptions& options, const Weights& weights) {

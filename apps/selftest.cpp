@@ -1,5 +1,5 @@
 // impasto selftest: every primitive against the reference backend, on the user's own device.
-#include "engine/backend/selftest.h"
+#include "engine/selftest/selftest.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -46,7 +46,8 @@ endif()
 
 # A module is of one build with its program if the headers between them are the same.
 set(seam)
-foreach(header engine/backend/backend.h engine/backend/cuda/module.h engine/core/tensor.h engine/core/error.h kernels/ops.h)
+foreach(header engine/backend/backend.h engine/backend/conv_filter.h engine/backend/devices.h engine/backend/precision.h engine/backend/tuning.h
+        engine/backend/cuda/module.h engine/core/tensor.h engine/core/error.h kernels/ops.h)
   file(SHA256 ${PROJECT_SOURCE_DIR}/${header} digest)
   string(APPEND seam ${digest})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${header})
@@ -70,7 +71,7 @@ target_include_directories(impasto_cuda_objects SYSTEM PUBLIC ${CUDAToolkit_INCL
 target_include_directories(impasto_cuda_objects PUBLIC ${PROJECT_SOURCE_DIR})
 target_link_libraries(impasto_cuda_objects PRIVATE impasto_core impasto_flags)
 
-add_library(impasto_cuda MODULE engine/backend/cuda/module.cpp engine/backend/backend.cpp engine/backend/choice_cache.cpp
+add_library(impasto_cuda MODULE engine/backend/cuda/module.cpp engine/backend/backend.cpp engine/backend/choice_cache.cpp engine/backend/precision.cpp
   $<TARGET_OBJECTS:impasto_cuda_objects> $<TARGET_OBJECTS:impasto_kernels_cuda>)
 target_compile_definitions(impasto_cuda PRIVATE "IMPASTO_SEAM=\"${seam}\"")
 set(IMPASTO_CUDA_LIBRARIES CUDA::cudart CUDA::cublas ${CUDNN_LIBRARY})

@@ -37,6 +37,12 @@ struct AdamParameters {
   double learning_rate = 1, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
 
+/// Of a squared error: the value's factor and the gradient's. They are apart, because a loss's weight belongs
+/// to the gradient alone, and a gradient may be scaled against underflow.
+struct LossScales {
+  double value = 1, gradient = 1;
+};
+
 // clang-format off
 /// Contracts. (+)= means "= or +=, as Accumulate says".
 ///
@@ -59,12 +65,14 @@ struct AdamParameters {
 ///                     positions (blocked or in double).
 /// gram_backward       df[p,b] (+)= scale * sum_a f[p,a] * dg[a,b]. dg symmetric. Gradient of gram is scale *
 ///                     2 * this.
-/// squared_error       *loss = value_scale * sum_i (x[i]-t[i])^2;  d[i] (+)= gradient_scale * (x[i]-t[i]).
+/// squared_error       *loss = scales.value * sum_i (x[i]-t[i])^2;  d[i] (+)= scales.gradient * (x[i]-t[i]).
 ///                     d may be empty (value only). The content loss on feature maps. Gatys et al. 2016, eq. 1, 2.
-/// style_loss          with g = gram_scale * sum_p f[p,a] * f[p,b] as gram computes it (scratch may hold it
-///                     afterwards, or anything): *loss = value_scale * sum (g-t)^2;  d = gradient_scale * (g-t),
-///                     symmetric, of the activations' type: what gram_backward takes. The Frobenius style loss.
-///                     Gatys et al. 2016, eq. 4-6.
+/// gram_loss           of a finished Gram matrix g: *loss = scales.value * sum (g-t)^2;  d = scales.gradient *
+///                     (g-t), of the activations' type: what gram_backward takes. g, t, d symmetric. The
+///                     Frobenius style loss. Gatys et al. 2016, eq. 4-6.
+/// style_loss          gram_loss of g = gram_scale * sum_p f[p,a] * f[p,b], which need not be stored or rounded:
+///                     scratch may hold it afterwards, or anything. For features that are there as a whole; of
+///                     those that come in parts, gram adds up the matrix.
 /// total_variation     x in 0..255 units, any offset; p = x / 255; over all channels.
 ///                     l2: mean of dx^2 of p over its (h,w-1,3) differences + mean of dy^2 over its (h-1,w,3)
 ///                     differences; l1: sum |x-differences| + |y-differences| of x itself; half-sum:

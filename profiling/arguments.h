@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "engine/backend/backend.h"
+#include "engine/backend/precision.h"
 #include "engine/core/error.h"
 
 namespace impasto::profiling {

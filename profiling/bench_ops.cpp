@@ -17,8 +17,9 @@
 #include <optional>
 #include <random>
 
-#include "engine/backend/op_cases.h"
+#include "engine/backend/devices.h"
 #include "engine/network/vgg.h"
+#include "engine/selftest/op_cases.h"
 #include "profiling/arguments.h"
 
 namespace impasto::profiling {
@@ -189,7 +190,7 @@ class Layers {
     const Shape out{in.h, in.w, node.channels};
     const std::vector<float> filter(static_cast<std::size_t>(9 * in.c * out.c), 0.01F);
     const std::vector<float> bias(static_cast<std::size_t>(out.c), 0.1F);
-    const auto conv = backend_.make_conv2d({in.c, out.c, filter, bias});
+    const auto conv = backend_.make_conv_filter({in.c, out.c, filter, bias});
     const std::size_t bytes = backend_.traits().conv_workspace_bytes(in, out.c, {});
     const Buffer scratch = backend_.allocate(std::max<std::size_t>(bytes, 1));
     const Workspace workspace{scratch.data(), bytes};
@@ -198,14 +199,14 @@ class Layers {
     const double filter_size = static_cast<double>(filter.size());
     const double flops = 18 * x_size * static_cast<double>(out.c);
     add(forward, in, flops, activation_bytes(x_size + y_size + filter_size),
-        [&] { conv->forward(y.view, x.view, {}, Relu::kYes, workspace); });
+        [&] { backend_.conv2d_forward(y.view, x.view, *conv, {}, Relu::kYes, workspace); });
     // As the network does it: added to a tap's gradient, masked where a ReLU lies below.
     const bool masked = below != nullptr && below->kind == NodeKind::kConvRelu;
     const auto mode = below != nullptr && below->tap >= 0 ? Accumulate::kAdd : Accumulate::kOverwrite;
     const double passes = 1 + (masked ? 1 : 0) + (mode == Accumulate::kAdd ? 1 : 0);
     add(backward, in, flops, activation_bytes(passes * x_size + y_size + filter_size), [&] {
-      conv->backward_data(x.view, y.view, {}, mode, masked ? ConstTensorView(mask.view) : ConstTensorView{},
-                          workspace);
+      backend_.conv2d_backward_data(x.view, y.view, *conv, {}, mode,
+                                    masked ? ConstTensorView(mask.view) : ConstTensorView{}, workspace);
     });
   }
 
@@ -236,7 +237,7 @@ class Layers {
     const double flops = 2 * f_size * static_cast<double>(features.c);
     const double scale = 1 / static_cast<double>(features.positions());
     add(loss_name, features, flops, activation_bytes(f_size + g_size) + real_bytes(g_size), [&] {
-      backend_.style_loss(loss.view, d.view, scratch.view, f.view, target.view, scale, 1, scale, workspace);
+      backend_.style_loss(loss.view, d.view, scratch.view, f.view, target.view, scale, {1, scale}, workspace);
     });
     add(backward, features, flops, activation_bytes(2 * f_size + g_size),
         [&] { backend_.gram_backward(df.view, f.view, d.view, scale, Accumulate::kOverwrite, workspace); });
@@ -248,7 +249,7 @@ class Layers {
     const Tensor loss = make({1, 1, 1}, DType::kFloat64);
     const auto size = static_cast<double>(features.elements());
     add(node.name + " squared_error", features, 4 * size, activation_bytes(3 * size), [&] {
-      backend_.squared_error(loss.view, d.view, x.view, target.view, 1, 1, Accumulate::kOverwrite);
+      backend_.squared_error(loss.view, d.view, x.view, target.view, {1, 1}, Accumulate::kOverwrite);
     });
   }
 

@@ -12,7 +12,7 @@
 #include <exception>
 #include <random>
 
-#include "engine/backend/backend.h"
+#include "engine/backend/devices.h"
 #include "profiling/arguments.h"
 
 namespace impasto::profiling {

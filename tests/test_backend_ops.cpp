@@ -1,8 +1,8 @@
 // Every primitive on every device, on the cases that `selftest` and the benchmarks use as well.
 #include <cstring>
 
-#include "engine/backend/op_cases.h"
-#include "engine/backend/selftest.h"
+#include "engine/selftest/op_cases.h"
+#include "engine/selftest/selftest.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/test_device.h"
@@ -24,6 +24,7 @@ const std::vector<std::string> kOperations = {"conv2d_forward",
                                               "pool_backward",
                                               "gram",
                                               "gram_backward",
+                                              "gram_loss",
                                               "style_loss",
                                               "squared_error",
                                               "total_variation",

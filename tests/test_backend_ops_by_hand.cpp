@@ -17,12 +17,12 @@ namespace {
 constexpr double kEps = 5e-7;  // a few roundings to float32; at most 1e-7 measured
 
 struct ConvOf {
-  std::unique_ptr<Conv2d> conv;
+  std::shared_ptr<const ConvFilter> conv;
   Workspace workspace;
 };
 ConvOf make_conv(TestDevice& device, Shape input, std::int64_t out, const std::vector<float>& filter,
                  const std::vector<float>& bias) {
-  return {device->make_conv2d({input.c, out, filter, bias}),
+  return {device->make_conv_filter({input.c, out, filter, bias}),
           device.workspace(device->traits().conv_workspace_bytes(input, out, {}))};
 }
 
@@ -39,19 +39,20 @@ TEST_CASE("conv2d_forward gives the numbers computed by hand, for each padding")
   const auto y = device.empty_activation({3, 3, 2});
   // sum over the window of x * filter, not flipped; without the bias
   const Numbers sums = {94, 154, 106, 186, 285, 186, 106, 154, 94};
-  c.conv->forward(y, x, {}, Relu::kNo, c.workspace);
+  device->conv2d_forward(y, x, *c.conv, {}, Relu::kNo, c.workspace);
   Numbers expected;
   for (const double sum : sums) expected.insert(expected.end(), {sum + 0.5, 100 - sum});
   require_close(device.read(y), expected, device.bound(kEps));
-  c.conv->forward(y, x, {}, Relu::kYes, c.workspace);
+  device->conv2d_forward(y, x, *c.conv, {}, Relu::kYes, c.workspace);
   for (double& value : expected) value = std::max(value, 0.0);
   require_close(device.read(y), expected, device.bound(kEps));
 
   const auto centre = device.empty_activation({1, 1, 2});
-  c.conv->forward(centre, x, {0, 0, 0, 0}, Relu::kNo, c.workspace);
+  device->conv2d_forward(centre, x, *c.conv, {0, 0, 0, 0}, Relu::kNo, c.workspace);
   require_close(device.read(centre), Numbers{285.5, -185}, device.bound(kEps));
   const auto corner = device.empty_activation({2, 2, 2});  // top and right: sums 1, 2, 4, 5
-  c.conv->forward(corner, x, {.top = 1, .bottom = 0, .left = 0, .right = 1}, Relu::kNo, c.workspace);
+  device->conv2d_forward(corner, x, *c.conv, {.top = 1, .bottom = 0, .left = 0, .right = 1}, Relu::kNo,
+                         c.workspace);
   require_close(device.read(corner), Numbers{154.5, -54, 106.5, -6, 285.5, -185, 186.5, -86},
                 device.bound(kEps));
 }
@@ -62,16 +63,16 @@ TEST_CASE("conv2d_backward_data spreads one gradient over the filter, adds, and 
   const ConvOf c = make_conv(device, input, 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}, {3});
   const auto dx = device.empty_activation(input);
   const auto centre = device.activation(input, {0, 0, 0, 0, 2, 0, 0, 0, 0});
-  c.conv->backward_data(dx, centre, {}, Accumulate::kOverwrite, {}, c.workspace);
+  device->conv2d_backward_data(dx, centre, *c.conv, {}, Accumulate::kOverwrite, {}, c.workspace);
   require_close(device.read(dx), Numbers{2, 4, 6, 8, 10, 12, 14, 16, 18}, device.bound(kEps));
   const auto corner = device.activation(input, {1, 0, 0, 0, 0, 0, 0, 0, 0});
-  c.conv->backward_data(dx, corner, {}, Accumulate::kAdd, {}, c.workspace);
+  device->conv2d_backward_data(dx, corner, *c.conv, {}, Accumulate::kAdd, {}, c.workspace);
   require_close(device.read(dx), Numbers{7, 10, 6, 16, 19, 12, 14, 16, 18}, device.bound(kEps));
   const auto mask = device.activation(input, {0, 1, 0, -1, 1e-30, 0, 2, 0, 0});
-  c.conv->backward_data(dx, corner, {}, Accumulate::kAdd, mask, c.workspace);
+  device->conv2d_backward_data(dx, corner, *c.conv, {}, Accumulate::kAdd, mask, c.workspace);
   require_close(device.read(dx), Numbers{0, 16, 0, 0, 28, 0, 14, 0, 0}, device.bound(kEps));
   const auto dy = device.activation({1, 1, 1}, {1});
-  c.conv->backward_data(dx, dy, {0, 0, 0, 0}, Accumulate::kOverwrite, {}, c.workspace);
+  device->conv2d_backward_data(dx, dy, *c.conv, {0, 0, 0, 0}, Accumulate::kOverwrite, {}, c.workspace);
   require_close(device.read(dx), Numbers{1, 2, 3, 4, 5, 6, 7, 8, 9}, device.bound(kEps));
 }
 
@@ -180,6 +181,34 @@ TEST_CASE("gram and gram_backward give the products computed by hand") {
   require_close(device.read(df), Numbers{21, 8, 43, 26, 65, 44}, device.bound(kEps));
 }
 
+TEST_CASE("gram_loss of a matrix that was added up in strips is style_loss of the whole") {
+  TestDevice device(GENERATE(from_range(test::op_devices())));
+  const Shape shape{7, 9, 70}, square{1, 70, 70};
+  const Numbers values = make_values(Values::kFeatures, shape, 1);
+  const auto f = device.activation(shape, values);
+  const auto target = device.real(square, make_values(Values::kSymmetric, square, 2));
+  const Workspace workspace = device.workspace(device->traits().gram_workspace_bytes(shape));
+  const auto g = device.empty_real(square), d = device.empty_activation(square),
+             whole_d = device.empty_activation(square);
+  const auto loss = device.slots({-1}), whole_loss = device.slots({-1});
+  const double scale = 1.0 / static_cast<double>(shape.positions());
+  constexpr LossScales kScales{0.5, 3};
+  device->style_loss(whole_loss, whole_d, g, f, target, scale, kScales, workspace);
+
+  std::int64_t first = 0;
+  for (const std::int64_t rows : {3, 1, 3}) {
+    const Shape strip{rows, shape.w, shape.c};
+    const auto* const begin = static_cast<const std::byte*>(f.data);
+    const auto row_bytes = static_cast<std::size_t>(shape.w * shape.c) * size_of(f.dtype);
+    const ConstTensorView part{begin + static_cast<std::size_t>(first) * row_bytes, strip, f.dtype};
+    device->gram(g, part, scale, first == 0 ? Accumulate::kOverwrite : Accumulate::kAdd, workspace);
+    first += rows;
+  }
+  device->gram_loss(loss, d, g, target, kScales);
+  require_close(device.read(loss), device.read(whole_loss), device.bound(1e-6));
+  require_close(device.read(d), device.read(whole_d), device.bound(1e-6));
+}
+
 TEST_CASE("gram sums half a million positions without drifting") {
   TestDevice device(GENERATE(from_range(test::op_devices())));
   // Quarters from 0 to 15: products are exact in float32, and so are the sums of 64-bit integers below.
@@ -209,13 +238,13 @@ TEST_CASE("squared_error writes its value and writes or adds its gradient") {
   const auto x = device.activation(shape, {1, 2, 3}), target = device.activation(shape, {0, 0, 5});
   const auto loss = device.slots({10});
   const auto d = device.empty_activation(shape);
-  device->squared_error(loss, d, x, target, 0.5, 2, Accumulate::kOverwrite);
+  device->squared_error(loss, d, x, target, {0.5, 2}, Accumulate::kOverwrite);
   CHECK(device.read(loss) == Numbers{4.5});
   CHECK(device.read(d) == Numbers{2, 4, -4});
-  device->squared_error(loss, d, x, target, 1, -1, Accumulate::kAdd);
+  device->squared_error(loss, d, x, target, {1, -1}, Accumulate::kAdd);
   CHECK(device.read(loss) == Numbers{9});
   CHECK(device.read(d) == Numbers{1, 2, -2});
-  device->squared_error(loss, {}, x, target, 1, 1, Accumulate::kOverwrite);
+  device->squared_error(loss, {}, x, target, {1, 1}, Accumulate::kOverwrite);
   CHECK(device.read(loss) == Numbers{9});
 }
 

@@ -46,33 +46,42 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
   const Workspace none{};
   const Workspace much = device.workspace(1 << 20U);
   const std::vector<float> filter(9 * 8 * 16), bias(16);
-  const auto conv = device->make_conv2d({8, 16, filter, bias});
+  const auto conv = device->make_conv_filter({8, 16, filter, bias});
   const TensorView out = a({4, 4, 16});
   const auto add = Accumulate::kAdd;
   const auto set = Accumulate::kOverwrite;
   const std::string forward = "conv2d_forward", backward = "conv2d_backward_data";
 
-  require_refused(forward, "y: expected (4,4,16)", [&] { conv->forward(y, x, {}, Relu::kNo, much); });
-  require_refused(forward, "x: expected (4,4,8)", [&] { conv->forward(out, out, {}, Relu::kNo, much); });
+  require_refused(forward, "y: expected (4,4,16)",
+                  [&] { device->conv2d_forward(y, x, *conv, {}, Relu::kNo, much); });
+  require_refused(forward, "x: expected (4,4,8)",
+                  [&] { device->conv2d_forward(out, out, *conv, {}, Relu::kNo, much); });
   require_refused(forward, "y: expected (3,3,16)", [&] {
-    conv->forward(out, x, {1, 0, 0, 1}, Relu::kNo, much);
+    device->conv2d_forward(out, x, *conv, {1, 0, 0, 1}, Relu::kNo, much);
   });
-  require_refused(forward, "x: expected", [&] { conv->forward(out, wrong_type, {}, Relu::kNo, much); });
-  require_refused(forward, "0 or 1", [&] { conv->forward(out, x, {2, 0, 1, 1}, Relu::kNo, much); });
+  require_refused(forward, "x: expected",
+                  [&] { device->conv2d_forward(out, wrong_type, *conv, {}, Relu::kNo, much); });
+  require_refused(forward, "0 or 1", [&] {
+    device->conv2d_forward(out, x, *conv, {2, 0, 1, 1}, Relu::kNo, much);
+  });
   require_refused(forward, "at least one pixel", [&] {
-    conv->forward(a({1, 1, 16}), a({1, 1, 8}), {0, 0, 1, 1}, Relu::kNo, much);
+    device->conv2d_forward(a({1, 1, 16}), a({1, 1, 8}), *conv, {0, 0, 1, 1}, Relu::kNo, much);
   });
   if (device->traits().conv_workspace_bytes(x.shape, 16, {}) > 0) {
-    require_refused(forward, "workspace", [&] { conv->forward(out, x, {}, Relu::kNo, none); });
+    require_refused(forward, "workspace",
+                    [&] { device->conv2d_forward(out, x, *conv, {}, Relu::kNo, none); });
   }
-  require_refused(backward, "dy: expected (4,4,16)", [&] { conv->backward_data(x, y, {}, set, {}, much); });
+  require_refused(backward, "dy: expected (4,4,16)",
+                  [&] { device->conv2d_backward_data(x, y, *conv, {}, set, {}, much); });
   require_refused(backward, "mask: expected (4,4,8)",
-                  [&] { conv->backward_data(x, out, {}, set, wide, much); });
+                  [&] { device->conv2d_backward_data(x, out, *conv, {}, set, wide, much); });
   require_refused(backward, "mask: expected memory apart from dx",
-                  [&] { conv->backward_data(x, out, {}, set, x, much); });
-  require_refused("make_conv2d", "filter", [&] { (void)device->make_conv2d({8, 15, filter, bias}); });
-  require_refused("make_conv2d", "bias", [&] {
-    (void)device->make_conv2d({8, 16, filter, std::span<const float>(bias).first(3)});
+                  [&] { device->conv2d_backward_data(x, out, *conv, {}, set, x, much); });
+  require_refused("make_conv_filter", "filter", [&] {
+    (void)device->make_conv_filter({8, 15, filter, bias});
+  });
+  require_refused("make_conv_filter", "bias", [&] {
+    (void)device->make_conv_filter({8, 16, filter, std::span<const float>(bias).first(3)});
   });
 
   require_refused("picture_to_input", "picture", [&] {
@@ -95,12 +104,19 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
     device->gram_backward(y, x, r({1, 8, 7}), 1, set, much);
   });
   require_refused("gram_backward", "apart", [&] { device->gram_backward(x, x, square, 1, set, much); });
-  require_refused("squared_error", "target", [&] { device->squared_error(slot, {}, x, wide, 1, 1, set); });
-  require_refused("squared_error", "loss: expected (1,1,1) float64", [&] {
-    device->squared_error(device.empty({1, 1, 1}, DType::kFloat32), {}, x, y, 1, 1, set);
+  require_refused("gram_loss", "target: expected (1,8,8)", [&] {
+    device->gram_loss(slot, a({1, 8, 8}), square, r({1, 8, 7}), {});
   });
-  require_refused("squared_error", "x: expected memory apart from d",
-                  [&] { device->squared_error(slot, x, x, y, 1, 1, set); });
+  require_refused("gram_loss", "g: expected (1,8,8)", [&] {
+    device->gram_loss(slot, a({1, 8, 8}), r({8, 1, 8}), r({1, 8, 8}), {});
+  });
+  require_refused("squared_error", "target", [&] { device->squared_error(slot, {}, x, wide, {1, 1}, set); });
+  require_refused("squared_error", "loss: expected (1,1,1) float64", [&] {
+    device->squared_error(device.empty({1, 1, 1}, DType::kFloat32), {}, x, y, {1, 1}, set);
+  });
+  require_refused("squared_error", "x: expected memory apart from d", [&] {
+    device->squared_error(slot, x, x, y, {1, 1}, set);
+  });
   require_refused("total_variation", "x: expected (4,4,3)",
                   [&] { device->total_variation(slot, {}, x, TotalVariation::kL2, 1); });
 
@@ -209,8 +225,8 @@ TEST_CASE("a convolution's filters take the bytes that the traits say") {
   const std::size_t before = backend->allocated_bytes();
   for (const auto& [in, out] : {std::pair<std::size_t, std::size_t>{3, 64}, {64, 64}, {5, 7}, {128, 256}}) {
     const std::vector<float> filter(9 * in * out), bias(out);
-    const auto conv =
-        backend->make_conv2d({static_cast<std::int64_t>(in), static_cast<std::int64_t>(out), filter, bias});
+    const auto conv = backend->make_conv_filter(
+        {static_cast<std::int64_t>(in), static_cast<std::int64_t>(out), filter, bias});
     INFO(backend->info().name << ": " << in << " to " << out);
     CHECK(backend->allocated_bytes() - before ==
           backend->traits().conv_filter_bytes(conv->in_channels(), conv->out_channels()));

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <fstream>
 
-#include "engine/backend/backend.h"
 #include "engine/backend/system.h"
 #include "tests/support/catch.h"
 

@@ -7,8 +7,8 @@
 #include <random>
 
 #include "engine/backend/cpu/cpu_backend.h"
-#include "engine/backend/selftest.h"
 #include "engine/core/error.h"
+#include "engine/selftest/selftest.h"
 #include "kernels/cpu/isa.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
@@ -147,15 +147,16 @@ void check_conv(const std::vector<ConvBackend>& backends, std::mt19937& random, 
                                     << to_string(c.input) << " to " << to_string(c.output()) << ", padding "
                                     << c.padding.top << c.padding.bottom << c.padding.left << c.padding.right
                                     << ", flag " << c.flag);
-    const auto conv = backend.make_conv2d({c.input.c, c.out_c, filter, bias});
+    const auto conv = backend.make_conv_filter({c.input.c, c.out_c, filter, bias});
     const Buffer buffer =
         backend.allocate(backend.traits().conv_workspace_bytes(c.input, c.out_c, c.padding));
     const Workspace workspace{buffer.data(), buffer.bytes()};
     const Tensor tx(backend, c.input, x), ty(backend, c.output(), Floats(dy.size(), NAN)),
         tdy(backend, c.output(), dy), tdx(backend, c.input, c.flag ? held : Floats(x.size(), NAN));
-    conv->forward(ty.view, tx.view, c.padding, c.flag ? Relu::kYes : Relu::kNo, workspace);
-    conv->backward_data(tdx.view, tdy.view, c.padding, c.flag ? Accumulate::kAdd : Accumulate::kOverwrite,
-                        c.flag ? ConstTensorView(tx.view) : ConstTensorView{}, workspace);
+    backend.conv2d_forward(ty.view, tx.view, *conv, c.padding, c.flag ? Relu::kYes : Relu::kNo, workspace);
+    backend.conv2d_backward_data(tdx.view, tdy.view, *conv, c.padding,
+                                 c.flag ? Accumulate::kAdd : Accumulate::kOverwrite,
+                                 c.flag ? ConstTensorView(tx.view) : ConstTensorView{}, workspace);
     require_close(ty.read(backend), y, conv_bound(backend, tile));
     require_close(tdx.read(backend), dx, conv_bound(backend, tile));
   }
@@ -239,7 +240,7 @@ TEST_CASE("1 to 4 threads give the same bits in every instruction set") {
   for (int threads = 1; threads <= 4; ++threads) {
     const auto owner = make_backend_for(isa, threads, precision);
     Backend& backend = *owner;
-    const auto conv = backend.make_conv2d({c, c, filter, bias});
+    const auto conv = backend.make_conv_filter({c, c, filter, bias});
     const Buffer buffer = backend.allocate(std::max(backend.traits().conv_workspace_bytes(shape, c, {}),
                                                     backend.traits().gram_workspace_bytes(shape)));
     const Workspace workspace{buffer.data(), buffer.bytes()};
@@ -256,11 +257,11 @@ TEST_CASE("1 to 4 threads give the same bits in every instruction set") {
       return slot_buffer.view(static_cast<std::size_t>(i) * sizeof(double), {1, 1, count}, DType::kFloat64);
     };
 
-    conv->forward(ty.view, tx.view, {}, Relu::kYes, workspace);
-    conv->backward_data(tdx.view, tt.view, {}, Accumulate::kAdd, tx.view, workspace);
+    backend.conv2d_forward(ty.view, tx.view, *conv, {}, Relu::kYes, workspace);
+    backend.conv2d_backward_data(tdx.view, tt.view, *conv, {}, Accumulate::kAdd, tx.view, workspace);
     backend.gram_backward(tdf.view, tx.view, tg.view, 0.5, Accumulate::kAdd, workspace);
     backend.gram(tg.view, tx.view, 0.5, Accumulate::kOverwrite, workspace);
-    backend.squared_error(slot(0), {}, tx.view, tt.view, 1, 1, Accumulate::kOverwrite);
+    backend.squared_error(slot(0), {}, tx.view, tt.view, {1, 1}, Accumulate::kOverwrite);
     backend.total_variation(slot(1), {}, tp.view, TotalVariation::kL2, 1);
     backend.dot(slot(2), tx.view, tt.view);
     backend.lbfgs_dots(slot(3, num_dots), th.view, slot(3 + num_dots, state_size), tv.view);
@@ -302,7 +303,7 @@ TEST_CASE("the memory that the cpu backend plans is the memory that it counts") 
   REQUIRE(backend->allocated_bytes() == backend->traits().fixed_bytes);
   const Floats filter(9 * 5 * 7), bias(7);
   const std::size_t before = backend->allocated_bytes();
-  const auto conv = backend->make_conv2d({5, 7, filter, bias});
+  const auto conv = backend->make_conv_filter({5, 7, filter, bias});
   REQUIRE(backend->allocated_bytes() - before == backend->traits().conv_filter_bytes(5, 7));
   REQUIRE(backend->traits().conv_workspace_bytes({48, 64, 512}, 512, {}) > 0);
 }

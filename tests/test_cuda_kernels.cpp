@@ -93,7 +93,7 @@ TEST_CASE("sums over vectors") {
     const auto x = Vector<float>::whole(kLength, 1), target = Vector<float>::whole(kLength, 2);
     const auto d = Vector<float>::whole(kLength, 8);
     const Vector<double> loss({-1}), product({-1});
-    check(squared_error(launch, loss, d, x, target, Storage::kFloat32, kLength, 0.5, 2, Accumulate::kAdd));
+    check(squared_error(launch, loss, d, x, target, Storage::kFloat32, kLength, {0.5, 2}, Accumulate::kAdd));
     check(dot(launch, product, x, target, kLength));
     add(loss), add(d), add(product);
   });
@@ -118,7 +118,7 @@ TEST_CASE("Gram matrices of many tiles") {
     const auto g = Vector<float>::zeros(kSize), d = Vector<float>::zeros(kSize);
     const Vector<double> loss({-1});
     check(gram_sum(launch, g, parts, kParts, kChannels, 0.5, Accumulate::kOverwrite));
-    check(style_loss(launch, loss, d, Storage::kFloat32, parts, kParts, target, kChannels, 0.5, 0.25, 2));
+    check(style_loss(launch, loss, d, Storage::kFloat32, parts, kParts, target, kChannels, 0.5, {0.25, 2}));
     add(g), add(loss), add(d);
   });
 }

@@ -8,7 +8,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "engine/backend/backend.h"
+#include "engine/backend/devices.h"
 #include "engine/core/random.h"
 #include "engine/network/executor.h"
 #include "engine/style/objective.h"

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/devices.h"
 #include "engine/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/host_objective.h"

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <functional>
 
-#include "engine/backend/op_bench.h"
+#include "engine/selftest/op_bench.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/test_device.h"
@@ -64,20 +64,21 @@ TEST_CASE("conv2d_backward_data matches finite differences for every padding") {
   std::vector<float> filter;
   for (const double value : normal({9, 3, 2}, 1)) filter.push_back(static_cast<float>(value));
   const std::vector<float> bias = {0.3F, -0.2F};
-  const auto conv = device->make_conv2d({3, 2, filter, bias});
+  const auto conv = device->make_conv_filter({3, 2, filter, bias});
   const Numbers x = normal(shape, 2), weights = normal(out, 3);
   const auto y = device.empty_activation(out), dx = device.empty_activation(shape);
   const auto view = device.activation(shape, x);
   const auto loss = [&](const Numbers& at) {  // quadratic, so that dy differs from place to place
     device->upload(view, std::span<const double>(at));
-    conv->forward(y, view, padding, Relu::kNo, {});
+    device->conv2d_forward(y, view, *conv, padding, Relu::kNo, {});
     const Numbers values = device.read(y);
     return dot(values, weights) + 0.5 * dot(values, values);
   };
   loss(x);
   Numbers dy = device.read(y);
   for (std::size_t i = 0; i < dy.size(); ++i) dy[i] += weights[i];
-  conv->backward_data(dx, device.activation(out, dy), padding, Accumulate::kOverwrite, {}, {});
+  device->conv2d_backward_data(dx, device.activation(out, dy), *conv, padding, Accumulate::kOverwrite, {},
+                               {});
   test::require_close(device.read(dx), differences(loss, x), kBound);
 }
 
@@ -89,11 +90,12 @@ TEST_CASE("conv2d_backward_data is the transpose of the convolution") {
   const Shape out{6 + padding.top + padding.bottom - 2, 9 + padding.left + padding.right - 2, 11};
   std::vector<float> filter;
   for (const double value : normal({9, 7, 11}, 1)) filter.push_back(static_cast<float>(value));
-  const auto conv = device->make_conv2d({7, 11, filter, std::vector<float>(11)});
+  const auto conv = device->make_conv_filter({7, 11, filter, std::vector<float>(11)});
   const Numbers x = normal(shape, 2), dy = normal(out, 3);
   const auto y = device.empty_activation(out), dx = device.empty_activation(shape);
-  conv->forward(y, device.activation(shape, x), padding, Relu::kNo, {});
-  conv->backward_data(dx, device.activation(out, dy), padding, Accumulate::kOverwrite, {}, {});
+  device->conv2d_forward(y, device.activation(shape, x), *conv, padding, Relu::kNo, {});
+  device->conv2d_backward_data(dx, device.activation(out, dy), *conv, padding, Accumulate::kOverwrite, {},
+                               {});
   CHECK(dot(device.read(y), dy) == Approx(dot(x, device.read(dx))).epsilon(1e-12));
 }
 
@@ -125,8 +127,8 @@ TEST_CASE("conv2d_forward is the sum over the window") {
     }
   }
   const auto y = device.empty_activation(out);
-  const auto conv = device->make_conv2d({shape.c, out.c, filter, bias});
-  conv->forward(y, device.activation(shape, x), padding, Relu::kNo, {});
+  const auto conv = device->make_conv_filter({shape.c, out.c, filter, bias});
+  device->conv2d_forward(y, device.activation(shape, x), *conv, padding, Relu::kNo, {});
   test::require_close(device.read(y), expected, 1e-14);
 }
 
@@ -154,7 +156,7 @@ TEST_CASE("pool_backward and relu_backward match finite differences") {
   test::require_close(device.read(dx), expected, kBound);
 }
 
-TEST_CASE("the style gradient through gram and squared_error matches finite differences") {
+TEST_CASE("the style gradient through gram and gram_loss matches finite differences") {
   TestDevice device("reference");
   const Shape shape{3, 4, 5}, square{1, 5, 5};
   const double scale = 1.0 / 12;
@@ -166,7 +168,7 @@ TEST_CASE("the style gradient through gram and squared_error matches finite diff
     device->upload(view, std::span<const double>(at));
     const auto slot = device.slots({0});
     device->gram(g, view, scale, Accumulate::kOverwrite, {});
-    device->squared_error(slot, dg, g, target, 3, 2 * 3, Accumulate::kOverwrite);
+    device->gram_loss(slot, dg, g, target, {3, 2 * 3});
     return device.read(slot)[0];
   };
   loss(f);
@@ -183,7 +185,7 @@ TEST_CASE("the content gradient of squared_error matches finite differences") {
   const auto loss = [&](const Numbers& at) {
     device->upload(view, std::span<const double>(at));
     const auto slot = device.slots({0});
-    device->squared_error(slot, d, view, target, 0.7, 1.4, Accumulate::kOverwrite);
+    device->squared_error(slot, d, view, target, {0.7, 1.4}, Accumulate::kOverwrite);
     return device.read(slot)[0];
   };
   const Numbers expected = differences(loss, x);

@@ -2,6 +2,7 @@
 #include <map>
 #include <random>
 
+#include "engine/backend/devices.h"
 #include "engine/core/error.h"
 #include "engine/network/executor.h"
 #include "engine/network/vgg_blocks.h"

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/devices.h"
 #include "engine/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/host_objective.h"
@@ -330,9 +331,7 @@ void check_resumes_with_same_bits(Backend& backend, const OptimizerOptions& opti
 
 TEST_CASE("state saved after any step continues with the same bits") {
   const std::string device = GENERATE(from_range(test::op_devices()));
-  BackendOptions opened = test::on_device(device);
-  opened.record = false;  // the objective is on the host
-  const auto backend = make_backend(opened);
+  const auto backend = test::open_without_recording(device);  // the objective is on the host
   for (OptimizerOptions options :
        {descent(1e-4, 0.9), descent(0), descent(0.9), adam(0.1), lbfgs(3), wolfe(3), pyramid(3)}) {
     for (const bool clamp : {false, true}) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/devices.h"
 #include "engine/style/line_search.h"
 #include "tests/support/catch.h"
 #include "tests/support/host_objective.h"

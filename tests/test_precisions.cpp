@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <random>
 
+#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/devices.h"
 #include "engine/style/objective.h"
 #include "engine/style/picture.h"
 #include "engine/style/stylizer.h"
@@ -42,16 +44,24 @@ std::shared_ptr<const Weights> weights() {
   return read;
 }
 
+struct Device : BackendOptions {
+  int conv_tile = 0;  ///< of the CPU's Winograd convolutions; 0: what is fastest
+  [[nodiscard]] std::unique_ptr<Backend> open() const {
+    return conv_tile == 0 ? make_backend(*this)
+                          : make_cpu_backend({.precision = precision, .conv_tile = conv_tile});
+  }
+};
+
 /// The device that IMPASTO_TEST_DEVICE names, else the CPU's ways.
-std::vector<BackendOptions> devices() {
-  if (const BackendOptions other = test::other_device(); !other.device.empty()) return {other};
-  std::vector<BackendOptions> found{{.device = "cpu", .precision = Precision::kExact}};
+std::vector<Device> devices() {
+  if (const BackendOptions other = test::other_device(); !other.device.empty()) return {{other}};
+  std::vector<Device> found{{{.device = "cpu", .precision = Precision::kExact}}};
   for (const int tile : {2, 4, 6, 0})
-    found.push_back({.device = "cpu", .precision = Precision::kFp32, .conv_tile = tile});
+    found.push_back({{.device = "cpu", .precision = Precision::kFp32}, tile});
   return found;
 }
 
-std::string name_of(const BackendOptions& device) {
+std::string name_of(const Device& device) {
   return device.device + " " + to_string(device.precision) +
          (device.conv_tile != 0 ? " F" + std::to_string(device.conv_tile) : "");
 }
@@ -63,7 +73,7 @@ std::string name_of(const BackendOptions& device) {
 struct Bounds {
   double features, cosine, size, adam, descent;
 };
-Bounds bounds(const BackendOptions& device) {
+Bounds bounds(const Device& device) {
   // The contract of the CPU's fp32 is 1e-4 of the gradient.
   if (device.device == "cpu" && device.precision == Precision::kFp32) return {1e-5, 1e-6, 1e-4, 5e-3, 1e-4};
   switch (device.precision) {
@@ -74,7 +84,7 @@ Bounds bounds(const BackendOptions& device) {
   }
 }
 
-void check_error(const BackendOptions& device, const std::string& what, double error, double bound) {
+void check_error(const Device& device, const std::string& what, double error, double bound) {
   INFO(name_of(device) << ", " << weights()->name << ", " << what << ": " << error << ", bound " << bound);
   CHECK(error < bound);
 }
@@ -93,10 +103,10 @@ StyleOptions default_options() {
 }
 
 /// The default preset's objective at a start that is neither the content nor the style.
-Evaluation evaluate(const BackendOptions& device) {
+Evaluation evaluate(const Device& device) {
   constexpr std::int64_t kWidth = 48, kHeight = 32;
   const ObjectiveOptions options = default_options().objective;
-  const auto backend = make_backend(device);
+  const auto backend = device.open();
   Executor executor(*backend, *weights(), build_graph(*weights(), objective_taps(options)));
   const Shape shape{kHeight, kWidth, 3};
   const BackendTraits& traits = backend->traits();
@@ -174,8 +184,8 @@ Numbers losses(const StyleOptions& options) {
 }  // namespace
 
 TEST_CASE("feature maps and the gradient are as close to double precision as the precision promises") {
-  const Evaluation exact = evaluate({.device = "reference"});
-  for (const BackendOptions& device : devices()) {
+  const Evaluation exact = evaluate({{.device = "reference"}});
+  for (const Device& device : devices()) {
     const Evaluation found = evaluate(device);
     const Bounds bound = bounds(device);
     REQUIRE(found.features.size() == exact.features.size());
@@ -194,7 +204,7 @@ TEST_CASE("feature maps and the gradient are as close to double precision as the
 }
 
 TEST_CASE("fifty iterations end where direct convolutions on the CPU do") {
-  const BackendOptions device = devices().back();
+  const Device device = devices().back();
   for (const OptimizerKind kind : {OptimizerKind::kAdam, OptimizerKind::kGradientDescent}) {
     StyleOptions options = default_options();
     options.size = 32;

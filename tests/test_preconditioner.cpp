@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 
+#include "engine/backend/devices.h"
 #include "engine/style/line_search.h"
 #include "tests/support/catch.h"
 #include "tests/support/host_objective.h"

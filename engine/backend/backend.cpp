@@ -10,9 +10,6 @@
 namespace impasto {
 namespace {
 
-constexpr std::array<const char*, 7> kPrecisionNames = {"auto", "exact", "fp32", "tf32",
-                                                        "bf16", "fp16",  "fp64"};
-
 std::string describe(const Shape& shape, DType dtype) { return to_string(shape) + " " + to_string(dtype); }
 
 /// Collects the operands of one call: each is checked for shape, dtype and alignment as it is named, and
@@ -46,6 +43,9 @@ class Check {
            workspace.data == nullptr ? "none" : std::to_string(workspace.bytes) + " bytes");
     }
     add_range({"workspace", workspace.data, workspace.bytes, true}, nullptr);
+  }
+  void filter(const ConvFilter& filter, const std::string& format) const {
+    if (filter.format() != format) fail("filter", "one for " + format, "one for " + filter.format());
   }
   void require(bool ok, const char* name, const std::string& expected, const std::string& found) const {
     if (!ok) fail(name, expected, found);
@@ -116,25 +116,6 @@ std::int64_t num_slots(const Check& check, const char* name, std::int64_t rows) 
 
 }  // namespace
 
-const char* to_string(Precision precision) { return kPrecisionNames.at(static_cast<std::size_t>(precision)); }
-
-std::optional<Precision> find_precision(const std::string& name) {
-  for (std::size_t i = 0; i < kPrecisionNames.size(); ++i) {
-    if (name == kPrecisionNames[i]) return static_cast<Precision>(i);
-  }
-  return std::nullopt;
-}
-
-std::string precision_names() {
-  std::string names;
-  for (std::size_t i = 0; i < kPrecisionNames.size(); ++i)
-    names += (i == 0                            ? ""
-              : i + 1 == kPrecisionNames.size() ? " or "
-                                                : ", ") +
-             std::string(kPrecisionNames[i]);
-  return names;
-}
-
 TensorView Buffer::view(std::size_t offset, Shape shape, DType dtype) const {
   const TensorView view{static_cast<std::byte*>(data()) + offset, shape, dtype};
   if (shape.h < 0 || shape.w < 0 || shape.c < 0 || offset > bytes_ || view.bytes() > bytes_ - offset ||
@@ -144,28 +125,6 @@ TensorView Buffer::view(std::size_t offset, Shape shape, DType dtype) const {
                     " to fit and be aligned, found a buffer of " + std::to_string(bytes_) + " bytes");
   }
   return view;
-}
-
-// --- Conv2d
-
-void Conv2d::forward(TensorView y, ConstTensorView x, Padding padding, Relu relu, Workspace workspace) {
-  Check check("conv2d_forward");
-  const Shape input{x.shape.h, x.shape.w, in_channels_};
-  check.output("y", y, traits_->activation, padded_output(check, input, out_channels_, padding));
-  check.input("x", x, traits_->activation, input);
-  check.workspace(workspace, traits_->conv_workspace_bytes(input, out_channels_, padding));
-  do_forward(y, x, padding, relu, workspace);
-}
-
-void Conv2d::backward_data(TensorView dx, ConstTensorView dy, Padding padding, Accumulate accumulate,
-                           ConstTensorView mask, Workspace workspace) {
-  Check check("conv2d_backward_data");
-  const Shape input{dx.shape.h, dx.shape.w, in_channels_};
-  check.output("dx", dx, traits_->activation, input);
-  check.input("dy", dy, traits_->activation, padded_output(check, input, out_channels_, padding));
-  if (!mask.empty()) check.input("mask", mask, traits_->activation, input);
-  check.workspace(workspace, traits_->conv_workspace_bytes(input, out_channels_, padding));
-  do_backward_data(dx, dy, padding, accumulate, mask, workspace);
 }
 
 // --- Backend: memory
@@ -181,14 +140,10 @@ Buffer Backend::allocate(std::size_t bytes) {
                                            " bytes more, found not enough with " +
                                            std::to_string(counts_->bytes) + " bytes in use");
   }
-  return count(data, bytes, [this](void* memory) { do_free(memory); });
-}
-
-Buffer Backend::count(void* data, std::size_t bytes, const Buffer::Deleter& release) {
   counts_->bytes += bytes;
   counts_->peak = std::max(counts_->peak, counts_->bytes);
   ++counts_->allocations;
-  return {data, bytes, [bytes, release, counts = counts_](void* memory) {
+  return {data, bytes, [bytes, release = do_make_deleter(), counts = counts_](void* memory) {
             counts->bytes -= bytes;
             release(memory);
           }};
@@ -256,16 +211,10 @@ void Backend::do_repeat(std::unique_ptr<Recording>& /*recording*/, const std::fu
   work();
 }
 
-void Backend::set_tuning(const std::string& tuning) {
-  if (tuning.empty()) return;
-  throw Error(ErrorCode::kBadInput,
-              "checkpoint: expected one of device " + info_.name + ", found the choices of another device");
-}
-
 // --- Backend: network
 
-std::unique_ptr<Conv2d> Backend::make_conv2d(const Conv2dDesc& desc) {
-  const Check check("make_conv2d");
+std::shared_ptr<const ConvFilter> Backend::make_conv_filter(const ConvFilterDesc& desc) {
+  const Check check("make_conv_filter");
   check.require(desc.in_channels >= 1 && desc.out_channels >= 1, "channels", "at least 1 in and 1 out",
                 std::to_string(desc.in_channels) + " and " + std::to_string(desc.out_channels));
   const auto num_filter = static_cast<std::size_t>(9 * desc.in_channels * desc.out_channels);
@@ -273,9 +222,31 @@ std::unique_ptr<Conv2d> Backend::make_conv2d(const Conv2dDesc& desc) {
                 std::to_string(desc.filter.size()));
   check.require(desc.bias.size() == static_cast<std::size_t>(desc.out_channels), "bias",
                 std::to_string(desc.out_channels) + " values", std::to_string(desc.bias.size()));
-  std::unique_ptr<Conv2d> conv = do_make_conv2d(desc);
-  conv->traits_ = &traits_;
-  return conv;
+  return do_make_conv_filter(desc);
+}
+
+void Backend::conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding,
+                             Relu relu, Workspace workspace) {
+  Check check("conv2d_forward");
+  check.filter(filter, traits_.filter_format);
+  const Shape input{x.shape.h, x.shape.w, filter.in_channels()};
+  check.output("y", y, traits_.activation, padded_output(check, input, filter.out_channels(), padding));
+  check.input("x", x, traits_.activation, input);
+  check.workspace(workspace, traits_.conv_workspace_bytes(input, filter.out_channels(), padding));
+  do_conv2d_forward(y, x, filter, padding, relu, workspace);
+}
+
+void Backend::conv2d_backward_data(TensorView dx, ConstTensorView dy, const ConvFilter& filter,
+                                   Padding padding, Accumulate accumulate, ConstTensorView mask,
+                                   Workspace workspace) {
+  Check check("conv2d_backward_data");
+  check.filter(filter, traits_.filter_format);
+  const Shape input{dx.shape.h, dx.shape.w, filter.in_channels()};
+  check.output("dx", dx, traits_.activation, input);
+  check.input("dy", dy, traits_.activation, padded_output(check, input, filter.out_channels(), padding));
+  if (!mask.empty()) check.input("mask", mask, traits_.activation, input);
+  check.workspace(workspace, traits_.conv_workspace_bytes(input, filter.out_channels(), padding));
+  do_conv2d_backward_data(dx, dy, filter, padding, accumulate, mask, workspace);
 }
 
 void Backend::picture_to_input(TensorView input, ConstTensorView picture) {
@@ -347,9 +318,19 @@ void Backend::gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg
   do_gram_backward(df, f, dg, scale, accumulate, workspace);
 }
 
+void Backend::gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
+                        LossScales scales) {
+  Check check("gram_loss");
+  const Shape square{1, g.shape.c, g.shape.c};
+  check.slot("loss", loss, true);
+  check.output("d", d, traits_.activation, square);
+  check.input("g", g, traits_.real, square);
+  check.input("target", target, traits_.real, square);
+  do_gram_loss(loss, d, g, target, scales);
+}
+
 void Backend::style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f,
-                         ConstTensorView target, double gram_scale, double value_scale, double gradient_scale,
-                         Workspace workspace) {
+                         ConstTensorView target, double gram_scale, LossScales scales, Workspace workspace) {
   Check check("style_loss");
   const Shape square{1, f.shape.c, f.shape.c};
   check.slot("loss", loss, true);
@@ -358,18 +339,18 @@ void Backend::style_loss(TensorView loss, TensorView d, TensorView scratch, Cons
   check.input("f", f, traits_.activation, f.shape);
   check.input("target", target, traits_.real, square);
   check.workspace(workspace, traits_.gram_workspace_bytes(f.shape));
-  do_style_loss(loss, d, scratch, f, target, gram_scale, value_scale, gradient_scale, workspace);
+  do_style_loss(loss, d, scratch, f, target, gram_scale, scales, workspace);
 }
 
 void Backend::do_style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f,
-                            ConstTensorView target, double gram_scale, double value_scale,
-                            double gradient_scale, Workspace workspace) {
+                            ConstTensorView target, double gram_scale, LossScales scales,
+                            Workspace workspace) {
   do_gram(scratch, f, gram_scale, Accumulate::kOverwrite, workspace);
-  do_squared_error(loss, d, scratch, target, value_scale, gradient_scale, Accumulate::kOverwrite);
+  do_gram_loss(loss, d, scratch, target, scales);
 }
 
 void Backend::squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                            double value_scale, double gradient_scale, Accumulate accumulate) {
+                            LossScales scales, Accumulate accumulate) {
   Check check("squared_error");
   check.require(x.dtype == traits_.activation || x.dtype == traits_.real, "x",
                 std::string(to_string(traits_.activation)) + " or " + to_string(traits_.real),
@@ -378,7 +359,7 @@ void Backend::squared_error(TensorView loss, TensorView d, ConstTensorView x, Co
   if (!d.empty()) check.output("d", d, x.dtype, x.shape);
   check.input("x", x, x.dtype, x.shape);
   check.input("target", target, x.dtype, x.shape);
-  do_squared_error(loss, d, x, target, value_scale, gradient_scale, accumulate);
+  do_squared_error(loss, d, x, target, scales, accumulate);
 }
 
 void Backend::total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,

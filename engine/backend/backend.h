@@ -1,8 +1,8 @@
 #pragma once
-// THE SEAM. Everything numeric happens behind it; above it no device type is known,
-// below it no layer name. The contract of every operation stands in kernels/ops.h.
-// The public methods check dtypes, shapes and aliasing and throw Error(kInternal)
-// naming the operation, what it expected and what it got; then they call do_x().
+// THE SEAM. Everything numeric happens behind it; above it no device type is known, below it no layer name.
+// The contract of every operation stands in kernels/ops.h. The public methods check dtypes, shapes and aliasing
+// and throw Error(kInternal) naming the operation, what it expected and what it got; then they call do_x().
+// devices.h opens a backend by name.
 //
 // A backend is used by one thread at a time; several backends (and several of one kind) live side by side.
 // Work is queued in order on the backend's own stream; download() is the only call that waits for it.
@@ -10,29 +10,17 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "engine/backend/conv_filter.h"
+#include "engine/backend/precision.h"
+#include "engine/backend/tuning.h"
 #include "engine/core/tensor.h"
 #include "kernels/ops.h"
 
 namespace impasto {
-
-enum class Precision : std::uint8_t {
-  kAuto,
-  kExact,  ///< float32 without faster convolution algorithms
-  kFp32,
-  kTf32,
-  kBf16,
-  kFp16,
-  kFp64
-};
-[[nodiscard]] const char* to_string(Precision);
-[[nodiscard]] std::optional<Precision> find_precision(const std::string& name);
-/// All names, for messages: "auto, exact, ... or fp64".
-[[nodiscard]] std::string precision_names();
 
 struct DeviceInfo {
   std::string name{};         ///< what --device takes: "cpu", "reference", "cuda:0"
@@ -41,7 +29,7 @@ struct DeviceInfo {
   std::vector<Precision> precisions{};  ///< what --precision takes, the one that auto means first
 };
 
-/// What a memory plan needs to know of a backend. Pure: no device is touched.
+/// What a memory plan needs to know of a backend. Pure: no device is touched and nothing is timed.
 struct BackendTraits {
   Precision precision = Precision::kFp32;
   DType activation = DType::kFloat32;  ///< feature maps and their gradients
@@ -53,14 +41,17 @@ struct BackendTraits {
   /// Gradients of activations are of a type with few exponents:
   /// the objective multiplies them by a power of two.
   bool scaled_gradients = false;
-  /// Bytes that a Conv2d of so many channels keeps on the device (prepared filters, bias).
+  /// Backends of one format, "cuda:0 bf16", can use each other's convolution filters.
+  std::string filter_format{};
+  /// Bytes that a ConvFilter of so many channels keeps on the device (prepared filters, bias).
   std::function<std::size_t(std::int64_t in_channels, std::int64_t out_channels)> conv_filter_bytes;
-  /// Workspace that forward and backward_data of such a layer need for an input of this shape.
+  /// Workspace that conv2d_forward and conv2d_backward_data of such a layer need for an input of this shape,
+  /// with the choices made so far (Backend::prepare_conv), else with those that go without timing.
   std::function<std::size_t(Shape input, std::int64_t out_channels, Padding padding)> conv_workspace_bytes;
   std::function<std::size_t(Shape features)> gram_workspace_bytes;
 };
 
-/// Device memory, counted by its backend and given back to it. Must not outlive the backend.
+/// Device memory, counted by the backend that allocated it. It may outlive that backend.
 class Buffer {
  public:
   using Deleter = std::function<void(void*)>;
@@ -79,40 +70,6 @@ class Buffer {
 struct Workspace {
   void* data = nullptr;
   std::size_t bytes = 0;
-};
-
-/// filter (3,3,in,out) HWIO and bias (out) on the host; copied and prepared, not kept.
-struct Conv2dDesc {
-  std::int64_t in_channels = 0, out_channels = 0;
-  std::span<const float> filter, bias;
-};
-
-/// One 3x3 convolution with frozen weights, made by a backend, used with that
-/// backend only and not outliving it. What it keeps on the device
-/// (traits().conv_filter_bytes) comes from Backend::allocate, so that it is counted.
-class Conv2d {
- public:
-  virtual ~Conv2d() = default;
-  [[nodiscard]] std::int64_t in_channels() const { return in_channels_; }
-  [[nodiscard]] std::int64_t out_channels() const { return out_channels_; }
-
-  /// y = act(conv(x) + bias), overwrites. conv2d_forward in kernels/ops.h.
-  void forward(TensorView y, ConstTensorView x, Padding padding, Relu relu, Workspace workspace);
-  /// dx (+)= gradient, then masked by `mask` > 0 if it is not empty. dy (h',w',out), dx and mask (h,w,in).
-  void backward_data(TensorView dx, ConstTensorView dy, Padding padding, Accumulate accumulate,
-                     ConstTensorView mask, Workspace workspace);
-
- protected:
-  Conv2d(std::int64_t in_channels, std::int64_t out_channels)
-      : in_channels_(in_channels), out_channels_(out_channels) {}
-
- private:
-  virtual void do_forward(TensorView y, ConstTensorView x, Padding, Relu, Workspace) = 0;
-  virtual void do_backward_data(TensorView dx, ConstTensorView dy, Padding, Accumulate, ConstTensorView mask,
-                                Workspace) = 0;
-  friend class Backend;
-  std::int64_t in_channels_, out_channels_;
-  const BackendTraits* traits_ = nullptr;  ///< of the backend that made it
 };
 
 /// A few doubles on their way to the host, without stopping the device: start() queues the copy behind all
@@ -139,10 +96,6 @@ class Backend {
 
   [[nodiscard]] const DeviceInfo& info() const { return info_; }
   [[nodiscard]] const BackendTraits& traits() const { return traits_; }
-  /// One line for people where `auto` came to this device because a GPU that seems to be there cannot be
-  /// used, with the reason; else empty.
-  [[nodiscard]] const std::string& note() const { return note_; }
-  void set_note(std::string note) { note_ = std::move(note); }
 
   // --- memory: counted, so that a plan can be held against it
   /// Uninitialised memory aligned to traits().alignment;
@@ -173,24 +126,30 @@ class Backend {
   void repeat(std::unique_ptr<Recording>& recording, const std::function<void()>& work) {
     do_repeat(recording, work);
   }
-  /// One line for people on how work was given to the device; empty where there is nothing to say.
+  /// The device's choices among equal ways; null where it has none to make. Lives as long as the backend.
+  [[nodiscard]] virtual Tuning* tuning() { return nullptr; }
+  /// One line for people: how work was given to the device so far, what was timed; empty where there is
+  /// nothing to say.
   [[nodiscard]] virtual std::string activity() const { return {}; }
-
-  /// Floating-point operations a second of multiply-adds on registers alone, measured now (some hundredths of
-  /// a second); 0 where the device cannot say.
-  [[nodiscard]] virtual double measure_peak_flops() { return 0; }
-
-  /// Which of several equal ways the device chose (one a line), and the choice of an earlier run, to get the
-  /// same bits again: Error(kBadInput) if this device does not know it. Empty where there is no choice.
-  [[nodiscard]] virtual std::string tuning() const { return {}; }
-  virtual void set_tuning(const std::string& tuning);
 
   /// Largest magnitude that was to be stored in a gradient of activations since the last call, before
   /// saturation; waits. Only where traits().scaled_gradients.
   [[nodiscard]] virtual double take_gradient_peak() { return 0; }
 
   // --- network
-  [[nodiscard]] std::unique_ptr<Conv2d> make_conv2d(const Conv2dDesc&);
+  [[nodiscard]] std::shared_ptr<const ConvFilter> make_conv_filter(const ConvFilterDesc& desc);
+  /// Chooses how convolutions of such a layer are done, by timing where the device was opened for that.
+  /// conv_workspace_bytes may change by it, so it comes before planning; a layer that was not prepared is done
+  /// as it was planned without.
+  void prepare_conv(Shape input, std::int64_t out_channels, Padding padding) {
+    do_prepare_conv(input, out_channels, padding);
+  }
+  /// x (h,w,in), y (h',w',out).
+  void conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding, Relu relu,
+                      Workspace workspace);
+  /// dx and mask (h,w,in), dy (h',w',out); mask empty: none.
+  void conv2d_backward_data(TensorView dx, ConstTensorView dy, const ConvFilter& filter, Padding padding,
+                            Accumulate accumulate, ConstTensorView mask, Workspace workspace);
   /// input (h,w,traits().input_channels) activation <- picture (h,w,3) real; further channels are zero.
   void picture_to_input(TensorView input, ConstTensorView picture);
   /// dpicture (h,w,3) real (+)= scale * the first three channels of dinput.
@@ -205,13 +164,14 @@ class Backend {
   void gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate, Workspace workspace);
   void gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
                      Accumulate accumulate, Workspace workspace);
-  /// d (1,C,C) activation; scratch, target (1,C,C) real.
+  /// d (1,C,C) activation; g, target (1,C,C) real, g finished.
+  void gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target, LossScales scales);
+  /// gram and gram_loss in one, which a device may do in fewer passes; scratch (1,C,C) real.
   void style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f,
-                  ConstTensorView target, double gram_scale, double value_scale, double gradient_scale,
-                  Workspace workspace);
+                  ConstTensorView target, double gram_scale, LossScales scales, Workspace workspace);
   /// x, target and d of one dtype (activation or real); d empty: the value only.
   void squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                     double value_scale, double gradient_scale, Accumulate accumulate);
+                     LossScales scales, Accumulate accumulate);
   /// d empty: the value only.
   void total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind, double weight);
 
@@ -239,53 +199,74 @@ class Backend {
 
  protected:
   Backend(DeviceInfo info, BackendTraits traits);
-  /// A buffer of memory that came from elsewhere, counted like allocate()'s.
-  [[nodiscard]] Buffer count(void* data, std::size_t bytes, const Buffer::Deleter& release);
   DeviceInfo info_;
   BackendTraits traits_;
 
  private:
-  std::string note_;
   virtual void* do_allocate(std::size_t bytes) = 0;  ///< nullptr: not enough
-  virtual void do_free(void* data) = 0;
+  /// Gives such memory back, also after the backend has gone.
+  [[nodiscard]] virtual Buffer::Deleter do_make_deleter() const = 0;
   virtual void do_upload(TensorView dst, const void* src, DType src_dtype) = 0;
   virtual void do_download(void* dst, DType dst_dtype, ConstTensorView src) = 0;
   virtual void do_fill(TensorView dst, double value) = 0;
   virtual void do_copy(TensorView dst, ConstTensorView src) = 0;
-  virtual std::unique_ptr<Conv2d> do_make_conv2d(const Conv2dDesc&) = 0;
-  virtual void do_picture_to_input(TensorView, ConstTensorView) = 0;
   virtual std::unique_ptr<Readback> do_make_readback(std::int64_t count);
   virtual void do_repeat(std::unique_ptr<Recording>& recording, const std::function<void()>& work);
-  virtual void do_input_to_picture(TensorView, ConstTensorView, double, Accumulate) = 0;
-  virtual void do_relu_forward(TensorView, ConstTensorView) = 0;
-  virtual void do_relu_backward(TensorView, ConstTensorView, ConstTensorView, Accumulate) = 0;
-  virtual void do_pool_forward(TensorView, ConstTensorView, Pooling) = 0;
-  virtual void do_pool_backward(TensorView, ConstTensorView, ConstTensorView, Pooling, Accumulate, Relu) = 0;
-  virtual void do_gram(TensorView, ConstTensorView, double, Accumulate, Workspace) = 0;
-  virtual void do_gram_backward(TensorView, ConstTensorView, ConstTensorView, double, Accumulate,
-                                Workspace) = 0;
-  virtual void do_squared_error(TensorView, TensorView, ConstTensorView, ConstTensorView, double, double,
-                                Accumulate) = 0;
-  /// Unless a device does better: gram and squared_error.
-  virtual void do_style_loss(TensorView, TensorView, TensorView, ConstTensorView, ConstTensorView, double,
-                             double, double, Workspace);
-  virtual void do_total_variation(TensorView, TensorView, ConstTensorView, TotalVariation, double) = 0;
-  virtual void do_momentum_step(TensorView, TensorView, ConstTensorView, double, double) = 0;
-  virtual void do_adam_step(TensorView, TensorView, TensorView, TensorView, ConstTensorView,
-                            const AdamParameters&) = 0;
-  virtual void do_clamp(TensorView, const std::array<double, 3>&, const std::array<double, 3>&) = 0;
-  virtual void do_average_channels(TensorView) = 0;
-  virtual void do_add_scaled(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
-  virtual void do_dot(TensorView, ConstTensorView, ConstTensorView) = 0;
-  virtual void do_halve(TensorView, ConstTensorView) = 0;
-  virtual void do_halve_transposed_add(TensorView, ConstTensorView, double) = 0;
-  virtual void do_lbfgs_push(TensorView, TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
-  virtual void do_lbfgs_dots(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
-  virtual void do_lbfgs_direction(TensorView, TensorView, ConstTensorView, double) = 0;
-  virtual void do_lincomb(TensorView, ConstTensorView, ConstTensorView, ConstTensorView) = 0;
-  /// Unless a device does better: lincomb and add_scaled.
-  virtual void do_lincomb_step(TensorView, TensorView, ConstTensorView, ConstTensorView, ConstTensorView,
-                               ConstTensorView);
+
+  virtual std::shared_ptr<const ConvFilter> do_make_conv_filter(const ConvFilterDesc& desc) = 0;
+  virtual void do_prepare_conv(Shape /*input*/, std::int64_t /*out_channels*/, Padding /*padding*/) {}
+  virtual void do_conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding,
+                                 Relu relu, Workspace workspace) = 0;
+  virtual void do_conv2d_backward_data(TensorView dx, ConstTensorView dy, const ConvFilter& filter,
+                                       Padding padding, Accumulate accumulate, ConstTensorView mask,
+                                       Workspace workspace) = 0;
+  virtual void do_picture_to_input(TensorView input, ConstTensorView picture) = 0;
+  virtual void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
+                                   Accumulate accumulate) = 0;
+  virtual void do_relu_forward(TensorView y, ConstTensorView x) = 0;
+  virtual void do_relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y,
+                                Accumulate accumulate) = 0;
+  virtual void do_pool_forward(TensorView y, ConstTensorView x, Pooling pooling) = 0;
+  virtual void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+                                Accumulate accumulate, Relu mask) = 0;
+
+  virtual void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate,
+                       Workspace workspace) = 0;
+  virtual void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
+                                Accumulate accumulate, Workspace workspace) = 0;
+  virtual void do_gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
+                            LossScales scales) = 0;
+  /// Unless a device does better: do_gram and do_gram_loss.
+  virtual void do_style_loss(TensorView loss, TensorView d, TensorView scratch, ConstTensorView f,
+                             ConstTensorView target, double gram_scale, LossScales scales,
+                             Workspace workspace);
+  virtual void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
+                                LossScales scales, Accumulate accumulate) = 0;
+  virtual void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
+                                  double weight) = 0;
+
+  virtual void do_momentum_step(TensorView x, TensorView v, ConstTensorView g, double learning_rate,
+                                double momentum) = 0;
+  virtual void do_adam_step(TensorView x, TensorView m, TensorView v, TensorView step, ConstTensorView g,
+                            const AdamParameters& parameters) = 0;
+  virtual void do_clamp(TensorView x, const std::array<double, 3>& lower,
+                        const std::array<double, 3>& upper) = 0;
+  virtual void do_average_channels(TensorView x) = 0;
+  virtual void do_add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b) = 0;
+  virtual void do_dot(TensorView out, ConstTensorView a, ConstTensorView b) = 0;
+  virtual void do_halve(TensorView y, ConstTensorView x) = 0;
+  virtual void do_halve_transposed_add(TensorView x, ConstTensorView y, double scale) = 0;
+  virtual void do_lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state,
+                             ConstTensorView d, ConstTensorView g) = 0;
+  virtual void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state,
+                             ConstTensorView g) = 0;
+  virtual void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
+                                  double learning_rate) = 0;
+  virtual void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,
+                          ConstTensorView g) = 0;
+  /// Unless a device does better: do_lincomb and do_add_scaled.
+  virtual void do_lincomb_step(TensorView x, TensorView d, ConstTensorView t, ConstTensorView coefficients,
+                               ConstTensorView rows, ConstTensorView g);
 
   struct Counts {
     std::size_t bytes = 0, peak = 0;
@@ -293,34 +274,5 @@ class Backend {
   };
   std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();
 };
-
-struct BackendOptions {
-  std::string device = "auto";  ///< auto | cpu | cuda[:N] | reference
-  Precision precision = Precision::kAuto;
-  int threads = 0;  ///< CPU; 0: the cores this process may use (affinity, cgroup)
-  /// Times the device's choices (of convolution engines) instead of taking the first; what was found is kept
-  /// in the user's cache folder.
-  bool autotune = false;
-  int conv_tile = 0;   ///< CPU, for tests: 2, 4 or 6, the edge of Winograd's tiles; 0: what is fastest
-  bool record = true;  ///< false: Backend::repeat never records, for profilers and tests
-};
-
-/// Opens a device. Error(kUsage) for a name that is none, Error(kResources) for a device or precision that is
-/// not there, with the reason.
-[[nodiscard]] std::unique_ptr<Backend> make_backend(const BackendOptions& options);
-
-/// What `impasto devices` shows: every backend, usable or why not.
-struct DeviceStatus {
-  DeviceInfo info;
-  std::string unusable_because;  ///< empty: usable
-};
-[[nodiscard]] std::vector<DeviceStatus> list_devices();
-
-/// Cores that this process may use: affinity mask and cgroup quota, at least 1.
-[[nodiscard]] int usable_cores();
-/// Memory that this process may still take: free memory and cgroup limit.
-[[nodiscard]] std::int64_t usable_memory_bytes();
-/// The most main memory that this process has held so far; 0 where the system does not say.
-[[nodiscard]] std::int64_t peak_memory_bytes();
 
 }  // namespace impasto

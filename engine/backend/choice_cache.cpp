@@ -38,7 +38,8 @@ ChoiceCache::ChoiceCache(std::string title, bool measuring)
   if (std::getline(lines, first) && first == title_) measured_ = parse(lines);
 }
 
-void ChoiceCache::set_given(const std::string& lines) {
+void ChoiceCache::set_given(const std::string& lines, const std::string& source) {
+  source_ = source;
   std::istringstream in(lines);
   given_ = parse(in);
 }

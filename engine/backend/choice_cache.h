@@ -17,8 +17,10 @@ class ChoiceCache {
   [[nodiscard]] const std::string& title() const { return title_; }
   [[nodiscard]] bool measuring() const { return measuring_; }
 
-  /// Choices of an earlier run, "KEY = CHOICE" a line; other lines mean nothing.
-  void set_given(const std::string& lines);
+  /// Choices of an earlier run, "KEY = CHOICE" a line; other lines mean nothing. `source`: where they come
+  /// from, for messages.
+  void set_given(const std::string& lines, const std::string& source);
+  [[nodiscard]] const std::string& source() const { return source_; }
   [[nodiscard]] std::optional<std::string> given(const std::string& key) const;
   /// Measured in this run or an earlier one.
   [[nodiscard]] std::optional<std::string> measured(const std::string& key) const;
@@ -29,7 +31,7 @@ class ChoiceCache {
   [[nodiscard]] std::filesystem::path file() const;
   void save() const;
 
-  std::string title_;
+  std::string title_, source_;
   bool measuring_;
   std::map<std::string, std::string> given_, measured_;
 };

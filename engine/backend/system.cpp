@@ -10,8 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/backend/backend.h"
-
 namespace impasto {
 namespace system {
 namespace {

@@ -1,11 +1,22 @@
 #pragma once
-// What the machine lets this process use, read from /proc and the cgroup file systems below `root` ("/"
-// outside of tests).
+// What the machine lets this process use.
 #include <cstdint>
 #include <filesystem>
 #include <limits>
 #include <string>
 
+namespace impasto {
+
+/// Cores that this process may use: affinity mask and cgroup quota, at least 1.
+[[nodiscard]] int usable_cores();
+/// Memory that this process may still take: free memory and cgroup limit.
+[[nodiscard]] std::int64_t usable_memory_bytes();
+/// The most main memory that this process has held so far; 0 where the system does not say.
+[[nodiscard]] std::int64_t peak_memory_bytes();
+
+}  // namespace impasto
+
+// Read from /proc and the cgroup file systems below `root` ("/" outside of tests).
 namespace impasto::system {
 
 inline constexpr std::int64_t kUnlimited = std::numeric_limits<std::int64_t>::max();

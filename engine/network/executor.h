@@ -2,10 +2,9 @@
 // Runs programs on a device: forward through VGG, and backward with respect to the picture only, for the
 // weights are frozen.
 #include <functional>
-#include <memory>
-#include <vector>
 
 #include "engine/backend/backend.h"
+#include "engine/network/conv_filters.h"
 #include "engine/network/memory_plan.h"
 #include "engine/network/vgg.h"
 #include "engine/network/weights.h"
@@ -43,11 +42,12 @@ struct TapHooks {
   std::function<void(int tap, TensorView d, ConstTensorView features)> gradient;
 };
 
-/// A network's graph with its filters, prepared on a device. Must not outlive the backend.
+/// A network's graph with its filters on a device. Must not outlive the backend.
 class Executor {
  public:
-  /// Prepares the filters of every convolution in the graph. The weights are not kept. Preprocessing::scale
-  /// is folded into the first layer, so that the picture is always in 0..255 units less the mean.
+  /// With filters that others may use, too: make_conv_filters() of this graph or of a deeper one.
+  Executor(Backend& backend, ConvFilters filters, NodeGraph graph);
+  /// With filters of its own.
   Executor(Backend& backend, const Weights& weights, NodeGraph graph);
 
   [[nodiscard]] const NodeGraph& graph() const { return graph_; }
@@ -61,7 +61,7 @@ class Executor {
 
   Backend& backend_;
   NodeGraph graph_;
-  std::vector<std::unique_ptr<Conv2d>> convs_;  // by Weights::layers index
+  ConvFilters filters_;
 };
 
 }  // namespace impasto

@@ -30,7 +30,7 @@ struct Checkpoint {
   std::map<std::string, std::string> options;  ///< describe(StyleOptions)
   /// "content", "style 1", ..., "init" (of a starting picture), "weights": digests.
   std::map<std::string, std::string> inputs;
-  /// "tuning": Backend::tuning(); "gradient_scale": a power of two.
+  /// "tuning": Tuning::text(); "gradient_scale": a power of two.
   std::map<std::string, std::string> device;
   std::int64_t scale = 0;      ///< index of the scale in work
   std::int64_t iteration = 0;  ///< evaluations done at this scale

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 
+#include "engine/backend/devices.h"
 #include "engine/core/message.h"
 #include "engine/core/text.h"
 #include "engine/style/checkpoint_tensors.h"
@@ -64,6 +65,15 @@ Precision parse_precision(const std::string& text) {
   throw make_error(ErrorCode::kUsage, "precision: expected {}, found '{}'", precision_names(), text);
 }
 
+/// The choices that a checkpoint was made with; empty: of a render that starts.
+void restore_tuning(Backend& backend, const std::string& choices) {
+  if (Tuning* const tuning = backend.tuning()) return tuning->restore(choices, "checkpoint");
+  if (choices.empty()) return;
+  throw make_error(ErrorCode::kBadInput,
+                   "checkpoint: expected one of device {}, found the choices of another device",
+                   backend.info().name);
+}
+
 /// What a render starts from. Those without "as given" are opaque, and grey where all of them are.
 struct Sources {
   Image content, start;  // start: Init::kPicture's
@@ -101,6 +111,7 @@ struct Stylizer::Impl {
   StyleOptions options;
   std::shared_ptr<const Weights> weights;
   std::unique_ptr<Backend> backend;
+  std::string device_note;
   NodeGraph graph;
   // Everything below lives on the backend and must go before it.
   std::unique_ptr<Executor> executor;
@@ -152,6 +163,8 @@ struct Stylizer::Impl {
     return image;
   }
 
+  /// The device's choices for every size of a render, which its plan follows.
+  void prepare_convolutions(PixelSize content, std::span<const PixelSize> styles) const;
   /// The network and the arena for the layouts on the device.
   void make_room();
   /// Sets `inputs`. Error(kBadInput) if the checkpoint to go on from is of another run.
@@ -182,7 +195,9 @@ Stylizer::Stylizer(StyleOptions options, std::shared_ptr<const Weights> weights)
   if (impl_->graph.taps.empty()) {
     throw Error(ErrorCode::kUsage, "layers: expected at least one content or style layer, found none");
   }
-  impl_->backend = make_backend({o.device, parse_precision(o.precision), o.threads, o.autotune});
+  OpenedDevice device = open_device({o.device, parse_precision(o.precision), o.threads, o.autotune});
+  impl_->backend = std::move(device.backend);
+  impl_->device_note = std::move(device.note);
 }
 
 Stylizer::~Stylizer() = default;
@@ -193,6 +208,7 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
   const auto plan_at = [&](const StyleOptions& options) {
     return plan_render(options, *s.weights, s.graph, *s.backend, content, styles, nullptr);
   };
+  s.prepare_convolutions(content, styles);
   RenderPlan plan = plan_at(s.options);
   plan.precision = to_string(s.backend->traits().precision);
   // What the device has free, less a twentieth for others and for the allocator's own needs.
@@ -225,6 +241,15 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
   throw make_error(ErrorCode::kResources, "memory: expected a render within {}, found that {} needs {}{}",
                    format_bytes(static_cast<double>(plan.budget_bytes)), to_string(plan.scales.back().size),
                    format_bytes(static_cast<double>(plan.device_bytes)), hint);
+}
+
+void Stylizer::Impl::prepare_convolutions(PixelSize content, std::span<const PixelSize> styles) const {
+  std::vector<ScaleLayout> sizes;
+  (void)plan_render(options, *weights, graph, *backend, content, styles, &sizes);
+  for (const ScaleLayout& layout : sizes) {
+    impasto::prepare_convolutions(*backend, layout.evaluation.program);
+    for (const NetworkPlan& pass : layout.style_passes) impasto::prepare_convolutions(*backend, pass.program);
+  }
 }
 
 void Stylizer::Impl::identify(const Image& content, std::span<const Image> styles, const RunHooks& hooks) {
@@ -404,7 +429,7 @@ Action Stylizer::Impl::iterate(const RunHooks& hooks) {
 RenderResult Stylizer::run(const Image& content_in, std::span<const Image> styles_in, const RunHooks& hooks) {
   Impl& s = *impl_;
   check_call(s.options, styles_in, hooks);
-  s.backend->set_tuning(recorded_choice(hooks.resume, "tuning"));
+  restore_tuning(*s.backend, recorded_choice(hooks.resume, "tuning"));
   std::vector<PixelSize> style_sizes;
   for (const Image& style : styles_in) style_sizes.push_back(style.size());
   (void)plan(content_in.size(), style_sizes);  // refuses what does not fit
@@ -465,7 +490,8 @@ Checkpoint Stylizer::checkpoint() const {
   checkpoint.seconds = s.seconds();
   checkpoint.host_state = s.optimizer->host_state();
   checkpoint.best_losses = s.convergence.best();
-  if (const std::string tuning = s.backend->tuning(); !tuning.empty()) checkpoint.device["tuning"] = tuning;
+  if (const Tuning* const tuning = s.backend->tuning(); tuning != nullptr && !tuning->text().empty())
+    checkpoint.device["tuning"] = tuning->text();
   if (s.backend->traits().scaled_gradients) {
     checkpoint.device["gradient_scale"] = format_number(s.objective->gradient_scale());
   }
@@ -476,7 +502,7 @@ Checkpoint Stylizer::checkpoint() const {
 }
 
 const StyleOptions& Stylizer::options() const { return impl_->options; }
-std::string Stylizer::device_note() const { return impl_->backend->note(); }
+std::string Stylizer::device_note() const { return impl_->device_note; }
 std::string Stylizer::device_activity() const { return impl_->backend->activity(); }
 std::string Stylizer::device_description() const {
   return impl_->backend->info().name + ": " + impl_->backend->info().description;

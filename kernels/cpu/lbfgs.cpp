@@ -1,4 +1,4 @@
-// The two-loop recursion on inner products alone (Chen, Wang, Zhou, "Large-scale L-BFGS using MapReduce",
+// lbfgs_direction: the two-loop recursion on inner products alone (Chen, Wang, Zhou, "Large-scale L-BFGS using MapReduce",
 // NIPS 2014): every vector in it is a combination of s_i, y_i and g, so its products with s_i and y_i are
 // sums of known products.
 #include "kernels/cpu/lbfgs.h"
@@ -8,6 +8,41 @@
 #include "kernels/ops.h"
 
 namespace impasto::cpu {
+
+void lbfgs_dots(const Kernels& kernels, const Runs& runs, double* dots, const float* history,
+                const double* state, const float* g, std::int64_t slots, std::int64_t n) {
+  const std::int64_t num_rows = 2 * slots, run = Runs::run_of_sum(n), num_runs = divide_up(n, run);
+  const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
+  constexpr std::int64_t kRowsAtOnce = Runs::kPartials / Runs::kMostSums / 3;
+  double* const partials = runs.partials();
+  std::fill_n(dots, 3 * num_rows, 0.0);
+  // Until the ring has filled, slots after the spare one have never been written.
+  const auto count_in_use = static_cast<std::int64_t>(state[LbfgsState::kCount]);
+  const std::int64_t used = count_in_use == spare ? spare + 1 : slots;
+  const auto dot_rows = [&](std::int64_t row, std::int64_t count) {
+    runs.pool().parallel_for(num_runs, [&](std::int64_t item, int) {
+      const std::int64_t first = item * run;
+      kernels.dots3(partials + item * 3 * count, history + row * n + first, count, n,
+                    history + spare * n + first, history + (slots + spare) * n + first, g + first,
+                    std::min(run, n - first));
+    });
+    for (std::int64_t r = 0; r < count; ++r) {
+      for (std::int64_t i = 0; i < 3; ++i) {
+        double total = 0;
+        for (std::int64_t item = 0; item < num_runs; ++item) total += partials[(item * count + r) * 3 + i];
+        dots[i * num_rows + row + r] = total;
+      }
+    }
+  };
+  for (std::int64_t row = 0; row < used; row += kRowsAtOnce) {
+    dot_rows(row, std::min(kRowsAtOnce, used - row));
+    dot_rows(slots + row, std::min(kRowsAtOnce, used - row));
+  }
+  dots[3 * num_rows] =
+      runs.sum(n, [&](std::int64_t first, std::int64_t count) { return kernels.sum_abs(g + first, count); });
+  dots[3 * num_rows + 1] = runs.sum(
+      n, [&](std::int64_t first, std::int64_t count) { return kernels.dot(g + first, g + first, count); });
+}
 
 void lbfgs_direction(double* coefficients, double* state, const double* dots, std::int64_t slots,
                      double learning_rate) {

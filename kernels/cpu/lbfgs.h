@@ -1,7 +1,14 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/runs.h"
+
 namespace impasto::cpu {
+
+/// lbfgs_dots of kernels/ops.h. dots (LbfgsState::num_dots(slots)), history (2 * slots, n).
+void lbfgs_dots(const Kernels& kernels, const Runs& runs, double* dots, const float* history,
+                const double* state, const float* g, std::int64_t slots, std::int64_t n);
 
 /// lbfgs_direction of kernels/ops.h. coefficients (2 * slots + 1),
 /// state (LbfgsState::size(slots)), dots (LbfgsState::num_dots(slots)).

@@ -83,18 +83,4 @@ void pack_matrix(const Kernels& kernels, float* packed, const float* matrix, std
   }
 }
 
-GramPlan make_gram_plan(const Kernels& kernels, std::int64_t positions, std::int64_t c) {
-  GramPlan plan;
-  plan.padded_c = round_up(c, kernels.panel);
-  // At most 16 MiB of sums for 512 channels, and 64 chunks for few.
-  const std::int64_t most_chunks =
-      std::clamp<std::int64_t>((std::int64_t{1} << 21) / (plan.padded_c * plan.padded_c), 1, 64);
-  plan.num_chunks = std::clamp<std::int64_t>(divide_up(positions, 4 * kGramBlock), 1, most_chunks);
-  plan.chunk = std::max(kGramBlock, round_up(divide_up(positions, plan.num_chunks), kGramBlock));
-  plan.num_chunks = std::max<std::int64_t>(1, divide_up(positions, plan.chunk));
-  plan.num_groups = std::clamp<std::int64_t>(plan.padded_c / 128, 1, 8);
-  plan.scratch_floats = kGramBlock * plan.padded_c;
-  return plan;
-}
-
 }  // namespace impasto::cpu

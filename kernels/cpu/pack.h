@@ -25,13 +25,4 @@ void pack_conv_filter(const Kernels& kernels, float* packed, const float* filter
 void pack_matrix(const Kernels& kernels, float* packed, const float* matrix, std::int64_t c, float scale,
                  std::int64_t first, std::int64_t last);
 
-/// How a Gram matrix is cut into work items: `num_chunks` runs of `chunk` positions, each with sums of its
-/// own, times `num_groups` of panels. A function of the sizes alone, so sums repeat whatever the threads.
-struct GramPlan {
-  std::int64_t chunk = 0, num_chunks = 0, num_groups = 0;
-  std::int64_t padded_c = 0;
-  std::int64_t scratch_floats = 0;  // of each thread
-};
-[[nodiscard]] GramPlan make_gram_plan(const Kernels& kernels, std::int64_t positions, std::int64_t c);
-
 }  // namespace impasto::cpu

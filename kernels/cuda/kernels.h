@@ -68,21 +68,24 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 
 // --- losses (losses.cu)
 
-/// *loss = value_scale * sum (x - target)^2; d (if not null) (+)= gradient_scale * (x - target). x, target
+/// *loss = scales.value * sum (x - target)^2; d (if not null) (+)= scales.gradient * (x - target). x, target
 /// and d of one type.
 [[nodiscard]] cudaError_t squared_error(const Launch&, double* loss, void* d, const void* x,
-                                        const void* target, Storage, std::int64_t n, double value_scale,
-                                        double gradient_scale, Accumulate);
+                                        const void* target, Storage, std::int64_t n, LossScales scales,
+                                        Accumulate);
 /// g (c, c) (+)= scale * sum of `parts` (num_parts, c, c) float, added up in double in order of the part;
 /// element (a, b) and (b, a) both from part elements (min, max), so that g is symmetric to the last bit.
 [[nodiscard]] cudaError_t gram_sum(const Launch&, float* g, const float* parts, std::int64_t num_parts,
                                    std::int64_t c, double scale, Accumulate);
-/// The Frobenius style loss on the same parts: g = gram_scale * sum of parts (not stored),
-///   *loss = value_scale * sum (g - target)^2,
-///   d (c, c) activation = gradient_scale * (g - target), symmetric to the last bit.
+/// The Frobenius style loss of a finished g (c, c) float, whose upper triangle is read:
+///   *loss = scales.value * sum (g - target)^2,
+///   d (c, c) activation = scales.gradient * (g - target), symmetric to the last bit.
+[[nodiscard]] cudaError_t gram_loss(const Launch&, double* loss, void* d, Storage, const float* g,
+                                    const float* target, std::int64_t c, LossScales scales);
+/// The same of g = gram_scale * sum of parts as gram_sum forms it, which is neither stored nor rounded.
 [[nodiscard]] cudaError_t style_loss(const Launch&, double* loss, void* d, Storage, const float* parts,
                                      std::int64_t num_parts, const float* target, std::int64_t c,
-                                     double gram_scale, double value_scale, double gradient_scale);
+                                     double gram_scale, LossScales scales);
 /// x (h, w, 3) float. *loss = the value without weight; d (if not null) += weight * gradient.
 [[nodiscard]] cudaError_t total_variation(const Launch&, double* loss, float* d, const float* x,
                                           std::int64_t h, std::int64_t w, TotalVariation, double weight);

@@ -36,15 +36,14 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 cudaError_t squared_error(const Launch& launch, double* loss, void* d, const void* x, const void* target,
-                          Storage storage, std::int64_t n, double value_scale, double gradient_scale,
-                          Accumulate accumulate) {
+                          Storage storage, std::int64_t n, LossScales scales, Accumulate accumulate) {
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
     return for_width<T>(
         true,
         [&](auto width) {
           return run(launch, squared_error_kernel<T, width>, blocks_for_sums(launch, n / width, 1), 0, loss,
                      static_cast<T*>(d), static_cast<const T*>(x), static_cast<const T*>(target), n,
-                     value_scale, static_cast<float>(gradient_scale), accumulate == Accumulate::kAdd,
+                     scales.value, static_cast<float>(scales.gradient), accumulate == Accumulate::kAdd,
                      launch.partials, launch.ticket);
         },
         d, x, target);
@@ -125,8 +124,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     style_loss_kernel(double* loss, T* __restrict__ d, const float* __restrict__ parts,
                       std::int64_t num_parts, const float* __restrict__ target, std::int64_t c,
-                      double gram_scale, double value_scale, double gradient_scale, double* partials,
-                      unsigned* ticket) {
+                      double gram_scale, LossScales scales, double* partials, unsigned* ticket) {
   double sum[1] = {};
   for_symmetric(
       c,
@@ -134,22 +132,26 @@ __global__ void __launch_bounds__(kThreads)
         const std::int64_t at = a * c + b;
         const double difference = gram_scale * sum_of_parts(parts, num_parts, c * c, at) - target[at];
         sum[0] += (a == b ? 1 : 2) * difference * difference;  // (b, a) as well
-        return static_cast<float>(gradient_scale * difference);
+        return static_cast<float>(scales.gradient * difference);
       },
       [=](std::int64_t a, std::int64_t b, float value) { d[a * c + b] = cast<T>(value); });
-  if (grid_sum(sum, partials, ticket)) *loss = value_scale * sum[0];
+  if (grid_sum(sum, partials, ticket)) *loss = scales.value * sum[0];
 }
 
 }  // namespace
 
 cudaError_t style_loss(const Launch& launch, double* loss, void* d, Storage storage, const float* parts,
                        std::int64_t num_parts, const float* target, std::int64_t c, double gram_scale,
-                       double value_scale, double gradient_scale) {
+                       LossScales scales) {
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
     return run(launch, style_loss_kernel<T>, blocks_for_symmetric(launch, c), 0, loss, static_cast<T*>(d),
-               parts, num_parts, target, c, gram_scale, value_scale, gradient_scale, launch.partials,
-               launch.ticket);
+               parts, num_parts, target, c, gram_scale, scales, launch.partials, launch.ticket);
   });
+}
+
+cudaError_t gram_loss(const Launch& launch, double* loss, void* d, Storage storage, const float* g,
+                      const float* target, std::int64_t c, LossScales scales) {
+  return style_loss(launch, loss, d, storage, g, 1, target, c, 1, scales);  // one part, which is all of it
 }
 
 // --- total variation

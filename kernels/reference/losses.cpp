@@ -30,16 +30,26 @@ void gram_backward(double* df, const double* f, const double* dg, std::int64_t p
   }
 }
 
+void gram_loss(double* loss, double* d, const double* g, const double* target, std::int64_t c,
+               LossScales scales) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < c * c; ++i) {
+    sum += (g[i] - target[i]) * (g[i] - target[i]);
+    d[i] = scales.gradient * (g[i] - target[i]);
+  }
+  *loss = scales.value * sum;
+}
+
 void squared_error(double* loss, double* d, const double* x, const double* target, std::int64_t n,
-                   double value_scale, double gradient_scale, Accumulate accumulate) {
+                   LossScales scales, Accumulate accumulate) {
   double sum = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     const double difference = x[i] - target[i];
     sum += difference * difference;
     if (d == nullptr) continue;
-    d[i] = (accumulate == Accumulate::kAdd ? d[i] : 0) + gradient_scale * difference;
+    d[i] = (accumulate == Accumulate::kAdd ? d[i] : 0) + scales.gradient * difference;
   }
-  *loss = value_scale * sum;
+  *loss = scales.value * sum;
 }
 
 namespace {

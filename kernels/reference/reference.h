@@ -40,10 +40,15 @@ void gram_backward(double* df,        // (positions, c)
                    const double* f,   // (positions, c)
                    const double* dg,  // (c, c)
                    std::int64_t positions, std::int64_t c, double scale, Accumulate accumulate);
+void gram_loss(double* loss,
+               double* d,             // (c, c)
+               const double* g,       // (c, c)
+               const double* target,  // (c, c)
+               std::int64_t c, LossScales scales);
 void squared_error(double* loss,
                    double* d,  // (n) or null
-                   const double* x, const double* target, std::int64_t n, double value_scale,
-                   double gradient_scale, Accumulate accumulate);
+                   const double* x, const double* target, std::int64_t n, LossScales scales,
+                   Accumulate accumulate);
 void total_variation(double* loss,
                      double* d,        // (h, w, c) or null
                      const double* x,  // (h, w, c) = size

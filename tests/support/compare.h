@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/backend/selftest.h"
+#include "engine/selftest/selftest.h"
 #include "tests/support/catch.h"
 
 namespace impasto::test {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/backend/devices.h"
 #include "engine/style/optimizer.h"
 
 namespace impasto::test {

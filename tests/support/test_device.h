@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/backend/backend.h"
+#include "engine/backend/cuda/module.h"
+#include "engine/backend/devices.h"
+#include "engine/core/error.h"
 
 namespace impasto::test {
 
@@ -32,6 +34,16 @@ inline std::vector<std::string> op_devices() {
 /// One of op_devices(), in the precision that IMPASTO_TEST_DEVICE names.
 inline BackendOptions on_device(const std::string& device) {
   return device == other_device().device ? other_device() : BackendOptions{.device = device};
+}
+
+/// One of op_devices(), whose Backend::repeat does its work each time anew.
+inline std::unique_ptr<Backend> open_without_recording(const std::string& device) {
+  const BackendOptions options = on_device(device);
+  if (!device.starts_with("cuda")) return make_backend(options);
+  std::string reason;
+  const CudaModule* const module = find_cuda_module(&reason);
+  if (module == nullptr) throw Error(ErrorCode::kResources, reason);
+  return module->open(0, {.precision = options.precision, .record = false});
 }
 
 class TestDevice {

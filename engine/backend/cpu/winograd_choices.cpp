@@ -58,33 +58,36 @@ WinogradChoices::WinogradChoices(const cpu::Kernels& kernels, cpu::ThreadPool& p
                                  bool autotune, int tile)
     : kernels_(kernels), pool_(pool), cache_(std::move(processor), autotune), tile_(tile) {}
 
-const cpu::WinogradPlan& WinogradChoices::plan(const WinogradKey& key) {
-  auto found = chosen_.find(key);
-  if (found == chosen_.end()) {
-    const WinogradChoice choice = choose(key);
-    const cpu::WinogradPlan plan =
-        make_winograd_plan(kernels_, key.out_h, key.out_w, key.in_c, key.out_c, choice);
-    found = chosen_.emplace(key, std::pair(choice, plan)).first;
+void WinogradChoices::prepare(const WinogradKey& key) {
+  if (chosen_.contains(key)) return;
+  WinogradChoice choice = known(key);
+  if (choice.m == 0 && cache_.measuring()) {
+    choice = fastest(key);
+    ++num_timed_;
+    cache_.keep(to_string(key), to_string(choice));
   }
-  return found->second.second;
+  chosen_[key] = choice.m != 0 ? choice : by_rule(key);
 }
 
-WinogradChoice WinogradChoices::choose(const WinogradKey& key) {
+cpu::WinogradPlan WinogradChoices::plan(const WinogradKey& key) const {
+  const auto chosen = chosen_.find(key);
+  WinogradChoice choice = chosen != chosen_.end() ? chosen->second : known(key);
+  if (choice.m == 0) choice = by_rule(key);
+  return make_winograd_plan(kernels_, key.out_h, key.out_w, key.in_c, key.out_c, choice);
+}
+
+WinogradChoice WinogradChoices::known(const WinogradKey& key) const {
   const std::string name = to_string(key);
   if (const auto given = cache_.given(name)) {
     if (const WinogradChoice choice = parse(*given); choice.m != 0) return choice;
-    throw Error(ErrorCode::kBadInput,
-                "checkpoint: convolution " + name + ": expected how it was cut, found '" + *given + "'");
+    throw Error(ErrorCode::kBadInput, cache_.source() + ": convolution " + name +
+                                          ": expected how it was cut, found '" + *given + "'");
   }
-  if (cache_.measuring()) {
-    if (const auto measured = cache_.measured(name)) {
-      if (const WinogradChoice choice = parse(*measured); choice.m != 0) return choice;
-    }
-    const WinogradChoice choice = fastest(key);
-    ++num_timed_;
-    cache_.keep(name, to_string(choice));
-    return choice;
-  }
+  const auto measured = cache_.measuring() ? cache_.measured(name) : std::nullopt;
+  return measured ? parse(*measured) : WinogradChoice{};
+}
+
+WinogradChoice WinogradChoices::by_rule(const WinogradKey& key) const {
   WinogradChoice choice = cpu::choose_winograd(kernels_, key.out_h, key.out_w, key.in_c, key.out_c);
   if (tile_ != 0) choice.m = tile_;
   return choice;
@@ -132,12 +135,12 @@ WinogradChoice WinogradChoices::fastest(const WinogradKey& key) {
 
 std::string WinogradChoices::text() const {
   std::string text;
-  for (const auto& [key, chosen] : chosen_) text += to_string(key) + " = " + to_string(chosen.first) + "\n";
+  for (const auto& [key, chosen] : chosen_) text += to_string(key) + " = " + to_string(chosen) + "\n";
   return text;
 }
 
-void WinogradChoices::set(const std::string& text) {
-  cache_.set_given(text);
+void WinogradChoices::restore(const std::string& text, const std::string& source) {
+  cache_.set_given(text, source);
   chosen_.clear();
 }
 

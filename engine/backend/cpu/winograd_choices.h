@@ -1,6 +1,6 @@
 #pragma once
-// How each convolution is cut: what a resumed render says, else what was timed before or is timed now
-// (autotune), else choose_winograd()'s.
+// How each convolution is cut: what a resumed render says, else what was timed (autotune), now when it is
+// prepared or before, else choose_winograd()'s. Asking for a plan times nothing.
 #include <map>
 #include <string>
 
@@ -17,28 +17,33 @@ struct WinogradKey {
   auto operator<=>(const WinogradKey&) const = default;
 };
 
-class WinogradChoices {
+class WinogradChoices final : public Tuning {
  public:
   /// `tile`: m of every convolution, or 0.
   WinogradChoices(const cpu::Kernels& kernels, cpu::ThreadPool& pool, std::string processor, bool autotune,
                   int tile);
 
-  [[nodiscard]] const cpu::WinogradPlan& plan(const WinogradKey& key);
-  /// The choices of all plans used so far, a line each.
-  [[nodiscard]] std::string text() const;
-  void set(const std::string& text);
+  /// Makes the choice that plan() is to take: times it where no one did and autotune asks for it.
+  void prepare(const WinogradKey& key);
+  /// What was prepared, else what prepare() would choose without timing.
+  [[nodiscard]] cpu::WinogradPlan plan(const WinogradKey& key) const;
+  /// Of all that was prepared, a line each.
+  [[nodiscard]] std::string text() const override;
+  void restore(const std::string& text, const std::string& source) override;
   /// "timed 24 convolutions"; empty without autotune.
   [[nodiscard]] std::string activity() const;
 
  private:
-  [[nodiscard]] cpu::WinogradChoice choose(const WinogradKey& key);
+  /// What a resumed render says or was timed before; m = 0: neither.
+  [[nodiscard]] cpu::WinogradChoice known(const WinogradKey& key) const;
+  [[nodiscard]] cpu::WinogradChoice by_rule(const WinogradKey& key) const;
   [[nodiscard]] cpu::WinogradChoice fastest(const WinogradKey& key);
 
   const cpu::Kernels& kernels_;
   cpu::ThreadPool& pool_;
   ChoiceCache cache_;
   int tile_, num_timed_ = 0;
-  std::map<WinogradKey, std::pair<cpu::WinogradChoice, cpu::WinogradPlan>> chosen_;
+  std::map<WinogradKey, cpu::WinogradChoice> chosen_;
 };
 
 }  // namespace impasto

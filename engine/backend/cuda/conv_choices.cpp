@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <mutex>
 
 #include "engine/backend/cuda/owners.h"
 #include "engine/core/error.h"
@@ -20,42 +19,37 @@ std::string title(const Context& context) {
 
 }  // namespace
 
-std::shared_ptr<ConvPlanner> shared_planner(const DeviceProperties& device) {
-  static std::mutex mutex;
-  static std::map<int, std::weak_ptr<ConvPlanner>> planners;
-  const std::lock_guard lock(mutex);
-  std::shared_ptr<ConvPlanner> planner = planners[device.index].lock();
-  if (!planner) {
-    planners[device.index] = planner = std::make_shared<ConvPlanner>(device.index, device.memory_bytes);
+ConvChoices::ConvChoices(Context& context, ConvPlanner& planner, bool autotune)
+    : context_(context), planner_(planner), cache_(title(context), autotune) {}
+
+void ConvChoices::prepare(const ConvKey& key) {
+  if (chosen_.contains(key)) return;
+  const ConvPlan* chosen = known(key);
+  if (chosen == nullptr && cache_.measuring()) {
+    if (const std::string fastest = time(key); !fastest.empty()) {
+      ++num_timed_;
+      cache_.keep(to_string(key), fastest);
+      chosen = planner_.find(key, fastest);
+    }
   }
-  return planner;
+  chosen_[key] = chosen != nullptr ? chosen : &planner_.plan(key);
 }
 
-ConvChoices::ConvChoices(Context& context, std::shared_ptr<ConvPlanner> planner, bool autotune)
-    : context_(context), planner_(std::move(planner)), cache_(title(context), autotune) {}
-
-const ConvPlan& ConvChoices::plan(const ConvKey& key) {
-  const auto known = chosen_.find(key);
-  if (known != chosen_.end()) return *known->second;
-  return *(chosen_[key] = &choose(key));
+const ConvPlan& ConvChoices::plan(const ConvKey& key) const {
+  if (const auto chosen = chosen_.find(key); chosen != chosen_.end()) return *chosen->second;
+  const ConvPlan* const plan = known(key);
+  return plan != nullptr ? *plan : planner_.plan(key);
 }
 
-const ConvPlan& ConvChoices::choose(const ConvKey& key) {
+const ConvPlan* ConvChoices::known(const ConvKey& key) const {
   const std::string name = to_string(key);
   if (const auto given = cache_.given(name)) {
-    if (const ConvPlan* const plan = planner_->find(key, *given)) return *plan;
-    throw Error(ErrorCode::kBadInput, "checkpoint: " + name + ": expected the engine " + *given +
+    if (const ConvPlan* const plan = planner_.find(key, *given)) return plan;
+    throw Error(ErrorCode::kBadInput, cache_.source() + ": " + name + ": expected the engine " + *given +
                                           " that it was made with, found none such in this cuDNN");
   }
-  if (!cache_.measuring()) return planner_->plan(key);
-  if (const auto measured = cache_.measured(name)) {
-    if (const ConvPlan* const plan = planner_->find(key, *measured)) return *plan;
-  }
-  const std::string fastest = time(key);
-  if (fastest.empty()) return planner_->plan(key);
-  ++num_timed_;
-  cache_.keep(name, fastest);
-  return *planner_->find(key, fastest);
+  const auto measured = cache_.measuring() ? cache_.measured(name) : std::nullopt;
+  return measured ? planner_.find(key, *measured) : nullptr;
 }
 
 /// The engine that is fastest among the first candidates on zeros, the first one where they are equal; empty
@@ -66,7 +60,7 @@ std::string ConvChoices::time(const ConvKey& key) {
   const auto bytes = [&](std::int64_t elements) { return static_cast<std::size_t>(elements) * element; };
   const std::int64_t out_h = key.h + key.padding.top + key.padding.bottom - 2;
   const std::int64_t out_w = key.w + key.padding.left + key.padding.right - 2;
-  const std::vector<ConvPlan> plans = planner_->candidates(key, kMostTimed);
+  const std::vector<ConvPlan> plans = planner_.candidates(key, kMostTimed);
   if (plans.empty()) return {};
   std::size_t workspace_bytes = 0;
   for (const ConvPlan& plan : plans) workspace_bytes = std::max(workspace_bytes, plan.workspace_bytes);
@@ -108,18 +102,19 @@ std::string ConvChoices::time(const ConvKey& key) {
 }
 
 std::string ConvChoices::text() const {
+  if (chosen_.empty()) return {};
   std::string text = cache_.title() + "\n";
   for (const auto& [key, plan] : chosen_) text += to_string(key) + " = " + plan->engine + "\n";
   return text;
 }
 
-void ConvChoices::set(const std::string& text) {
+void ConvChoices::restore(const std::string& text, const std::string& source) {
   const std::string first = text.substr(0, text.find('\n'));
-  if (first != cache_.title()) {
+  if (!text.empty() && first != cache_.title()) {
     throw Error(ErrorCode::kBadInput,
-                "checkpoint: expected to go on with " + first + ", found " + cache_.title());
+                source + ": expected to go on with " + first + ", found " + cache_.title());
   }
-  cache_.set_given(text);
+  cache_.set_given(text, source);
   chosen_.clear();
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Which plan each convolution runs: what a resumed render says, else what was timed before or is timed now
-// (autotune), else the planner's first.
+// Which plan each convolution runs: what a resumed render says, else what was timed (autotune), now when it is
+// prepared or before, else the planner's first. Asking for a plan times nothing and needs no GPU.
 #include <map>
 #include <string>
 
@@ -10,30 +10,30 @@
 
 namespace impasto::cuda {
 
-/// One planner for each GPU of the process: plans are shared by all backends on it.
-[[nodiscard]] std::shared_ptr<ConvPlanner> shared_planner(const DeviceProperties& device);
-
-class ConvChoices {
+class ConvChoices final : public Tuning {
  public:
-  ConvChoices(Context& context, std::shared_ptr<ConvPlanner> planner, bool autotune);
+  ConvChoices(Context& context, ConvPlanner& planner, bool autotune);
 
-  /// The reference stays valid.
-  [[nodiscard]] const ConvPlan& plan(const ConvKey& key);
+  /// Makes the choice that plan() is to take: times it where no one did and autotune asks for it.
+  void prepare(const ConvKey& key);
+  /// What was prepared, else what prepare() would choose without timing. The reference stays as long as the
+  /// planner.
+  [[nodiscard]] const ConvPlan& plan(const ConvKey& key) const;
 
-  /// The choices of all plans used so far, a line each: "KEY =
-  /// ENGINE" under a line that names GPU, library and precision.
-  [[nodiscard]] std::string text() const;
-  /// Error(kBadInput) if the first line is another's. Before the first plan().
-  void set(const std::string& text);
+  /// Of all that was prepared, a line each: "KEY = ENGINE" under a line that names GPU, library and precision.
+  [[nodiscard]] std::string text() const override;
+  /// Error(kBadInput) if the first line is another's.
+  void restore(const std::string& text, const std::string& source) override;
   /// "timed 24 convolutions"; empty without autotune.
   [[nodiscard]] std::string activity() const;
 
  private:
-  [[nodiscard]] const ConvPlan& choose(const ConvKey& key);
+  /// What a resumed render says or was timed before; null: neither.
+  [[nodiscard]] const ConvPlan* known(const ConvKey& key) const;
   [[nodiscard]] std::string time(const ConvKey& key);
 
   Context& context_;
-  std::shared_ptr<ConvPlanner> planner_;
+  ConvPlanner& planner_;
   ChoiceCache cache_;  // its title names GPU, library and precision
   int num_timed_ = 0;
   std::map<ConvKey, const ConvPlan*> chosen_;

@@ -47,55 +47,16 @@ class CudaReadback final : public Readback {
   Event done_;
 };
 
-class CudaConv2d final : public Conv2d {
- public:
-  CudaConv2d(Context& context, ConvChoices& choices, std::shared_ptr<const DeviceFilters> filters,
-             Buffer counted, const Conv2dDesc& desc)
-      : Conv2d(desc.in_channels, desc.out_channels),
-        context_(context),
-        choices_(choices),
-        filters_(std::move(filters)),
-        counted_(std::move(counted)) {}
-
- private:
-  void do_forward(TensorView y, ConstTensorView x, Padding padding, Relu relu, Workspace workspace) override {
-    ++context_.counts.convolutions;
-    run(relu == Relu::kYes ? ConvOp::kForwardRelu : ConvOp::kForward, x.shape, padding,
-        const_cast<void*>(x.data), y.data, workspace);
-  }
-  void do_backward_data(TensorView dx, ConstTensorView dy, Padding padding, Accumulate accumulate,
-                        ConstTensorView mask, Workspace workspace) override {
-    ++context_.counts.backward_convolutions;
-    run(accumulate == Accumulate::kAdd ? ConvOp::kBackwardDataAdd : ConvOp::kBackwardData, dx.shape, padding,
-        dx.data, const_cast<void*>(dy.data), workspace);
-    if (mask.empty() && context_.storage != Storage::kFloat16) return;
-    check(mask_gradient(context_.launch(), dx.data, mask.data, context_.storage, dx.shape.elements()),
-          "mask_gradient");
-  }
-
-  void run(ConvOp op, Shape input, Padding padding, void* x, void* y, Workspace workspace) {
-    const ConvKey key{op, context_.precision, input.h, input.w, input.c, out_channels(), padding};
-    const ConvPlan& plan = choices_.plan(key);
-    if (plan.workspace_bytes > workspace.bytes) {
-      throw Error(ErrorCode::kInternal, to_string(key) + ": expected a workspace of " +
-                                            std::to_string(plan.workspace_bytes) + " bytes, found " +
-                                            std::to_string(workspace.bytes));
-    }
-    context_.enter();
-    run_conv(context_.cudnn(), plan, op, x, filters_->filter(), y, filters_->bias(), workspace.data);
-  }
-
-  Context& context_;
-  ConvChoices& choices_;
-  std::shared_ptr<const DeviceFilters> filters_;
-  Buffer counted_;
-};
+const CudaConvFilter& own(const ConvFilter& filter) { return static_cast<const CudaConvFilter&>(filter); }
 
 DType activation_of(Precision precision) {
   return precision == Precision::kBf16   ? DType::kBFloat16
          : precision == Precision::kFp16 ? DType::kFloat16
                                          : DType::kFloat32;
 }
+
+constexpr ConvOp kConvOps[] = {ConvOp::kForwardRelu, ConvOp::kForward, ConvOp::kBackwardData,
+                               ConvOp::kBackwardDataAdd};
 
 #ifdef IMPASTO_NVTX
 constexpr bool kMayRecord = false;  // a replay opens no ranges
@@ -105,10 +66,11 @@ constexpr bool kMayRecord = true;
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const DeviceProperties& properties, Precision precision, const BackendOptions& options)
+  CudaBackend(const DeviceProperties& properties, Precision precision, const CudaOptions& options)
       : Backend(describe(properties), BackendTraits{}),
         context_(properties, precision),
-        choices_(context_, shared_planner(properties), options.autotune),
+        planner_(properties.index, properties.memory_bytes),
+        choices_(context_, planner_, options.autotune),
         records_(options.record && kMayRecord),
         pinned_(make_pinned_memory(kPinnedBytes)) {
     info_.description += std::string(", ") + impasto::to_string(precision);
@@ -120,16 +82,14 @@ class CudaBackend final : public Backend {
     traits_.fixed_bytes = Context::kScratchBytes + Context::cublas_bytes(properties);
     traits_.asynchronous = true;
     traits_.scaled_gradients = precision == Precision::kFp16;
+    traits_.filter_format = info_.name + " " + impasto::to_string(precision);
     traits_.conv_filter_bytes = [storage = context_.storage](std::int64_t in, std::int64_t out) {
       return filter_bytes(in, out, storage);
     };
     traits_.conv_workspace_bytes = [this](Shape input, std::int64_t out, Padding padding) {
       std::size_t bytes = 0;
-      for (const ConvOp op :
-           {ConvOp::kForwardRelu, ConvOp::kForward, ConvOp::kBackwardData, ConvOp::kBackwardDataAdd}) {
-        const ConvKey key{op, context_.precision, input.h, input.w, input.c, out, padding};
-        bytes = std::max(bytes, choices_.plan(key).workspace_bytes);
-      }
+      for (const ConvOp op : kConvOps)
+        bytes = std::max(bytes, choices_.plan(key_of(op, input, out, padding)).workspace_bytes);
       return bytes;
     };
     traits_.gram_workspace_bytes = [num_sms = properties.num_sms](Shape features) {
@@ -148,10 +108,7 @@ class CudaBackend final : public Backend {
     if (statistics_.captured + statistics_.plain == 0) return tuned;
     return cuda::to_string(statistics_) + (tuned.empty() ? "" : "; " + tuned);
   }
-  [[nodiscard]] std::string tuning() const override { return choices_.text(); }
-  void set_tuning(const std::string& text) override {
-    if (!text.empty()) choices_.set(text);
-  }
+  [[nodiscard]] Tuning* tuning() override { return &choices_; }
   [[nodiscard]] double take_gradient_peak() override { return context_.take_peak(); }
 
  private:
@@ -168,9 +125,11 @@ class CudaBackend final : public Backend {
     check(status, "cudaMalloc");
     return data;
   }
-  void do_free(void* data) override {
-    (void)cudaSetDevice(context_.properties.index);
-    (void)cudaFree(data);
+  [[nodiscard]] Buffer::Deleter do_make_deleter() const override {
+    return [index = context_.properties.index](void* data) {
+      (void)cudaSetDevice(index);
+      (void)cudaFree(data);
+    };
   }
   void do_upload(TensorView dst, const void* src, DType src_dtype) override {
     if (dst.bytes() == 0) return;
@@ -228,12 +187,43 @@ class CudaBackend final : public Backend {
 
   // --- network
 
-  std::unique_ptr<Conv2d> do_make_conv2d(const Conv2dDesc& desc) override {
-    std::shared_ptr<const DeviceFilters> filters = shared_filters(context_, desc);
-    void* const data = filters->filter();
-    Buffer counted =
-        count(data, traits_.conv_filter_bytes(desc.in_channels, desc.out_channels), [](void*) {});
-    return std::make_unique<CudaConv2d>(context_, choices_, std::move(filters), std::move(counted), desc);
+  [[nodiscard]] ConvKey key_of(ConvOp op, Shape input, std::int64_t out_channels, Padding padding) const {
+    return {op, context_.precision, input.h, input.w, input.c, out_channels, padding};
+  }
+  std::shared_ptr<const ConvFilter> do_make_conv_filter(const ConvFilterDesc& desc) override {
+    return std::make_shared<const CudaConvFilter>(
+        traits_.filter_format, context_,
+        allocate(traits_.conv_filter_bytes(desc.in_channels, desc.out_channels)), desc);
+  }
+  void do_prepare_conv(Shape input, std::int64_t out_channels, Padding padding) override {
+    for (const ConvOp op : kConvOps) choices_.prepare(key_of(op, input, out_channels, padding));
+  }
+  void run(const ConvKey& key, void* x, const CudaConvFilter& filter, void* y, Workspace workspace) {
+    const ConvPlan& plan = choices_.plan(key);
+    if (plan.workspace_bytes > workspace.bytes) {
+      throw Error(ErrorCode::kInternal, to_string(key) + ": expected a workspace of " +
+                                            std::to_string(plan.workspace_bytes) + " bytes, found " +
+                                            std::to_string(workspace.bytes));
+    }
+    context_.enter();
+    run_conv(context_.cudnn(), plan, key.op, x, filter.filter(), y, filter.bias(), workspace.data);
+  }
+  void do_conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding,
+                         Relu relu, Workspace workspace) override {
+    ++context_.counts.convolutions;
+    const ConvOp op = relu == Relu::kYes ? ConvOp::kForwardRelu : ConvOp::kForward;
+    run(key_of(op, x.shape, filter.out_channels(), padding), const_cast<void*>(x.data), own(filter), y.data,
+        workspace);
+  }
+  void do_conv2d_backward_data(TensorView dx, ConstTensorView dy, const ConvFilter& filter, Padding padding,
+                               Accumulate accumulate, ConstTensorView mask, Workspace workspace) override {
+    ++context_.counts.backward_convolutions;
+    const ConvOp op = accumulate == Accumulate::kAdd ? ConvOp::kBackwardDataAdd : ConvOp::kBackwardData;
+    run(key_of(op, dx.shape, filter.out_channels(), padding), dx.data, own(filter),
+        const_cast<void*>(dy.data), workspace);
+    if (mask.empty() && context_.storage != Storage::kFloat16) return;
+    check(mask_gradient(context_.launch(), dx.data, mask.data, context_.storage, dx.shape.elements()),
+          "mask_gradient");
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override {
     check(cuda::picture_to_input(context_.launch(), input.data, context_.storage, input.shape.c,
@@ -285,21 +275,26 @@ class CudaBackend final : public Backend {
     check(mask_gradient(context_.launch(), df.data, nullptr, context_.storage, df.shape.elements()),
           "mask_gradient");
   }
+  void do_gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
+                    LossScales scales) override {
+    check(cuda::gram_loss(context_.launch(), loss.as<double>(), d.data, context_.storage, g.as<float>(),
+                          target.as<float>(), g.shape.c, scales),
+          "gram_loss");
+  }
   void do_style_loss(TensorView loss, TensorView d, TensorView /*scratch*/, ConstTensorView f,
-                     ConstTensorView target, double gram_scale, double value_scale, double gradient_scale,
+                     ConstTensorView target, double gram_scale, LossScales scales,
                      Workspace workspace) override {
     auto* const parts = static_cast<float*>(workspace.data);
     const std::int64_t num_parts = gram_parts(context_, parts, f);
     check(cuda::style_loss(context_.launch(), loss.as<double>(), d.data, context_.storage, parts, num_parts,
-                           target.as<float>(), f.shape.c, gram_scale, value_scale, gradient_scale),
+                           target.as<float>(), f.shape.c, gram_scale, scales),
           "style_loss");
   }
   void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                        double value_scale, double gradient_scale, Accumulate accumulate) override {
-    check(
-        cuda::squared_error(context_.launch(), loss.as<double>(), d.data, x.data, target.data,
-                            storage_of(x.dtype), x.shape.elements(), value_scale, gradient_scale, accumulate),
-        "squared_error");
+                        LossScales scales, Accumulate accumulate) override {
+    check(cuda::squared_error(context_.launch(), loss.as<double>(), d.data, x.data, target.data,
+                              storage_of(x.dtype), x.shape.elements(), scales, accumulate),
+          "squared_error");
   }
   void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
                           double weight) override {
@@ -381,6 +376,7 @@ class CudaBackend final : public Backend {
   }
 
   Context context_;
+  ConvPlanner planner_;
   ConvChoices choices_;
   bool records_, repeating_ = false;
   PinnedMemory pinned_;
@@ -413,7 +409,7 @@ DeviceInfo describe(const DeviceProperties& p) {
   return info;
 }
 
-std::unique_ptr<Backend> make_cuda_backend(int device, const BackendOptions& options) {
+std::unique_ptr<Backend> make_cuda_backend(int device, const CudaOptions& options) {
   const DeviceProperties properties = device_properties_of(device);
   const std::vector<Precision> offered = precisions_of(properties);
   const bool known = std::find(offered.begin(), offered.end(), options.precision) != offered.end();

@@ -2,6 +2,7 @@
 // The CUDA device behind the seam.
 #include "engine/backend/backend.h"
 #include "engine/backend/cuda/context.h"
+#include "engine/backend/cuda/module.h"
 
 namespace impasto::cuda {
 
@@ -13,6 +14,6 @@ namespace impasto::cuda {
 
 /// Error(kResources) with the reason if the GPU cannot be used. A precision that the GPU lacks is taken as
 /// auto: the caller compares with info().precisions.
-[[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(int device, const BackendOptions& options);
+[[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(int device, const CudaOptions& options);
 
 }  // namespace impasto::cuda

@@ -3,14 +3,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include <cstring>
-#include <map>
-#include <mutex>
-#include <string_view>
-#include <tuple>
 #include <vector>
-
-#include "engine/core/error.h"
 
 namespace impasto::cuda {
 namespace {
@@ -71,7 +64,9 @@ std::size_t filter_bytes(std::int64_t in_channels, std::int64_t out_channels, St
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-DeviceFilters::DeviceFilters(Context& context, const Conv2dDesc& desc) {
+CudaConvFilter::CudaConvFilter(const std::string& format, Context& context, Buffer memory,
+                               const ConvFilterDesc& desc)
+    : ConvFilter(format, desc), memory_(std::move(memory)) {
   const DType dtype = dtype_of(context.storage);
   const std::int64_t in = desc.in_channels, out = desc.out_channels;
   std::vector<float> transposed(static_cast<std::size_t>(9 * in * out));
@@ -81,38 +76,14 @@ DeviceFilters::DeviceFilters(Context& context, const Conv2dDesc& desc) {
           desc.filter[static_cast<std::size_t>(i * out + k)];
     }
   }
-  std::vector<std::byte> host(filter_bytes(in, out, context.storage));
+  std::vector<std::byte> host(memory_.bytes());
   bias_offset_ = bias_offset(in, out, size_of(dtype));
   convert_on_host(host.data(), dtype, transposed.data(), DType::kFloat32, 9 * in * out);
   convert_on_host(host.data() + bias_offset_, dtype, desc.bias.data(), DType::kFloat32, out);
   context.enter();
-  data_ = make_device_memory(host.size());
-  check(cudaMemcpyAsync(data_.get(), host.data(), host.size(), cudaMemcpyHostToDevice, context.stream()),
+  check(cudaMemcpyAsync(memory_.data(), host.data(), host.size(), cudaMemcpyHostToDevice, context.stream()),
         "cudaMemcpy");
-  context.synchronise();  // other streams may read it from here on
-}
-
-std::shared_ptr<const DeviceFilters> shared_filters(Context& context, const Conv2dDesc& desc) {
-  const auto hash = [](std::span<const float> values) {
-    const std::string_view bytes(reinterpret_cast<const char*>(values.data()), values.size_bytes());
-    return std::hash<std::string_view>()(bytes);
-  };
-  using Key = std::tuple<int, Storage, std::int64_t, std::int64_t, std::size_t, std::size_t, std::size_t>;
-  const std::size_t half = desc.filter.size() / 2;
-  const Key key{context.properties.index,
-                context.storage,
-                desc.in_channels,
-                desc.out_channels,
-                hash(desc.filter.first(half)),
-                hash(desc.filter.subspan(half)),
-                hash(desc.bias)};
-  static std::mutex mutex;
-  static std::map<Key, std::weak_ptr<const DeviceFilters>> held;
-  const std::lock_guard lock(mutex);
-  std::erase_if(held, [](const auto& entry) { return entry.second.expired(); });
-  std::shared_ptr<const DeviceFilters> filters = held[key].lock();
-  if (!filters) held[key] = filters = std::make_shared<const DeviceFilters>(context, desc);
-  return filters;
+  context.synchronise();
 }
 
 }  // namespace impasto::cuda

@@ -1,30 +1,25 @@
 #pragma once
 // Filters and biases on a GPU, in the layout and type that cuDNN reads: (out, 3, 3, in), then the bias at the
-// next multiple of 256 bytes. Backends that want the same ones share them.
+// next multiple of 256 bytes.
 #include <cstddef>
-#include <memory>
 
 #include "engine/backend/cuda/context.h"
-#include "engine/backend/cuda/owners.h"
 
 namespace impasto::cuda {
 
 [[nodiscard]] std::size_t filter_bytes(std::int64_t in_channels, std::int64_t out_channels, Storage storage);
 
-/// Device memory with the filters of one layer.
-class DeviceFilters {
+class CudaConvFilter final : public ConvFilter {
  public:
-  DeviceFilters(Context& context, const Conv2dDesc& desc);
-  [[nodiscard]] void* filter() const { return data_.get(); }
-  [[nodiscard]] void* bias() const { return static_cast<std::byte*>(data_.get()) + bias_offset_; }
+  /// memory: filter_bytes(). Waits until it is filled: from then on any stream may read it.
+  CudaConvFilter(const std::string& format, Context& context, Buffer memory, const ConvFilterDesc& desc);
+  [[nodiscard]] const void* filter() const { return memory_.data(); }
+  [[nodiscard]] const void* bias() const { return static_cast<std::byte*>(memory_.data()) + bias_offset_; }
 
  private:
-  DeviceMemory data_;
-  std::size_t bias_offset_ = 0;
+  Buffer memory_;
+  std::size_t bias_offset_;
 };
-
-/// The process's filters with these values on this GPU in this type, uploaded if no one holds them.
-[[nodiscard]] std::shared_ptr<const DeviceFilters> shared_filters(Context& context, const Conv2dDesc& desc);
 
 /// Host conversion of n elements.
 void convert_on_host(void* dst, DType dst_dtype, const void* src, DType src_dtype, std::int64_t n);

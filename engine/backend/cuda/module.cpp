@@ -26,7 +26,7 @@ std::string why_unusable(const cuda::DeviceProperties& p) {
   return {};
 }
 
-std::unique_ptr<Backend> open(int device, const BackendOptions& options) {
+std::unique_ptr<Backend> open(int device, const CudaOptions& options) {
   std::string reason;
   try {
     reason = why_unusable(cuda::device_properties_of(device));

@@ -3,15 +3,21 @@
 // library; the module needs cudart, cuDNN and cuBLAS, and finds the driver through cudart.
 #include <memory>
 
-#include "engine/backend/backend.h"
+#include "engine/backend/devices.h"
 
 namespace impasto {
+
+struct CudaOptions {
+  Precision precision = Precision::kAuto;
+  bool autotune = false;  ///< as in BackendOptions
+  bool record = true;     ///< false: Backend::repeat never records, for profilers and tests
+};
 
 struct CudaModule {
   /// Digest of the headers that both sides were compiled with: a module of another build is refused.
   const char* seam;
   /// Error(kResources) with the reason if the device cannot be used.
-  std::unique_ptr<Backend> (*open)(int device, const BackendOptions& options);
+  std::unique_ptr<Backend> (*open)(int device, const CudaOptions& options);
   int (*num_devices)();
   /// What a device is, or why it cannot be used; opens nothing on it.
   DeviceStatus (*describe)(int device);

@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 
+#include "engine/backend/system.h"
 #include "engine/core/error.h"
 #include "kernels/reference/reference.h"
 
@@ -33,32 +34,24 @@ void convert(void* dst, DType dst_dtype, const void* src, DType src_dtype, std::
   });
 }
 
-class ReferenceConv2d final : public Conv2d {
+class ReferenceConvFilter final : public ConvFilter {
  public:
-  ReferenceConv2d(Backend& backend, const Conv2dDesc& desc)
-      : Conv2d(desc.in_channels, desc.out_channels),
-        memory_(backend.allocate((desc.filter.size() + desc.bias.size()) * sizeof(double))),
-        filter_(static_cast<double*>(memory_.data())),
-        bias_(filter_ + desc.filter.size()) {
-    std::copy(desc.filter.begin(), desc.filter.end(), filter_);
+  ReferenceConvFilter(const std::string& format, Buffer memory, const ConvFilterDesc& desc)
+      : ConvFilter(format, desc), memory_(std::move(memory)), bias_(filter() + desc.filter.size()) {
+    std::copy(desc.filter.begin(), desc.filter.end(), filter());
     std::copy(desc.bias.begin(), desc.bias.end(), bias_);
   }
+  [[nodiscard]] double* filter() const { return static_cast<double*>(memory_.data()); }
+  [[nodiscard]] const double* bias() const { return bias_; }
 
  private:
-  void do_forward(TensorView y, ConstTensorView x, Padding padding, Relu relu, Workspace) override {
-    reference::conv2d_forward(y.as<double>(), x.as<double>(), filter_, bias_, size(x.shape), out_channels(),
-                              padding, relu);
-  }
-  void do_backward_data(TensorView dx, ConstTensorView dy, Padding padding, Accumulate accumulate,
-                        ConstTensorView mask, Workspace) override {
-    reference::conv2d_backward_data(dx.as<double>(), dy.as<double>(), filter_, mask.as<double>(),
-                                    size(dx.shape), out_channels(), padding, accumulate);
-  }
-
   Buffer memory_;
-  double* filter_;
   double* bias_;
 };
+
+const ReferenceConvFilter& own(const ConvFilter& filter) {
+  return static_cast<const ReferenceConvFilter&>(filter);
+}
 
 DeviceInfo reference_info() {
   return {"reference", "plain loops in double, one thread", usable_memory_bytes(), {Precision::kFp64}};
@@ -70,6 +63,7 @@ BackendTraits reference_traits() {
   traits.activation = traits.real = DType::kFloat64;
   traits.input_channels = 3;
   traits.alignment = kAlignment;
+  traits.filter_format = "reference";
   traits.conv_filter_bytes = [](std::int64_t in, std::int64_t out) {
     return static_cast<std::size_t>(9 * in * out + out) * sizeof(double);
   };
@@ -86,7 +80,9 @@ class ReferenceBackend final : public Backend {
   void* do_allocate(std::size_t bytes) override {
     return ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
   }
-  void do_free(void* data) override { ::operator delete (data, std::align_val_t{kAlignment}); }
+  [[nodiscard]] Buffer::Deleter do_make_deleter() const override {
+    return [](void* data) { ::operator delete (data, std::align_val_t{kAlignment}); };
+  }
 
   void do_upload(TensorView dst, const void* src, DType src_dtype) override {
     convert(dst.data, dst.dtype, src, src_dtype, dst.shape.elements());
@@ -103,8 +99,21 @@ class ReferenceBackend final : public Backend {
     if (src.bytes() > 0) std::memcpy(dst.data, src.data, src.bytes());
   }
 
-  std::unique_ptr<Conv2d> do_make_conv2d(const Conv2dDesc& desc) override {
-    return std::make_unique<ReferenceConv2d>(*this, desc);
+  std::shared_ptr<const ConvFilter> do_make_conv_filter(const ConvFilterDesc& desc) override {
+    return std::make_shared<const ReferenceConvFilter>(
+        traits_.filter_format, allocate(traits_.conv_filter_bytes(desc.in_channels, desc.out_channels)),
+        desc);
+  }
+  void do_conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding,
+                         Relu relu, Workspace /*workspace*/) override {
+    reference::conv2d_forward(y.as<double>(), x.as<double>(), own(filter).filter(), own(filter).bias(),
+                              size(x.shape), filter.out_channels(), padding, relu);
+  }
+  void do_conv2d_backward_data(TensorView dx, ConstTensorView dy, const ConvFilter& filter, Padding padding,
+                               Accumulate accumulate, ConstTensorView mask,
+                               Workspace /*workspace*/) override {
+    reference::conv2d_backward_data(dx.as<double>(), dy.as<double>(), own(filter).filter(), mask.as<double>(),
+                                    size(dx.shape), filter.out_channels(), padding, accumulate);
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override { do_copy(input, picture); }
   void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
@@ -130,18 +139,24 @@ class ReferenceBackend final : public Backend {
                              accumulate, mask);
   }
 
-  void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate, Workspace) override {
+  void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate,
+               Workspace /*workspace*/) override {
     reference::gram(g.as<double>(), f.as<double>(), f.shape.positions(), f.shape.c, scale, accumulate);
   }
   void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
-                        Accumulate accumulate, Workspace) override {
+                        Accumulate accumulate, Workspace /*workspace*/) override {
     reference::gram_backward(df.as<double>(), f.as<double>(), dg.as<double>(), f.shape.positions(), f.shape.c,
                              scale, accumulate);
   }
+  void do_gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
+                    LossScales scales) override {
+    reference::gram_loss(loss.as<double>(), d.as<double>(), g.as<double>(), target.as<double>(), g.shape.c,
+                         scales);
+  }
   void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                        double value_scale, double gradient_scale, Accumulate accumulate) override {
+                        LossScales scales, Accumulate accumulate) override {
     reference::squared_error(loss.as<double>(), d.as<double>(), x.as<double>(), target.as<double>(),
-                             x.shape.elements(), value_scale, gradient_scale, accumulate);
+                             x.shape.elements(), scales, accumulate);
   }
   void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
                           double weight) override {

@@ -30,8 +30,8 @@ class ContentTerm final : public LossTerm {
 
   void add_gradient(const TermContext& context, TensorView d, ConstTensorView features,
                     Accumulate accumulate) override {
-    context.backend.squared_error(slot_, d, features, target_, factor_,
-                                  context.gradient_scale * weight() * 2 * factor_, accumulate);
+    const LossScales scales{factor_, context.gradient_scale * weight() * 2 * factor_};
+    context.backend.squared_error(slot_, d, features, target_, scales, accumulate);
   }
 
  private:

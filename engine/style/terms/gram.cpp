@@ -70,8 +70,8 @@ class GramTerm final : public LossTerm {
   void take_features(const TermContext& context, ConstTensorView features) override {
     // dJ/dF = 2/N F dJ/dG; the 2/N stands with dJ/dG, which keeps it small.
     const double per_position = 1.0 / static_cast<double>(features_.positions());
-    context.backend.style_loss(slot_, d_gram_, gram_, features, target_, per_position, factor_,
-                               context.gradient_scale * 2 * per_position * weight() * 2 * factor_,
+    const LossScales scales{factor_, context.gradient_scale * 2 * per_position * weight() * 2 * factor_};
+    context.backend.style_loss(slot_, d_gram_, gram_, features, target_, per_position, scales,
                                context.workspace);
   }
   void add_gradient(const TermContext& context, TensorView d, ConstTensorView features,

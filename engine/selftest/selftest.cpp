@@ -1,4 +1,4 @@
-#include "engine/backend/selftest.h"
+#include "engine/selftest/selftest.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,8 +1,8 @@
-// Opens devices by name.
+#include "engine/backend/devices.h"
+
 #include <algorithm>
 #include <cstdlib>
 
-#include "engine/backend/backend.h"
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/backend/cuda/module.h"
 #include "engine/backend/reference/reference_backend.h"
@@ -22,14 +22,21 @@ int cuda_index(const std::string& device) {
   return std::stoi(digits);
 }
 
+CpuOptions cpu_options(const BackendOptions& options) {
+  return {.precision = options.precision, .threads = options.threads, .autotune = options.autotune};
+}
+CudaOptions cuda_options(const BackendOptions& options) {
+  return {.precision = options.precision, .autotune = options.autotune};
+}
+
 /// The first GPU that can be used, else the CPU.
-std::unique_ptr<Backend> open_best(const BackendOptions& options) {
+OpenedDevice open_best(const BackendOptions& options) {
   system::GpuSearch search;
   search.visible_devices = std::getenv("CUDA_VISIBLE_DEVICES");
   const CudaModule* const module = find_cuda_module(&search.reason);
   for (int i = 0; module != nullptr && i < module->num_devices(); ++i) {
     try {
-      return module->open(i, options);
+      return {module->open(i, cuda_options(options))};
     } catch (const Error& error) {
       search.found = true;
       if (search.reason.empty()) search.reason = error.what();
@@ -37,22 +44,21 @@ std::unique_ptr<Backend> open_best(const BackendOptions& options) {
   }
   const std::string note = system::note_on_gpu(search, "/");
   try {
-    std::unique_ptr<Backend> cpu = make_cpu_backend(options);
-    cpu->set_note(note);
-    return cpu;
+    return {make_cpu_backend(cpu_options(options)), note};
   } catch (const Error& error) {  // a precision of GPUs, perhaps
     throw Error(error.code(), error.what() + (note.empty() ? "" : "; " + note));
   }
 }
 
-std::unique_ptr<Backend> open(const BackendOptions& options) {
+OpenedDevice open(const BackendOptions& options) {
   const std::string& device = options.device;
-  if (device == "reference") return make_reference_backend();
+  if (device == "reference") return {make_reference_backend()};
   if (device == "auto") return open_best(options);
-  if (device == "cpu") return make_cpu_backend(options);
+  if (device == "cpu") return {make_cpu_backend(cpu_options(options))};
   std::string reason;
   if (const int index = cuda_index(device); index >= 0) {
-    if (const CudaModule* const module = find_cuda_module(&reason)) return module->open(index, options);
+    if (const CudaModule* const module = find_cuda_module(&reason))
+      return {module->open(index, cuda_options(options))};
     throw Error(ErrorCode::kResources, "device '" + device + "': expected a CUDA device, but " + reason);
   }
   throw Error(ErrorCode::kUsage, "device: expected auto, cpu, cuda[:N] or reference, found '" + device + "'");
@@ -60,21 +66,28 @@ std::unique_ptr<Backend> open(const BackendOptions& options) {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
+OpenedDevice open_device(const BackendOptions& options) {
   if (options.threads < 0) {
     throw Error(ErrorCode::kUsage, "threads: expected 0 or more, found " + std::to_string(options.threads));
   }
-  std::unique_ptr<Backend> backend = open(options);
-  const std::vector<Precision>& offered = backend->info().precisions;
+  OpenedDevice device = open(options);
+  const DeviceInfo& info = device.backend->info();
+  const std::vector<Precision>& offered = info.precisions;
   if (options.precision != Precision::kAuto &&
       std::find(offered.begin(), offered.end(), options.precision) == offered.end()) {
     std::string names;
     for (const Precision precision : offered)
       names += (names.empty() ? "" : ", ") + std::string(to_string(precision));
-    throw Error(ErrorCode::kResources, "precision of " + backend->info().name + ": expected " + names +
-                                           ", found " + to_string(options.precision));
+    throw Error(ErrorCode::kResources, "precision of " + info.name + ": expected " + names + ", found " +
+                                           to_string(options.precision));
   }
-  return backend;
+  return device;
+}
+
+std::unique_ptr<Backend> make_backend(const BackendOptions& options) { return open_device(options).backend; }
+
+double measure_peak_flops(const BackendOptions& options) {
+  return options.device == "cpu" ? measure_cpu_peak_flops(options.threads) : 0;
 }
 
 std::vector<DeviceStatus> list_devices() {
@@ -83,7 +96,7 @@ std::vector<DeviceStatus> list_devices() {
     DeviceStatus status;
     status.info.name = name;
     try {
-      status.info = open({.device = name})->info();
+      status.info = open({.device = name}).backend->info();
     } catch (const Error& error) {
       status.unusable_because = error.what();
     }

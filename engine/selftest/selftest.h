@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/backend/backend.h"
-#include "engine/backend/op_cases.h"
+#include "engine/selftest/op_cases.h"
 
 namespace impasto {
 

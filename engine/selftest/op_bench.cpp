@@ -1,4 +1,4 @@
-#include "engine/backend/op_bench.h"
+#include "engine/selftest/op_bench.h"
 
 #include <algorithm>
 #include <cmath>

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/backend/op_bench.h"
+#include "engine/selftest/op_bench.h"
 
 namespace impasto {
 

@@ -1,0 +1,121 @@
+#include "engine/selftest/case_lists.h"
+
+#include <cmath>
+#include <limits>
+
+namespace impasto::op_cases {
+namespace {
+
+/// The state with `count` pairs before the spare slot, and nothing yet in the matrices.
+std::vector<double> lbfgs_state(std::int64_t slots, std::int64_t count, std::int64_t spare, double calls) {
+  std::vector<double> state(static_cast<std::size_t>(LbfgsState::size(slots)));
+  state[LbfgsState::kCount] = static_cast<double>(count);
+  state[LbfgsState::kSpare] = static_cast<double>(spare);
+  state[LbfgsState::kStep] = 0.6;
+  state[LbfgsState::kCalls] = calls;
+  return state;
+}
+
+struct DirectionCase {
+  const char* name;
+  std::int64_t slots, count, spare;
+  double calls;
+  bool positive;  ///< y.s of the pair in the spare slot
+};
+
+/// State and dots of random pairs y = D s with a positive diagonal D, as a convex function would give them.
+/// What belongs to slots not in use is NaN: it must not matter.
+Call prepare_direction(OpBench& bench, const DirectionCase& c) {
+  constexpr std::int64_t kLength = 50;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
+  const std::int64_t rows = 2 * c.slots;
+  std::vector<double> history = make_values(Values::kNormal, {rows, 1, kLength}, bench.seed());
+  const std::vector<double> g = make_values(Values::kNormal, {1, 1, kLength}, bench.seed() + 1);
+  for (std::int64_t i = 0; i < c.slots; ++i) {
+    // 0: the spare slot itself, which holds no pair at the first call.
+    const bool used = c.calls > 0 && (c.spare - i + c.slots) % c.slots <= c.count;
+    for (std::int64_t k = 0; k < kLength; ++k) {
+      double& s = history[at(i * kLength + k)];
+      const double sign = i == c.spare && !c.positive ? -1 : 1;
+      history[at((c.slots + i) * kLength + k)] = used ? sign * (0.5 + 0.1 * static_cast<double>(k)) * s : nan;
+      if (!used) s = nan;
+    }
+  }
+  const auto dot = [&](std::int64_t a, const double* b) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < kLength; ++k) sum += history[at(a * kLength + k)] * b[k];
+    return sum;
+  };
+  const auto row = [&](std::int64_t r) -> const double* { return history.data() + r * kLength; };
+  std::vector<double> state = lbfgs_state(c.slots, c.count, c.spare, c.calls), dots;
+  for (std::int64_t i = 0; i < c.slots; ++i) {
+    for (std::int64_t j = 0; j < c.slots; ++j) {
+      const bool known = i != c.spare && j != c.spare;
+      state[at(LbfgsState::kMatrices + i * c.slots + j)] = known ? dot(i, row(c.slots + j)) : 0;
+      state[at(LbfgsState::kMatrices + (c.slots + i) * c.slots + j)] =
+          known ? dot(c.slots + i, row(c.slots + j)) : 0;
+    }
+  }
+  for (const double* with : {row(c.spare), row(c.slots + c.spare), g.data()}) {
+    for (std::int64_t r = 0; r < rows; ++r) dots.push_back(dot(r, with));
+  }
+  double sum = 0, squares = 0;
+  for (const double value : g) sum += std::abs(value), squares += value * value;
+  dots.push_back(sum);
+  dots.push_back(squares);
+  // The state of slots not in use is 0 at the start.
+  for (double& value : state) value = std::isnan(value) ? 0 : value;
+
+  Backend& device = bench.backend();
+  const auto coefficients = bench.output("coefficients", Role::kSlot, {1, 1, rows + 1});
+  const auto state_view = bench.in_out("state", Role::kSlot, {1, 1, LbfgsState::size(c.slots)}, state);
+  const auto dots_view = bench.input("dots", Role::kSlot, {1, 1, LbfgsState::num_dots(c.slots)}, dots);
+  return [=, &device] { device.lbfgs_direction(coefficients, state_view, dots_view, 0.8); };
+}
+
+}  // namespace
+
+void add_lbfgs(Cases& cases) {
+  for (const std::int64_t slots : {2, 5, 11}) {
+    for (const std::int64_t n : {3, 1001, 60000}) {
+      const std::int64_t spare = slots / 2;
+      const std::string text = "slots " + std::to_string(slots) + " length " + std::to_string(n);
+      const Shape all{2 * slots, 1, n}, one{1, n / 3, 3};
+      const std::vector<double> state = lbfgs_state(slots, slots - 1, spare, 3);  // all slots in use
+      const Shape state_shape{1, 1, LbfgsState::size(slots)};
+      cases.push_back(
+          {"lbfgs_push", text, [=](OpBench& bench) -> Call {
+             Backend& device = bench.backend();
+             const auto history = bench.in_out("history", Role::kReal, all, Values::kNormal);
+             const auto previous = bench.in_out("g_previous", Role::kReal, {1, 1, n}, Values::kNormal);
+             const auto s = bench.input("state", Role::kSlot, state_shape, state);
+             const auto d = bench.input("d", Role::kReal, {1, 1, n}, Values::kNormal);
+             const auto g = bench.input("g", Role::kReal, {1, 1, n}, Values::kNormal);
+             return [=, &device] { device.lbfgs_push(history, previous, s, d, g); };
+           }});
+      cases.push_back(
+          {"lbfgs_dots", text, [=](OpBench& bench) -> Call {
+             Backend& device = bench.backend();
+             const auto dots = bench.output("dots", Role::kSlot, {1, 1, LbfgsState::num_dots(slots)});
+             const auto history = bench.input("history", Role::kReal, all, Values::kFeatures);
+             const auto s = bench.input("state", Role::kSlot, state_shape, state);
+             const auto g =
+                 bench.input("g", Role::kReal, n % 3 == 0 ? one : Shape{1, 1, n}, Values::kFeatures);
+             return [=, &device] { device.lbfgs_dots(dots, history, s, g); };
+           }});
+    }
+  }
+  for (const DirectionCase& c : {DirectionCase{"first call", 5, 0, 0, 0, true},
+                                 {"second call", 5, 0, 0, 1, true},
+                                 {"second call, rejected", 5, 0, 0, 1, false},
+                                 {"growing", 5, 2, 2, 3, true},
+                                 {"full, wraps round", 5, 4, 4, 9, true},
+                                 {"full, spare in the middle", 5, 4, 2, 12, true},
+                                 {"full, rejected", 5, 4, 1, 12, false},
+                                 {"history of one", 2, 1, 1, 5, true}}) {
+    cases.push_back({"lbfgs_direction", c.name, [=](OpBench& bench) { return prepare_direction(bench, c); }});
+  }
+}
+
+}  // namespace impasto::op_cases

@@ -47,7 +47,7 @@ ARROWS = {
     "cuda": ["core", "ops", "kernels", "seam"],
     "reference": ["core", "ops", "kernels", "seam"],
     "devices": ["core", "ops", "seam", "cpu", "cuda", "reference"],
-    "selftest": ["core", "ops", "seam", "devices"],
+    "selftest": ["core", "ops", "seam", "reference"],
     "network": ["core", "ops", "seam"],
     "terms": ["core", "ops", "options", "seam", "network"],
     "style": ["core", "ops", "options", "image", "seam", "devices", "network", "terms"],

@@ -29,6 +29,14 @@ get_filename_component(lib_dir ${pc_dir} DIRECTORY)
 run(${COMPILER} ${SOURCE}/tests/install_consumer/main.cpp -o ${WORK}/by_pkg_config ${flags} -Wl,-rpath,${lib_dir})
 run(${CMAKE_COMMAND} -E chdir ${WORK} ${WORK}/by_pkg_config)
 
+# The kernels stay inside.
+file(GLOB library ${lib_dir}/libimpasto.so)
+run(nm --dynamic --demangle --defined-only ${library})
+string(REGEX MATCHALL "[^\n]* [A-Za-z] [a-z ]*impasto::(cpu|reference)::[^\n]*" kernels "${output}")
+if(NOT output MATCHES "impasto::Stylizer::" OR kernels)
+  message(FATAL_ERROR "libimpasto.so: expected the engine's names and no kernel's, found ${kernels}")
+endif()
+
 # Whoever uses the library needs its headers and the standard library's alone.
 file(GLOB_RECURSE headers ${WORK}/moved/include/*.h)
 foreach(header IN LISTS headers)

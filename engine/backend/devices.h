@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/backend/backend.h"
+#include "engine/backend/device_status.h"
 
 namespace impasto {
 
@@ -30,11 +31,7 @@ struct OpenedDevice {
 /// The same without the note.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 
-/// What `impasto devices` shows: every device, usable or why not.
-struct DeviceStatus {
-  DeviceInfo info;
-  std::string unusable_because;  ///< empty: usable
-};
+/// Every device, usable or why not.
 [[nodiscard]] std::vector<DeviceStatus> list_devices();
 
 /// Floating-point operations a second of multiply-adds on registers alone, measured now (some hundredths of

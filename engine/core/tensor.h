@@ -33,6 +33,13 @@ enum class DType : std::uint8_t { kFloat64, kFloat32, kFloat16, kBFloat16 };
   return "?";
 }
 
+/// A tensor that is wanted.
+struct TensorSpec {
+  std::string name;
+  Shape shape;
+  DType dtype = DType::kFloat32;
+};
+
 struct ConstTensorView {
   const void* data = nullptr;
   Shape shape;

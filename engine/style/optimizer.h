@@ -22,12 +22,6 @@ class Objective {
   [[nodiscard]] virtual double value() = 0;
 };
 
-struct TensorSpec {
-  std::string name;
-  Shape shape;
-  DType dtype;
-};
-
 /// Displayable range of x in its three channels.
 struct PixelRange {
   std::array<double, 3> lower{0, 0, 0}, upper{255, 255, 255};

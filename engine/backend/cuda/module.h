@@ -3,13 +3,13 @@
 // library; the module needs cudart, cuDNN and cuBLAS, and finds the driver through cudart.
 #include <memory>
 
-#include "engine/backend/devices.h"
+#include "engine/backend/device_status.h"
 
 namespace impasto {
 
 struct CudaOptions {
   Precision precision = Precision::kAuto;
-  bool autotune = false;  ///< as in BackendOptions
+  bool autotune = false;  ///< times the choices instead of taking the first
   bool record = true;     ///< false: Backend::repeat never records, for profilers and tests
 };
 

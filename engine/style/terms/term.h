@@ -10,7 +10,6 @@
 #include "engine/backend/backend.h"
 #include "engine/network/vgg.h"
 #include "engine/options/options.h"
-#include "engine/style/optimizer.h"
 
 namespace impasto {
 

@@ -152,6 +152,14 @@ TEST_CASE("a checkpoint reads back with the same bits") {
   CHECK(folder.num_files() == 1);
 }
 
+TEST_CASE("a device's choices of many layers and sizes are kept whole") {
+  const Folder folder;
+  Checkpoint c = example();
+  while (c.device["tuning"].size() < 100'000) c.device["tuning"] += "forward 3x3 = F4 own 8 8\n";
+  save_checkpoint(folder / "c.checkpoint", c);
+  CHECK(load_checkpoint(folder / "c.checkpoint").device == c.device);
+}
+
 TEST_CASE("a checkpoint written by another program to the described format is read") {
   const Checkpoint c = load_checkpoint(std::string(IMPASTO_TEST_DATA) + "/checkpoint/sound.checkpoint");
   CHECK(c.scale == 1);

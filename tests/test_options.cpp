@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/backend/backend.h"
+#include "engine/backend/devices.h"
 #include "engine/core/error.h"
 #include "engine/options/option_table.h"
 #include "engine/options/options.h"

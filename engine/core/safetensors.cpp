@@ -24,7 +24,7 @@ constexpr const char* kMetadata = "__metadata__";
 constexpr const char* kSeal = "sha256";
 const std::string kNoDigest(64, '0');
 constexpr std::size_t kLengthBytes = 8;
-constexpr std::size_t kMaxHeader = 1 << 20;  // bytes; what is written has a hundredth of it
+constexpr std::size_t kMaxHeader = 1 << 20;  // bytes; far above what is written
 constexpr std::size_t kMaxRank = 8;
 constexpr std::size_t kMaxShown = 60;  // characters of a hostile text
 constexpr const char* kWhole = "a whole file";

@@ -27,14 +27,14 @@ constexpr std::string_view kEarlierMagic = "impasto checkpoint 1\n";
 constexpr const char *kOption = "option/", *kInput = "input/", *kDevice = "device/";
 constexpr const char *kHostState = "host/state", *kBestLosses = "host/best_losses";
 // What a reader believes at most: far above what is ever written.
-constexpr std::size_t kMaxText = 60'000, kMaxTensors = 64, kMaxNumbers = 100'000;
+constexpr std::size_t kMaxText = 60'000, kMaxLines = 500'000, kMaxTensors = 64, kMaxNumbers = 100'000;
 constexpr std::int64_t kMaxScale = 63, kMaxIteration = 1'000'000'000, kMaxSeconds = 1'000'000'000'000;
 
 /// What a device chose may have several lines; everything else is one.
 bool is_plain(const std::string& text, bool lines) {
-  return text.size() <= kMaxText && std::none_of(text.begin(), text.end(), [&](unsigned char c) {
-           return (c < 0x20 && !(lines && c == '\n')) || c == 0x7F;
-         });
+  return text.size() <= (lines ? kMaxLines : kMaxText) &&
+         std::none_of(text.begin(), text.end(),
+                      [&](unsigned char c) { return (c < 0x20 && !(lines && c == '\n')) || c == 0x7F; });
 }
 
 bool is_tensor_name(const std::string& name) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Who includes whom: the rooms of the house, the arrows that are allowed between them, and whether the code keeps to both.
 
-    scripts/walls.py            print the graph of the rooms, each room below those that it stands on
+    scripts/walls.py            print the graph of the rooms, each room after those that it stands on
     scripts/walls.py --check    print what crosses a wall and end with 1, or nothing and 0
 
 A common include path cannot hold walls: this does, and a test runs it."""
@@ -26,8 +26,8 @@ ROOMS = {
     "devices": ["engine/backend/devices.", "engine/backend/cuda_loader."],
     "selftest": ["engine/selftest/"],
     "network": ["engine/network/"],
-    "style": ["engine/style/"],
     "terms": ["engine/style/terms/"],
+    "style": ["engine/style/"],
     "face": ["engine/impasto.h"],
     "apps": ["apps/"],
     "painter": ["apps/demo/"],

@@ -5,7 +5,8 @@
 // devices.h opens a backend by name.
 //
 // A backend is used by one thread at a time; several backends (and several of one kind) live side by side.
-// Work is queued in order on the backend's own stream; download() is the only call that waits for it.
+// Work is queued in order on the backend's own stream; download(), take_gradient_peak() and make_conv_filter() may
+// wait for it, the others do not.
 #include <array>
 #include <cstddef>
 #include <functional>

@@ -219,7 +219,7 @@ std::vector<StyleOption> optimizer_rows() {
 std::vector<StyleOption> machine_rows() {
   using enum OptionScope;
   return {
-      // What the names open, and which devices offer which precision, is the registry's to know.
+      // What the names open, and which devices offer which precision, is for devices.h to know.
       on_machine(kDevice, {"device", "", "NAME", "",
                            Of::text(IMPASTO_AT(device), {{"auto", "CUDA if usable, else the CPU"},
                                                          {"cpu"},

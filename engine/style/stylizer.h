@@ -81,7 +81,8 @@ class Stylizer {
   ~Stylizer();
   Stylizer(Stylizer&&) noexcept;
 
-  /// Pure: sizes in, bytes out. Error(kResources) if it does not fit the budget.
+  /// Sizes in, bytes out; with autotune it times the convolutions of these sizes first. Error(kResources) if
+  /// it does not fit the budget.
   [[nodiscard]] RenderPlan plan(PixelSize content, std::span<const PixelSize> styles) const;
 
   /// Renders. Error(kResources) before the first iteration if memory will not do. A loss that is not finite

@@ -39,6 +39,7 @@ SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels)
       aligned(static_cast<std::size_t>(input.elements()) * size_of(traits.activation));
   const std::size_t y_bytes =
       aligned(static_cast<std::size_t>(output.elements()) * size_of(traits.activation));
+  backend.prepare_conv(input, out_channels, {});
   const std::size_t workspace_bytes = traits.conv_workspace_bytes(input, out_channels, {});
   memory_ = backend.allocate(x_bytes + y_bytes + std::max<std::size_t>(workspace_bytes, 1));
   x_ = memory_.view(0, input, traits.activation);

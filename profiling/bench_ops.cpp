@@ -191,6 +191,7 @@ class Layers {
     const std::vector<float> filter(static_cast<std::size_t>(9 * in.c * out.c), 0.01F);
     const std::vector<float> bias(static_cast<std::size_t>(out.c), 0.1F);
     const auto conv = backend_.make_conv_filter({in.c, out.c, filter, bias});
+    backend_.prepare_conv(in, out.c, {});
     const std::size_t bytes = backend_.traits().conv_workspace_bytes(in, out.c, {});
     const Buffer scratch = backend_.allocate(std::max<std::size_t>(bytes, 1));
     const Workspace workspace{scratch.data(), bytes};

@@ -341,6 +341,15 @@ TEST_CASE("selftest prints a row for each operation and its verdict is the exit 
   CHECK(result.exit_code == (result.out.find("FAILED") == std::string::npos ? 0 : 1));
 }
 
+TEST_CASE("selftest with --autotune checks what is timed, and keeps it") {
+  const CliFolder folder;
+  ProcessOptions options = folder.options();
+  options.environment.emplace_back("XDG_CACHE_HOME", (folder / "cache").string());
+  const std::vector<std::string> job{"selftest", "--device", "cpu", "--autotune"};
+  CHECK(run_process(CliFolder::command(job), options).exit_code == 0);
+  CHECK(std::filesystem::exists(folder / "cache" / "impasto"));
+}
+
 TEST_CASE("ways of convolution are timed once, kept, recorded in a checkpoint, and used again") {
   const CliFolder folder;
   const auto run = [&](std::vector<std::string> more) {

@@ -138,10 +138,10 @@ Buffer Backend::allocate(std::size_t bytes) {
   if (data == nullptr) {
     throw Error(ErrorCode::kResources, "memory of " + info_.name + ": expected " + std::to_string(bytes) +
                                            " bytes more, found not enough with " +
-                                           std::to_string(counts_->bytes) + " bytes in use");
+                                           std::to_string(counts_->bytes.load()) + " bytes in use");
   }
-  counts_->bytes += bytes;
-  counts_->peak = std::max(counts_->peak, counts_->bytes);
+  const std::size_t now = counts_->bytes += bytes;
+  counts_->peak = std::max(counts_->peak, now);
   ++counts_->allocations;
   return {data, bytes, [bytes, release = do_make_deleter(), counts = counts_](void* memory) {
             counts->bytes -= bytes;

@@ -8,6 +8,7 @@
 // Work is queued in order on the backend's own stream; download(), take_gradient_peak() and make_conv_filter() may
 // wait for it, the others do not.
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -270,7 +271,8 @@ class Backend {
                                ConstTensorView rows, ConstTensorView g);
 
   struct Counts {
-    std::size_t bytes = 0, peak = 0;
+    std::atomic<std::size_t> bytes = 0;  // a shared filter goes where its last user is
+    std::size_t peak = 0;
     std::int64_t allocations = 0;
   };
   std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();

@@ -41,6 +41,7 @@ Call prepare_forward(OpBench& bench, const ConvCase& c, Relu relu) {
   Backend& device = bench.backend();
   const auto y = bench.output("y", Role::kActivation, conv_output(c));
   const auto x = bench.input("x", Role::kActivation, c.input, Values::kFeatures);
+  device.prepare_conv(c.input, c.out_channels, c.padding);
   const auto workspace =
       bench.workspace(device.traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
   return [=, &device, conv = make_conv(bench, c)] {
@@ -54,6 +55,7 @@ Call prepare_backward(OpBench& bench, const ConvCase& c, Accumulate mode, bool m
   const auto dy = bench.input("dy", Role::kActivation, conv_output(c), Values::kNormal);
   const auto mask =
       masked ? bench.input("mask", Role::kActivation, c.input, Values::kFeatures) : ConstTensorView{};
+  device.prepare_conv(c.input, c.out_channels, c.padding);
   const auto workspace =
       bench.workspace(device.traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
   return [=, &device, conv = make_conv(bench, c)] {

@@ -1,6 +1,7 @@
 #pragma once
 // Timing of work on a backend.
 #include <functional>
+#include <memory>
 
 #include "engine/backend/backend.h"
 
@@ -18,7 +19,6 @@ class SampleConv {
   void backward();
   /// Of either direction: a multiplication and an addition count as two.
   [[nodiscard]] double flops() const;
-  [[nodiscard]] TensorView output() const { return y_; }
 
  private:
   Backend& backend_;

@@ -4,6 +4,7 @@
 #include <sstream>
 #include <vector>
 
+#include "apps/declare.h"
 #include "apps/text.h"
 
 namespace impasto::apps {
@@ -27,7 +28,7 @@ std::vector<std::string> groups(const CLI::App& app) {
   for (const std::string& group : app.get_groups()) {
     if (group != kHidden && !options(app, group).empty()) names.push_back(group);
   }
-  std::stable_partition(names.begin(), names.end(), [](const std::string& g) { return g != "Options"; });
+  std::stable_partition(names.begin(), names.end(), [](const std::string& g) { return g != kOptions; });
   return names;
 }
 
@@ -121,7 +122,7 @@ std::size_t distance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
-/// "; meant --size?" for the nearest name that differs in at most two letters.
+/// " (perhaps --size)" for the nearest name that differs in at most two letters.
 std::string suggestion(const std::string& word, const std::vector<std::string>& names) {
   std::size_t best = 3;
   std::string found;

@@ -23,7 +23,7 @@ class HelpFormatter : public CLI::Formatter {
 [[nodiscard]] bool lacks_only_a_command(const CLI::App& root, const CLI::ParseError& error);
 
 /// One line for what a parser found wrong: "--sice: expected an option of 'impasto render', found none of
-/// that name; --size?".
+/// that name (perhaps --size)".
 [[nodiscard]] std::string explain(const CLI::App& root, const CLI::ParseError& error);
 
 }  // namespace impasto::apps

@@ -1,12 +1,12 @@
 #pragma once
 // THE SEAM. Everything numeric happens behind it; above it no device type is known, below it no layer name.
-// The contract of every operation stands in kernels/ops.h. The public methods check dtypes, shapes and aliasing
-// and throw Error(kInternal) naming the operation, what it expected and what it got; then they call do_x().
-// devices.h opens a backend by name.
+// The contract of every operation stands in kernels/ops.h. The public methods check dtypes, shapes and
+// aliasing and throw Error(kInternal) naming the operation, what it expected and what it got; then they call
+// do_x(). devices.h opens a backend by name.
 //
 // A backend is used by one thread at a time; several backends (and several of one kind) live side by side.
-// Work is queued in order on the backend's own stream; download(), take_gradient_peak() and make_conv_filter() may
-// wait for it, the others do not.
+// Work is queued in order on the backend's own stream; download(), take_gradient_peak() and
+// make_conv_filter() may wait for it, the others do not.
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -141,8 +141,8 @@ class Backend {
   // --- network
   [[nodiscard]] std::shared_ptr<const ConvFilter> make_conv_filter(const ConvFilterDesc& desc);
   /// Chooses how convolutions of such a layer are done, by timing where the device was opened for that.
-  /// conv_workspace_bytes may change by it, so it comes before planning; a layer that was not prepared is done
-  /// as it was planned without.
+  /// conv_workspace_bytes may change by it, so it comes before planning; a layer that was not prepared is
+  /// done as it was planned without.
   void prepare_conv(Shape input, std::int64_t out_channels, Padding padding) {
     do_prepare_conv(input, out_channels, padding);
   }

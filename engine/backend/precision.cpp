@@ -1,6 +1,9 @@
 #include "engine/backend/precision.h"
 
 #include <array>
+#include <cstddef>
+
+#include "engine/core/text.h"
 
 namespace impasto {
 namespace {
@@ -19,14 +22,6 @@ std::optional<Precision> find_precision(const std::string& name) {
   return std::nullopt;
 }
 
-std::string precision_names() {
-  std::string names;
-  for (std::size_t i = 0; i < kPrecisionNames.size(); ++i)
-    names += (i == 0                            ? ""
-              : i + 1 == kPrecisionNames.size() ? " or "
-                                                : ", ") +
-             std::string(kPrecisionNames[i]);
-  return names;
-}
+std::string precision_names() { return any_of({kPrecisionNames.begin(), kPrecisionNames.end()}); }
 
 }  // namespace impasto

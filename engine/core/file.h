@@ -80,10 +80,6 @@ class NewFile {
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
 
-  [[nodiscard]] const std::string& what() const { return what_; }
-  [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_; }
-  [[nodiscard]] int descriptor() const { return file_.number(); }
-
   void write_at(std::size_t offset, const void* data, std::size_t bytes);
   /// The file takes its name.
   void commit();

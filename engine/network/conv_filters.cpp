@@ -44,10 +44,7 @@ ConvFilters make_conv_filters(Backend& backend, const Weights& weights, const No
 void prepare_convolutions(Backend& backend, const Program& program) {
   for (const Step& step : program.steps) {
     if (step.op != Op::kConv) continue;  // for both directions
-    Shape input = program.tensors[static_cast<std::size_t>(step.in.tensor)].shape;
-    input.h = step.in.rows.count;
-    const std::int64_t out_channels = program.tensors[static_cast<std::size_t>(step.out.tensor)].shape.c;
-    backend.prepare_conv(input, out_channels, step.padding);
+    backend.prepare_conv(program.shape(step.in), program.shape(step.out).c, step.padding);
   }
 }
 

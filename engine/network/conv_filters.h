@@ -1,5 +1,6 @@
 #pragma once
-// The convolutions of a network on a device: what is prepared of them once, before memory is planned and used.
+// The convolutions of a network on a device: what is prepared of them once, before memory is planned and
+// used.
 #include <memory>
 #include <vector>
 

@@ -45,16 +45,12 @@ NetworkPlan plan_memory(Program program, const BackendTraits& traits) {
       life.last = static_cast<int>(i);
       if (life.first < 0) life.first = life.last;
     }
-    const auto rows_of = [&](const Step::Operand& operand) {
-      Shape shape = tensors[static_cast<std::size_t>(operand.tensor)].shape;
-      shape.h = operand.rows.count;
-      return shape;
-    };
     std::size_t workspace = 0;  // forward's is for both directions
     if (step.op == Op::kConv) {
-      workspace = traits.conv_workspace_bytes(rows_of(step.in), rows_of(step.out).c, step.padding);
+      workspace = traits.conv_workspace_bytes(plan.program.shape(step.in), plan.program.shape(step.out).c,
+                                              step.padding);
     } else if (step.op == Op::kTapFeatures) {
-      workspace = traits.gram_workspace_bytes(rows_of(step.in));
+      workspace = traits.gram_workspace_bytes(plan.program.shape(step.in));
     }
     plan.workspace_bytes = std::max(plan.workspace_bytes, workspace);
   }

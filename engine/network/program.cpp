@@ -1,5 +1,7 @@
 #include "engine/network/program.h"
 
+#include <utility>
+
 namespace impasto {
 namespace {
 
@@ -114,20 +116,15 @@ std::string step_name(const NodeGraph& graph, const Step& step) {
   return (conv ? "conv" + node.name.substr(4) : node.name) + (backward ? " backward" : " forward");
 }
 
-double convolution_flops(const NodeGraph& graph, const Program& program) {
+double convolution_flops(const Program& program) {
   double flops = 0;
   for (const Step& step : program.steps) {
     if (step.op != Op::kConv && step.op != Op::kConvBackward) continue;
-    const auto tensor = [&](const Step::Operand& operand) {
-      return program.tensors[static_cast<std::size_t>(operand.tensor)].shape;
-    };
     const bool backward = step.op == Op::kConvBackward;
-    const Step::Operand &output = backward ? step.in : step.out, &input = backward ? step.out : step.in;
-    const std::int64_t in_channels = step.node == 0 ? program.picture.c : tensor(input).c;
-    const Shape y = tensor(output);
-    flops += 2.0 * 9 * static_cast<double>(in_channels) *
-             static_cast<double>(output.rows.count * y.w *
-                                 graph.nodes[static_cast<std::size_t>(step.node)].channels);
+    const Shape y = program.shape(backward ? step.in : step.out);
+    const Shape x = program.shape(backward ? step.out : step.in);
+    const std::int64_t in_channels = step.node == 0 ? program.picture.c : x.c;
+    flops += 2.0 * 9 * static_cast<double>(in_channels) * static_cast<double>(y.elements());
   }
   return flops;
 }

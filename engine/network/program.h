@@ -64,6 +64,13 @@ struct Program {
   std::vector<Step> steps;
 
   static constexpr int kPicture = 0, kPictureGradient = 1;
+
+  /// Of the rows that an operand names.
+  [[nodiscard]] Shape shape(const Step::Operand& operand) const {
+    Shape shape = tensors[static_cast<std::size_t>(operand.tensor)].shape;
+    shape.h = operand.rows.count;
+    return shape;
+  }
 };
 
 /// One evaluation of a whole picture (h,w,3). `last_node` >= 0 cuts a kForward program after that node; taps
@@ -75,6 +82,6 @@ struct Program {
 [[nodiscard]] std::string step_name(const NodeGraph& graph, const Step& step);
 
 /// Floating-point operations of the program's convolutions. Channels that only pad the picture do not count.
-[[nodiscard]] double convolution_flops(const NodeGraph& graph, const Program& program);
+[[nodiscard]] double convolution_flops(const Program& program);
 
 }  // namespace impasto

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/core/hdf5.h"
+#include "engine/network/hdf5.h"
 #include "engine/network/weights_file.h"
 
 namespace impasto::weights::h5 {

@@ -11,7 +11,8 @@ namespace impasto {
 /// first outwards, then inside a bracket, by cubic interpolation (Nocedal, Wright: Numerical Optimization,
 /// 2nd edition, algorithms 3.5 and 3.6, eq. 3.59). Two things beyond the book:
 ///   - no point is accepted that is worse than another one tried, so that a run never loses ground;
-///     a decrease demanded that is smaller than the rounding of f counts as made by any point that is not worse;
+///     a decrease demanded that is smaller than the rounding of f counts as made by any point that is not
+///     worse;
 ///   - a value or slope that is not finite is an upper end of the bracket, and the step is halved.
 class WolfeSearch {
  public:

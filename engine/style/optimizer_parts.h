@@ -29,8 +29,8 @@ struct OptimizerParts {
 [[nodiscard]] std::unique_ptr<Optimizer> make_lbfgs(const OptimizerParts& parts);
 [[nodiscard]] std::unique_ptr<Optimizer> make_lbfgs_wolfe(const OptimizerParts& parts);
 
-/// Error(kBadInput) "checkpoint: ..." unless the restored state (LbfgsState) counts pairs, names a slot of the
-/// history and has a step's length; the rest of it is only computed with. Waits for the device.
+/// Error(kBadInput) "checkpoint: ..." unless the restored state (LbfgsState) counts pairs, names a slot of
+/// the history and has a step's length; the rest of it is only computed with. Waits for the device.
 void require_lbfgs_state(Backend& backend, ConstTensorView state, std::int64_t slots);
 
 /// Is it a count, exact in a double, from 0 to `most`?

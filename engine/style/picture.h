@@ -28,8 +28,8 @@ namespace impasto {
 /// Every channel becomes their mean, all three the same bits.
 void make_grey(Image& image);
 
-/// What share of each of size.width x size.height equal areas is not transparent: the mean of alpha. 1 where the
-/// picture has no alpha.
+/// What share of each of size.width x size.height equal areas is not transparent: the mean of alpha. 1 where
+/// the picture has no alpha.
 [[nodiscard]] std::vector<float> coverage(const Image& image, PixelSize size);
 
 /// The first picture at that size, with what the coarser scale made of it added: result - first there,

@@ -1,6 +1,7 @@
 #include "engine/style/render_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace impasto {
 namespace {
@@ -32,13 +33,16 @@ std::vector<TensorView> layout_views(std::span<const TensorSpec> specs, std::siz
 }
 
 ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
-                       PixelSize size, std::span<const PixelSize> style_sizes) {
+                       PixelSize size, std::span<const PixelSize> style_sizes,
+                       const PrepareProgram& prepare) {
   ScaleLayout layout;
   layout.size = size;
   layout.style_sizes.assign(style_sizes.begin(), style_sizes.end());
   const Shape picture = picture_shape(size);
-  const auto plan = [&](const auto& program, Shape shape) {
-    NetworkPlan planned = plan_memory(program(options.objective, graph, shape, traits), traits);
+  const auto plan = [&](const auto& make_program, Shape shape) {
+    Program program = make_program(options.objective, graph, shape, traits);
+    if (prepare) prepare(program);
+    NetworkPlan planned = plan_memory(std::move(program), traits);
     layout.network_bytes = std::max(layout.network_bytes, planned.arena_bytes);
     layout.workspace_bytes = std::max(layout.workspace_bytes, planned.workspace_bytes);
     return planned;
@@ -61,7 +65,7 @@ ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, cons
 
 RenderPlan plan_render(const StyleOptions& options, const Weights& weights, const NodeGraph& graph,
                        const Backend& backend, PixelSize content, std::span<const PixelSize> styles,
-                       std::vector<ScaleLayout>* layouts) {
+                       std::vector<ScaleLayout>* layouts, const PrepareProgram& prepare) {
   const BackendTraits& traits = backend.traits();
   RenderPlan plan;
   plan.device = backend.info().name;
@@ -76,7 +80,7 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
       style_sizes.push_back(style_picture_size(options, style, size, sizes.back(), min_side));
       largest_style = std::max(largest_style, static_cast<std::size_t>(style_sizes.back().pixels()));
     }
-    const ScaleLayout layout = plan_scale(options, graph, traits, size, style_sizes);
+    const ScaleLayout layout = plan_scale(options, graph, traits, size, style_sizes, prepare);
     ScalePlan scale;
     scale.size = size;
     scale.style_sizes = style_sizes;
@@ -84,11 +88,9 @@ RenderPlan plan_render(const StyleOptions& options, const Weights& weights, cons
     scale.workspace_bytes = layout.workspace_bytes;
     scale.target_bytes = layout.objective_bytes;
     scale.optimizer_bytes = layout.optimizer_bytes;
-    scale.flops = convolution_flops(graph, layout.evaluation.program);
-    const std::vector<Shape> shapes = graph.shapes(picture_shape(size));
+    scale.flops = convolution_flops(layout.evaluation.program);
     for (const LayerWeight& layer : options.objective.style_layers) {
-      const auto tap = std::find(graph.taps.begin(), graph.taps.end(), layer.layer) - graph.taps.begin();
-      const Shape s = shapes[static_cast<std::size_t>(graph.tap_nodes[static_cast<std::size_t>(tap)])];
+      const Shape s = graph.tap_shape(picture_shape(size), graph.tap(layer.layer));
       scale.flops += 4.0 * static_cast<double>(s.elements()) * static_cast<double>(s.c);
     }
     scale.iterations =

@@ -2,6 +2,7 @@
 // Where everything of one scale lies in the render's arena.
 // Pure: sizes and options in, offsets and bytes out.
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -27,9 +28,14 @@ struct ScaleLayout {
   }
 };
 
+/// Called with each program before its memory is planned, as a device may choose by it how its layers are
+/// done (prepare_convolutions); empty: as it has chosen so far.
+using PrepareProgram = std::function<void(const Program&)>;
+
 [[nodiscard]] ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph,
                                      const BackendTraits& traits, PixelSize size,
-                                     std::span<const PixelSize> style_sizes);
+                                     std::span<const PixelSize> style_sizes,
+                                     const PrepareProgram& prepare = {});
 
 /// Bytes of tensors laid one after another.
 [[nodiscard]] std::size_t layout_bytes(std::span<const TensorSpec> specs, std::size_t alignment);
@@ -40,6 +46,7 @@ struct ScaleLayout {
 /// All scales. Bytes of prepared filters count convolutions up to the deepest tap.
 [[nodiscard]] RenderPlan plan_render(const StyleOptions& options, const Weights& weights,
                                      const NodeGraph& graph, const Backend& backend, PixelSize content,
-                                     std::span<const PixelSize> styles, std::vector<ScaleLayout>* layouts);
+                                     std::span<const PixelSize> styles, std::vector<ScaleLayout>* layouts,
+                                     const PrepareProgram& prepare = {});
 
 }  // namespace impasto

@@ -1,7 +1,6 @@
 #include "engine/style/stylizer.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -10,7 +9,7 @@
 #include "engine/backend/devices.h"
 #include "engine/core/message.h"
 #include "engine/core/text.h"
-#include "engine/style/checkpoint_tensors.h"
+#include "engine/style/checkpoint_device.h"
 #include "engine/style/convergence.h"
 #include "engine/style/grain.h"
 #include "engine/style/picture.h"
@@ -24,27 +23,6 @@ constexpr int kMaxNonFinite = 20;
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-/// What the device chose, as the checkpoint records it; empty where there is none.
-std::string recorded_choice(const Checkpoint* checkpoint, const char* name) {
-  if (checkpoint == nullptr) return "";
-  const auto found = checkpoint->device.find(name);
-  return found == checkpoint->device.end() ? "" : found->second;
-}
-
-/// Nothing where none was recorded.
-std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint) {
-  const std::string text = recorded_choice(&checkpoint, "gradient_scale");
-  if (text.empty()) return {};
-  double scale = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), scale);
-  int exponent = 0;
-  if (error != std::errc() || end != text.data() + text.size() || std::frexp(scale, &exponent) != 0.5) {
-    throw make_error(ErrorCode::kBadInput,
-                     "checkpoint: expected a power of two as the gradients' scale, found {}", text);
-  }
-  return scale;
 }
 
 /// Names, sizes and preprocessing only.
@@ -63,15 +41,6 @@ std::shared_ptr<const Weights> without_filters(const Weights& weights) {
 Precision parse_precision(const std::string& text) {
   if (const auto precision = find_precision(text)) return *precision;
   throw make_error(ErrorCode::kUsage, "precision: expected {}, found '{}'", precision_names(), text);
-}
-
-/// The choices that a checkpoint was made with; empty: of a render that starts.
-void restore_tuning(Backend& backend, const std::string& choices) {
-  if (Tuning* const tuning = backend.tuning()) return tuning->restore(choices, "checkpoint");
-  if (choices.empty()) return;
-  throw make_error(ErrorCode::kBadInput,
-                   "checkpoint: expected one of device {}, found the choices of another device",
-                   backend.info().name);
 }
 
 /// What a render starts from. Those without "as given" are opaque, and grey where all of them are.
@@ -163,8 +132,9 @@ struct Stylizer::Impl {
     return image;
   }
 
-  /// The device's choices for every size of a render, which its plan follows.
-  void prepare_convolutions(PixelSize content, std::span<const PixelSize> styles) const;
+  /// Stylizer::plan, and the layouts of the scales where they are asked for.
+  [[nodiscard]] RenderPlan fitting_plan(PixelSize content, std::span<const PixelSize> styles,
+                                        std::vector<ScaleLayout>* of_scales) const;
   /// The network and the arena for the layouts on the device.
   void make_room();
   /// Sets `inputs`. Error(kBadInput) if the checkpoint to go on from is of another run.
@@ -204,23 +174,27 @@ Stylizer::~Stylizer() = default;
 Stylizer::Stylizer(Stylizer&&) noexcept = default;
 
 RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) const {
-  const Impl& s = *impl_;
-  const auto plan_at = [&](const StyleOptions& options) {
-    return plan_render(options, *s.weights, s.graph, *s.backend, content, styles, nullptr);
-  };
-  s.prepare_convolutions(content, styles);
-  RenderPlan plan = plan_at(s.options);
-  plan.precision = to_string(s.backend->traits().precision);
+  return impl_->fitting_plan(content, styles, nullptr);
+}
+
+RenderPlan Stylizer::Impl::fitting_plan(PixelSize content, std::span<const PixelSize> styles,
+                                        std::vector<ScaleLayout>* of_scales) const {
+  RenderPlan plan = plan_render(options, *weights, graph, *backend, content, styles, of_scales,
+                                [&](const Program& program) { prepare_convolutions(*backend, program); });
+  plan.precision = to_string(backend->traits().precision);
   // What the device has free, less a twentieth for others and for the allocator's own needs.
-  if (plan.budget_bytes == 0) plan.budget_bytes = s.backend->info().free_memory_bytes / 20 * 19;
+  if (plan.budget_bytes == 0) plan.budget_bytes = backend->info().free_memory_bytes / 20 * 19;
   const auto fits = [&](const RenderPlan& p) {
     return static_cast<std::int64_t>(p.device_bytes) <= plan.budget_bytes;
   };
   if (fits(plan)) return plan;
 
+  const auto plan_at = [&](const StyleOptions& other) {
+    return plan_render(other, *weights, graph, *backend, content, styles, nullptr);
+  };
   std::int64_t low = 0, high = plan.scales.back().size.long_side();
   while (high - low > 1) {  // largest long side that fits
-    StyleOptions smaller = s.options;
+    StyleOptions smaller = options;
     smaller.size = (low + high) / 2;
     bool ok = false;
     try {
@@ -230,7 +204,7 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
     }
     (ok ? low : high) = smaller.size;
   }
-  StyleOptions largest = s.options;
+  StyleOptions largest = options;
   largest.size = low;
   std::string hint;
   try {
@@ -241,15 +215,6 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
   throw make_error(ErrorCode::kResources, "memory: expected a render within {}, found that {} needs {}{}",
                    format_bytes(static_cast<double>(plan.budget_bytes)), to_string(plan.scales.back().size),
                    format_bytes(static_cast<double>(plan.device_bytes)), hint);
-}
-
-void Stylizer::Impl::prepare_convolutions(PixelSize content, std::span<const PixelSize> styles) const {
-  std::vector<ScaleLayout> sizes;
-  (void)plan_render(options, *weights, graph, *backend, content, styles, &sizes);
-  for (const ScaleLayout& layout : sizes) {
-    impasto::prepare_convolutions(*backend, layout.evaluation.program);
-    for (const NetworkPlan& pass : layout.style_passes) impasto::prepare_convolutions(*backend, pass.program);
-  }
 }
 
 void Stylizer::Impl::identify(const Image& content, std::span<const Image> styles, const RunHooks& hooks) {
@@ -429,10 +394,11 @@ Action Stylizer::Impl::iterate(const RunHooks& hooks) {
 RenderResult Stylizer::run(const Image& content_in, std::span<const Image> styles_in, const RunHooks& hooks) {
   Impl& s = *impl_;
   check_call(s.options, styles_in, hooks);
-  restore_tuning(*s.backend, recorded_choice(hooks.resume, "tuning"));
+  restore_tuning(*s.backend, hooks.resume);
   std::vector<PixelSize> style_sizes;
   for (const Image& style : styles_in) style_sizes.push_back(style.size());
-  (void)plan(content_in.size(), style_sizes);  // refuses what does not fit
+  std::vector<ScaleLayout> layouts;
+  (void)s.fitting_plan(content_in.size(), style_sizes, &layouts);
 
   RenderResult result;
   RunHooks quiet = hooks;
@@ -443,8 +409,7 @@ RenderResult Stylizer::run(const Image& content_in, std::span<const Image> style
 
   s.optimizer.reset();
   s.objective.reset();
-  s.layouts.clear();
-  (void)plan_render(s.options, *s.weights, s.graph, *s.backend, content_in.size(), style_sizes, &s.layouts);
+  s.layouts = std::move(layouts);
   s.identify(content_in, styles_in, hooks);
   s.make_room();
   const Sources sources = s.prepare(content_in, styles_in, hooks.start);

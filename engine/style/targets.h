@@ -1,6 +1,5 @@
 #pragma once
 // What the losses want to know of a style picture.
-#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,11 +10,6 @@ namespace impasto {
 /// the host: made once, they serve every render of the same size, network and precision.
 struct StyleTargets {
   std::map<std::string, std::vector<double>> statistics;
-  [[nodiscard]] std::size_t bytes() const {
-    std::size_t sum = 0;
-    for (const auto& [name, values] : statistics) sum += values.size() * sizeof(double);
-    return sum;
-  }
 };
 
 /// One of the style pictures that are blended; weights sum to 1.

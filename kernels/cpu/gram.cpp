@@ -33,8 +33,8 @@ GramPlan make_gram_plan(const Kernels& kernels, std::int64_t positions, std::int
   return plan;
 }
 
-/// g (c, c) from the chunks' sums, whose upper triangle counts: in square blocks, so that the mirrored half is
-/// written a cache line at a time.
+/// g (c, c) from the chunks' sums, whose upper triangle counts: in square blocks, so that the mirrored half
+/// is written a cache line at a time.
 void add_chunks(ThreadPool& pool, const GramPlan& plan, float* g, const double* sums, std::int64_t c,
                 double scale, bool accumulate) {
   pool.parallel_for(divide_up(c, kLine), [&](std::int64_t block, int) {

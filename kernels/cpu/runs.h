@@ -17,7 +17,7 @@ class Runs {
   static constexpr std::int64_t kMostSums = 256;     // runs of a reduction
   static constexpr std::int64_t kPartials = 64 * kMostSums;
 
-  /// partials: kPartials doubles, for sums() and for what a caller adds up itself.
+  /// partials: kPartials doubles, for sum() and for what a caller adds up itself.
   Runs(ThreadPool& pool, double* partials) : pool_(pool), partials_(partials) {}
   [[nodiscard]] ThreadPool& pool() const { return pool_; }
   [[nodiscard]] double* partials() const { return partials_; }

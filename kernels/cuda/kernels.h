@@ -3,13 +3,14 @@
 // stands in kernels/ops.h; here are only memory, types and cost. Host code never sees a <<<>>>. Nothing
 // waits, nothing allocates, every call may be captured into a CUDA graph.
 //
-//   Types     "activation" tensors (feature maps, their gradients, the Gram matrices' gradients) are of the type
-//             that `Storage` says; "real" ones are float; slots are double. Arithmetic is float, totals are double.
+//   Types     "activation" tensors (feature maps, their gradients, the Gram matrices' gradients) are of the
+//             type that `Storage` says; "real" ones are float; slots are double. Arithmetic is float, totals
+//             are double.
 //   Sizes     any; 16-byte loads where pointer and size allow, single elements where not.
-//   Repeats   bit for bit for given sizes and a given GPU: block sums in a fixed order, then the last block to
-//             finish adds them up (an integer ticket finds it; no float atomics).
-//   Aliasing  as in kernels/ops.h. A pointer may be any position of a tensor: aligned for its element, not for
-//             16 bytes.
+//   Repeats   bit for bit for given sizes and a given GPU: block sums in a fixed order, then the last block
+//             to finish adds them up (an integer ticket finds it; no float atomics).
+//   Aliasing  as in kernels/ops.h. A pointer may be any position of a tensor: aligned for its element, not
+//             for 16 bytes.
 #include <cuda_runtime_api.h>
 
 #include <cstdint>

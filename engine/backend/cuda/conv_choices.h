@@ -1,6 +1,6 @@
 #pragma once
-// Which plan each convolution runs: what a resumed render says, else what was timed (autotune), now when it is
-// prepared or before, else the planner's first. Asking for a plan times nothing and needs no GPU.
+// Which plan each convolution runs: what a resumed render says, else what was timed (autotune), now when it
+// is prepared or before, else the planner's first. Asking for a plan times nothing and needs no GPU.
 #include <map>
 #include <string>
 
@@ -20,7 +20,8 @@ class ConvChoices final : public Tuning {
   /// planner.
   [[nodiscard]] const ConvPlan& plan(const ConvKey& key) const;
 
-  /// Of all that was prepared, a line each: "KEY = ENGINE" under a line that names GPU, library and precision.
+  /// Of all that was prepared, a line each: "KEY = ENGINE" under a line that names GPU, library and
+  /// precision.
   [[nodiscard]] std::string text() const override;
   /// Error(kBadInput) if the first line is another's.
   void restore(const std::string& text, const std::string& source) override;

@@ -154,7 +154,6 @@ struct ConvPlanner::Impl {
         std::string engine = engine_text(config);
         if (!seen.insert(engine).second) continue;
         const bool more = take(ConvPlan{.plan = std::move(plan).release(),
-                                        .running = std::make_shared<std::mutex>(),
                                         .workspace_bytes = workspace,
                                         .tensor_cores = notes.numerical[CUDNN_NUMERICAL_NOTE_TENSOR_CORE],
                                         .engine = std::move(engine)});
@@ -171,7 +170,6 @@ struct ConvPlanner::Impl {
 
   const Descriptor device;
   const std::size_t memory_bytes;
-  std::mutex mutex;
   std::map<std::pair<ConvKey, std::string>, ConvPlan> built;  // only grows: references are given out
   std::map<ConvKey, const ConvPlan*> first;
 };
@@ -184,7 +182,6 @@ ConvPlanner::~ConvPlanner() = default;
 std::vector<ConvPlan> ConvPlanner::candidates(const ConvKey& key, int most) {
   std::vector<ConvPlan> found;
   if (most < 1) return found;
-  const std::lock_guard lock(impl_->mutex);
   impl_->enumerate(key, [&](ConvPlan plan) {
     found.push_back(std::move(plan));
     return static_cast<int>(found.size()) < most;
@@ -193,7 +190,6 @@ std::vector<ConvPlan> ConvPlanner::candidates(const ConvKey& key, int most) {
 }
 
 const ConvPlan& ConvPlanner::plan(const ConvKey& key) {
-  const std::lock_guard lock(impl_->mutex);
   if (const auto known = impl_->first.find(key); known != impl_->first.end()) return *known->second;
   const ConvPlan* first = nullptr;
   const std::string refused = impl_->enumerate(key, [&](ConvPlan plan) {
@@ -209,7 +205,6 @@ const ConvPlan& ConvPlanner::plan(const ConvKey& key) {
 }
 
 const ConvPlan* ConvPlanner::find(const ConvKey& key, const std::string& engine) {
-  const std::lock_guard lock(impl_->mutex);
   if (const auto known = impl_->built.find({key, engine}); known != impl_->built.end()) return &known->second;
   const ConvPlan* found = nullptr;
   impl_->enumerate(key, [&](ConvPlan plan) {
@@ -230,7 +225,6 @@ void run_conv(cudnnHandle_t handle, const ConvPlan& plan, ConvOp op, void* x, co
   pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers.data());
   pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
   pack.finalise();
-  const std::lock_guard lock(*plan.running);
   check_cudnn(cudnnBackendExecute(handle, plan.plan.get(), pack.get()), "a convolution");
 }
 

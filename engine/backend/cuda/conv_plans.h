@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -45,14 +44,13 @@ struct ConvKey {
 
 /// A finalised plan. `engine` says which: "eng41 k2=3 k6=1 ..." (cuDNN's global engine index and its knobs).
 struct ConvPlan {
-  std::shared_ptr<void> plan;           ///< cudnnBackendDescriptor_t
-  std::shared_ptr<std::mutex> running;  ///< held while it is queued: threads may share a plan
+  std::shared_ptr<void> plan;  ///< cudnnBackendDescriptor_t
   std::size_t workspace_bytes = 0;
   bool tensor_cores = false;
   std::string engine;
 };
 
-/// Plans for one GPU: thread safe, shared by every backend on it. Throws Error(kResources) naming the key
+/// Plans for one GPU, of one backend. Throws Error(kResources) naming the key
 /// where no engine fits, and Error(kInternal) for a failing cuDNN call.
 class ConvPlanner {
  public:

@@ -45,13 +45,8 @@ class ContentTerm final : public LossTerm {
 
 void add_content_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph,
                        Shape picture) {
-  const std::vector<double> weights = layer_weights(options.content_layers, options.normalize_layer_weights);
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const std::string& layer = options.content_layers[i].layer;
-    const int tap = graph.tap(layer);
-    terms.push_back(std::make_unique<ContentTerm>(layer, tap, options.content_weight * weights[i],
-                                                  graph.tap_shape(picture, tap), options.scaling));
-  }
+  add_layer_terms<ContentTerm>(terms, options.content_layers, options.content_weight, options, graph,
+                               picture);
 }
 
 }  // namespace impasto

@@ -90,8 +90,8 @@ class GramTerm final : public LossTerm {
 };
 
 /// gram = sum_p m_p f_p f_p' / sum_p m_p. A position's weight goes into the features, as its root, by way of
-/// the host: it happens once for a style picture and scale, strip by strip, and only where weights differ. The
-/// features are put back, as the next layer reads them.
+/// the host: it happens once for a style picture and scale, strip by strip, and only where weights differ.
+/// The features are put back, as the next layer reads them.
 void GramTerm::measure_covered(const TermContext& context, TensorView features, const std::vector<float>& m) {
   constexpr std::int64_t kStripElements = 1 << 21;  // 8 MiB on the host
   Backend& backend = context.backend;
@@ -140,13 +140,7 @@ void GramTerm::measure_covered(const TermContext& context, TensorView features, 
 
 void add_gram_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph,
                     Shape picture) {
-  const std::vector<double> weights = layer_weights(options.style_layers, options.normalize_layer_weights);
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const std::string& layer = options.style_layers[i].layer;
-    const int tap = graph.tap(layer);
-    terms.push_back(std::make_unique<GramTerm>(layer, tap, options.style_weight * weights[i],
-                                               graph.tap_shape(picture, tap), options.scaling));
-  }
+  add_layer_terms<GramTerm>(terms, options.style_layers, options.style_weight, options, graph, picture);
 }
 
 }  // namespace impasto

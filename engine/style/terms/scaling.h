@@ -1,6 +1,6 @@
 #pragma once
-// The scalings of the content and the style loss: how a sum of squared differences becomes content_l or style_l.
-// F, P: features of the generated picture and of the content, N x C.
+// The scalings of the content and the style loss: how a sum of squared differences becomes content_l or
+// style_l. F, P: features of the generated picture and of the content, N x C.
 // G^ = F'F/N, A^: the style picture's over its own N_s.
 #include <cstdint>
 #include <optional>

@@ -12,7 +12,7 @@ LossTerms make_terms(const ObjectiveOptions& options, const NodeGraph& graph, Sh
   return terms;
 }
 
-std::vector<double> layer_weights(const std::vector<LayerWeight>& layers, bool normalise) {
+std::vector<double> layer_shares(const std::vector<LayerWeight>& layers, bool normalise) {
   std::vector<double> weights;
   for (const LayerWeight& layer : layers) weights.push_back(layer.weight);
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);

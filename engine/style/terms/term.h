@@ -1,10 +1,11 @@
 #pragma once
 // One loss of the objective: where it attaches, what it keeps on the device, its targets, value and gradient.
 // A loss is a subclass in a file of its own here, and a line in make_terms. docs/losses.md has the formulas.
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/backend/backend.h"
@@ -91,13 +92,26 @@ using LossTerms = std::vector<std::unique_ptr<LossTerm>>;
 /// All terms of an objective over a picture (h,w,3), in the order of reports. Pure.
 [[nodiscard]] LossTerms make_terms(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture);
 
+/// The layers' weights as given, or divided by their sum.
+[[nodiscard]] std::vector<double> layer_shares(const std::vector<LayerWeight>& layers, bool normalise);
+
 // One for each file here.
 void add_content_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph,
                        Shape picture);
 void add_gram_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture);
 void add_variation_term(LossTerms& terms, const ObjectiveOptions& options);
 
-/// c_l or lambda_l as given, or divided by their sum.
-[[nodiscard]] std::vector<double> layer_weights(const std::vector<LayerWeight>& layers, bool normalise);
+/// Adds a Term(layer, tap, weight, features, scaling) for each layer: its weight is `weight` times its c_l or
+/// lambda_l, as given or divided by their sum; `features` the shape at its tap.
+template <class Term>
+void add_layer_terms(LossTerms& terms, const std::vector<LayerWeight>& layers, double weight,
+                     const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
+  const std::vector<double> shares = layer_shares(layers, options.normalize_layer_weights);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const int tap = graph.tap(layers[i].layer);
+    terms.push_back(std::make_unique<Term>(layers[i].layer, tap, weight * shares[i],
+                                           graph.tap_shape(picture, tap), options.scaling));
+  }
+}
 
 }  // namespace impasto

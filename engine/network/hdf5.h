@@ -1,5 +1,5 @@
 #pragma once
-// Owners for the handles of HDF5's C API. Header only: a room that includes it links HDF5 itself.
+// Owners for the handles of HDF5's C API.
 #include <hdf5.h>
 
 #include <string>
@@ -29,21 +29,10 @@ class Handle {
   operator hid_t() const { return id_; }  // NOLINT: handed to H5 functions everywhere
   [[nodiscard]] bool valid() const { return id_ >= 0; }
 
-  /// Releases the handle now; a failure (a file that could
-  /// not be flushed to a full disk) is returned, not thrown.
-  [[nodiscard]] herr_t close() noexcept {
-    if (id_ < 0) return 0;
-    const hid_t id = std::exchange(id_, H5I_INVALID_HID);
-    switch (H5Iget_type(id)) {
-      case H5I_FILE: return H5Fclose(id);  // H5Idec_ref would do, but hides the error of the flush
-      case H5I_GROUP: return H5Gclose(id);
-      case H5I_DATASET: return H5Dclose(id);
-      default: return H5Idec_ref(id) < 0 ? -1 : 0;
-    }
-  }
-
  private:
-  void reset() noexcept { static_cast<void>(close()); }
+  void reset() noexcept {
+    if (id_ >= 0) H5Idec_ref(std::exchange(id_, H5I_INVALID_HID));
+  }
   hid_t id_ = H5I_INVALID_HID;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
-// Between the optimiser's tensors on the device and a checkpoint's.
+// Between what a device holds of a render, tensors and choices, and what a checkpoint records of it.
+#include <optional>
 #include <string>
 
 #include "engine/backend/backend.h"
@@ -12,5 +13,13 @@ namespace impasto {
 /// The tensor of that name into `view`. Error(kBadInput)
 /// where there is none, or one of another shape, type or size.
 void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::string& name, TensorView view);
+
+/// The choices that the checkpoint was made with; null: of a render that starts. Error(kBadInput) for those
+/// of another device.
+void restore_tuning(Backend& backend, const Checkpoint* checkpoint);
+
+/// The power of two that gradients were scaled by; nothing where none was recorded. Error(kBadInput) for
+/// another number.
+[[nodiscard]] std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint);
 
 }  // namespace impasto

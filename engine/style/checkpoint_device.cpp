@@ -1,0 +1,79 @@
+#include "engine/style/checkpoint_device.h"
+
+#include <charconv>
+#include <cmath>
+#include <span>
+#include <system_error>
+
+#include "engine/core/message.h"
+
+namespace impasto {
+namespace {
+
+/// What the device chose; empty where there is none.
+std::string recorded_choice(const Checkpoint& checkpoint, const char* name) {
+  const auto found = checkpoint.device.find(name);
+  return found == checkpoint.device.end() ? "" : found->second;
+}
+
+}  // namespace
+
+Checkpoint::Tensor save_tensor(Backend& backend, const std::string& name, TensorView view) {
+  Checkpoint::Tensor tensor{name, view.shape, view.dtype, std::vector<std::byte>(view.bytes())};
+  const auto n = static_cast<std::size_t>(view.shape.elements());
+  if (view.dtype == DType::kFloat64) {
+    backend.download(std::span(reinterpret_cast<double*>(tensor.data.data()), n), view);
+  } else {
+    backend.download(std::span(reinterpret_cast<float*>(tensor.data.data()), n), view);
+  }
+  return tensor;
+}
+
+void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::string& name,
+                    TensorView view) {
+  for (const Checkpoint::Tensor& tensor : checkpoint.tensors) {
+    if (tensor.name != name) continue;
+    if (tensor.shape != view.shape || tensor.dtype != view.dtype) {
+      throw make_error(ErrorCode::kBadInput,
+                       "checkpoint: expected '{}' as {}{} for this device and size, found {}{}", name,
+                       to_string(view.dtype), to_string(view.shape), to_string(tensor.dtype),
+                       to_string(tensor.shape));
+    }
+    if (tensor.data.size() != view.bytes()) {
+      throw make_error(ErrorCode::kBadInput, "checkpoint: expected '{}' in {} bytes, found {}", name,
+                       view.bytes(), tensor.data.size());
+    }
+    const auto n = static_cast<std::size_t>(view.shape.elements());
+    if (view.dtype == DType::kFloat64) {
+      backend.upload(view, std::span(reinterpret_cast<const double*>(tensor.data.data()), n));
+    } else {
+      backend.upload(view, std::span(reinterpret_cast<const float*>(tensor.data.data()), n));
+    }
+    return;
+  }
+  throw make_error(ErrorCode::kBadInput, "checkpoint: expected a tensor '{}', found none", name);
+}
+
+void restore_tuning(Backend& backend, const Checkpoint* checkpoint) {
+  const std::string choices = checkpoint == nullptr ? "" : recorded_choice(*checkpoint, "tuning");
+  if (Tuning* const tuning = backend.tuning()) return tuning->restore(choices, "checkpoint");
+  if (choices.empty()) return;
+  throw make_error(ErrorCode::kBadInput,
+                   "checkpoint: expected one of device {}, found the choices of another device",
+                   backend.info().name);
+}
+
+std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint) {
+  const std::string text = recorded_choice(checkpoint, "gradient_scale");
+  if (text.empty()) return {};
+  double scale = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), scale);
+  int exponent = 0;
+  if (error != std::errc() || end != text.data() + text.size() || std::frexp(scale, &exponent) != 0.5) {
+    throw make_error(ErrorCode::kBadInput,
+                     "checkpoint: expected a power of two as the gradients' scale, found {}", text);
+  }
+  return scale;
+}
+
+}  // namespace impasto

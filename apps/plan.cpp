@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
-#include <optional>
 
 #include "apps/commands.h"
 #include "apps/declare.h"
@@ -21,7 +20,7 @@ struct PlanArguments {
 };
 
 void run_plan(const RenderArguments& a, bool json) {
-  StyleOptions options = resolve_options(a);
+  const StyleOptions options = resolve_options(a);
   std::vector<Place> inputs{{"content picture", a.content}};
   for (const std::string& style : a.styles) inputs.push_back({"style picture", style});
   require_inputs(inputs);
@@ -32,30 +31,18 @@ void run_plan(const RenderArguments& a, bool json) {
       std::fprintf(stderr, "impasto: warning: %s\n", warning.c_str());
     return image.size();
   };
-  const auto content = size_of_file(a.content);
-  std::vector<PixelSize> styles;
-  for (const std::string& style : a.styles) styles.push_back(size_of_file(style));
-  const auto weights = std::make_shared<const Weights>(find_weights(a.weights));
-  RenderPlan plan;
-  std::optional<Error> too_large;
-  try {
-    plan = Stylizer(options, weights).plan(content, styles);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::kResources) throw;
-    // Over the budget: the figures are what the user wants to see, and the error says that it does not fit.
-    too_large = error;
-    StyleOptions unlimited = options;
-    unlimited.memory_bytes = std::int64_t{1} << 60;
-    plan = Stylizer(unlimited, weights).plan(content, styles);  // no such device: the same error again
-  }
-  const auto backend = open_device(options);
-  if (too_large) {
-    plan.budget_bytes = options.memory_bytes > 0 ? options.memory_bytes : backend->info().free_memory_bytes;
-  }
-  const Speed speed{conv_flops_per_second(*backend)};
+  RenderSizes sizes{size_of_file(a.content), {}};
+  for (const std::string& style : a.styles) sizes.styles.push_back({size_of_file(style)});
+  auto weights = std::make_shared<const Weights>(find_weights(a.weights));
+  Session session(options, std::move(weights));
+  if (const std::string note = session.device_note(); !note.empty())
+    std::fprintf(stderr, "impasto: warning: %s\n", note.c_str());
+  const RenderPlan plan = session.plan(options, sizes);
+  const Speed speed{conv_flops_per_second(session.backend())};
   const std::string text = json ? plan_json(plan, speed).dump(2) + "\n" : plan_table(plan, speed);
   std::fputs(text.c_str(), stdout);
-  if (too_large) throw *too_large;
+  // Over the budget: the figures are what the user wants to see, and the error says that it does not fit.
+  if (!plan.fits()) throw Error(ErrorCode::kResources, session.misfit(plan, options, sizes));
 }
 
 }  // namespace

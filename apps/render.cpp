@@ -72,9 +72,10 @@ void check_places(const RenderArguments& a, const Settings& s) {
   require_writable(checkpoint, goes_on ? Existing::kReplace : existing);
 }
 
-class Render {
+/// One run of the subcommand.
+class RenderRun {
  public:
-  Render(const RenderArguments& arguments, Settings settings)
+  RenderRun(const RenderArguments& arguments, Settings settings)
       : args_(arguments), settings_(std::move(settings)), display_(settings_.progress) {}
 
   int run();
@@ -82,7 +83,9 @@ class Render {
  private:
   void load();
   void check_intermediates(const RenderPlan& plan) const;
-  Action after_iteration(const Progress& progress);
+  /// Plans, checks what is left to check, and shows how it begins.
+  void begin();
+  void after_iteration(const Progress& progress);
   void save(const std::filesystem::path& path, const Image& image, bool finished);
   void save_state();
   /// Evaluations so far over all scales, with those that a
@@ -97,16 +100,19 @@ class Render {
   ProgressDisplay display_;
   Image content_, start_;
   std::vector<Image> styles_;
-  std::optional<Checkpoint> resume_;
-  std::shared_ptr<const Weights> weights_;  // handed over, so that the engine can free the filters
+  std::shared_ptr<const Checkpoint> resume_;  // handed over, as the weights are: the engine frees them
+  long long done_before_ = 0;                 // evaluations that the resumed one had
+  std::shared_ptr<const Weights> weights_;
   std::string weights_name_;
-  std::unique_ptr<Stylizer> stylizer_;
+  std::optional<Session> session_;
+  std::optional<Render> render_;
   std::optional<TraceWriter> trace_;
   std::exception_ptr failure_;  // of a file that could not be written on the way
+  bool stopped_ = false;
   bool resumable_ = false;
 };
 
-void Render::load() {
+void RenderRun::load() {
   const auto read_visible = [this](const std::string& what, const std::string& path) {
     std::vector<std::string> warnings;
     Image image = read_image(path, args_.max_pixels, &warnings);
@@ -118,7 +124,10 @@ void Render::load() {
   content_ = read_visible("content picture", args_.content);
   for (const std::string& style : args_.styles) styles_.push_back(read_visible("style picture", style));
   if (!args_.start_picture.empty()) start_ = read_visible("initial picture", args_.start_picture);
-  if (!args_.resume.empty()) resume_ = load_checkpoint(args_.resume);
+  if (!args_.resume.empty()) {
+    resume_ = std::make_shared<const Checkpoint>(load_checkpoint(args_.resume));
+    done_before_ = iterations_before(settings_.options, resume_->scale) + resume_->iteration;
+  }
   weights_ = std::make_shared<const Weights>(find_weights(args_.weights));
   weights_name_ = weights_->name;
   if (!weights_->note.empty()) display_.warn(weights_->note);
@@ -133,17 +142,16 @@ void Render::load() {
   }
 }
 
-void Render::check_intermediates(const RenderPlan& plan) const {
+void RenderRun::check_intermediates(const RenderPlan& plan) const {
   if (args_.save_every == 0) return;
   const StyleOptions& options = settings_.options;
-  const long long first = resume_ ? iterations_before(options, resume_->scale) + resume_->iteration : 0;
   const long long end =
       iterations_before(options, static_cast<long long>(plan.scales.size()) - 1) + options.iterations;
   const Existing existing = args_.overwrite ? Existing::kReplace : Existing::kRefuse;
   const std::vector<Place> inputs = input_places(args_);
   Place last;
   for (long long n = args_.save_every; n <= end; n += args_.save_every) {
-    if (n <= first) continue;
+    if (n <= done_before_) continue;
     last = {"intermediate picture", numbered(args_.output, n)};
     std::error_code ignored;
     if (!std::filesystem::exists(std::filesystem::symlink_status(last.path, ignored))) continue;
@@ -153,15 +161,15 @@ void Render::check_intermediates(const RenderPlan& plan) const {
   require_writable(last, existing);  // the longest name
 }
 
-void Render::save(const std::filesystem::path& path, const Image& image, bool finished) {
+void RenderRun::save(const std::filesystem::path& path, const Image& image, bool finished) {
   WriteOptions write = settings_.write;
   if (!finished) write.metadata["Comment"] += ", " + done_so_far();
   const WriteSection section;
   write_image(path, image, write);
 }
 
-void Render::save_state() {
-  const Checkpoint state = stylizer_->checkpoint();
+void RenderRun::save_state() {
+  const Checkpoint state = render_->checkpoint();
   {
     const WriteSection section;
     save_checkpoint(args_.checkpoint, state);
@@ -170,7 +178,7 @@ void Render::save_state() {
   set_resumable();
 }
 
-std::string Render::done_so_far() const {
+std::string RenderRun::done_so_far() const {
   const Progress& p = display_.last();
   std::string text = fmt::format("{} of {}{} iterations", p.iteration,
                                  settings_.options.tolerance > 0 ? "at most " : "", p.iterations);
@@ -179,61 +187,66 @@ std::string Render::done_so_far() const {
 }
 
 /// A file that cannot be written ends the run as an interruption does, so that the work is not lost.
-Action Render::after_iteration(const Progress& progress) {
+void RenderRun::after_iteration(const Progress& progress) {
   display_.update(progress);
   const long long n = total(progress);
-  const bool last = progress.scale + 1 == progress.num_scales && progress.ends_scale;
-  const bool stop = stop_requested() && !last;
+  const bool stop = stop_requested() && !render_->finished();
   try {
     if (trace_) trace_->write(progress);
     if (args_.save_every > 0 && n % args_.save_every == 0) {
-      save(numbered(args_.output, n), stylizer_->picture(), false);
+      save(numbered(args_.output, n), render_->picture(), false);
     }
     const long long every = args_.save_every > 0 ? args_.save_every : kCheckpointEvery;
     if (!args_.checkpoint.empty() && (stop || n % every == 0)) save_state();
   } catch (const Error&) {
     failure_ = std::current_exception();
   }
-  return stop || failure_ ? Action::kStop : Action::kContinue;
+  if (!stop && !failure_) return;
+  stopped_ = true;
+  render_->stop();
 }
 
-int Render::run() {
-  check_places(args_, settings_);
-  load();
-  stylizer_ = std::make_unique<Stylizer>(settings_.options, std::move(weights_));
-  std::vector<PixelSize> sizes;
-  for (const Image& style : styles_) sizes.push_back(style.size());
-  const RenderPlan plan = stylizer_->plan(content_.size(), sizes);
+void RenderRun::begin() {
+  session_.emplace(settings_.options, std::move(weights_),
+                   SessionOptions{.keep_weights = false, .target_cache_bytes = 0});
+  RenderHooks hooks;
+  hooks.exact_every = static_cast<int>(std::min(args_.save_every, 1'000'000'000LL));
+  hooks.warn = [this](const std::string& message) { display_.warn(message); };
+  render_.emplace(*session_, settings_.options,
+                  RenderInput{&content_, style_inputs(settings_.options.objective, styles_),
+                              args_.start_picture.empty() ? nullptr : &start_, std::move(resume_)},
+                  std::move(hooks));
+  const RenderPlan& plan = render_->plan();
   check_intermediates(plan);
   if (!args_.trace.empty()) {
-    trace_.emplace(args_.trace, resume_ ? TraceWriter::Mode::kAppend : TraceWriter::Mode::kReplace);
+    trace_.emplace(args_.trace,
+                   args_.resume.empty() ? TraceWriter::Mode::kReplace : TraceWriter::Mode::kAppend);
   }
   if (args_.verbose && settings_.progress != ProgressKind::kJson) {  // JSON has the plan in its first line
     std::fputs(plan_table(plan, {}).c_str(), stderr);
   }
-
   begin_run();
-  if (const std::string note = stylizer_->device_note(); !note.empty()) display_.warn(note);
-  display_.start(plan, stylizer_->device_description(), weights_name_);
-  RunHooks hooks;
-  hooks.progress = [this](const Progress& progress) { return after_iteration(progress); };
-  hooks.exact_every = static_cast<int>(std::min(args_.save_every, 1'000'000'000LL));
-  hooks.warn = [this](const std::string& message) { display_.warn(message); };
-  hooks.resume = resume_ ? &*resume_ : nullptr;
-  hooks.start = args_.start_picture.empty() ? nullptr : &start_;
-  RenderResult result;
+  if (const std::string note = session_->device_note(); !note.empty()) display_.warn(note);
+  display_.start(plan, session_->device_description(), weights_name_);
+}
+
+int RenderRun::run() {
+  check_places(args_, settings_);
+  load();
+  begin();
   try {
-    result = stylizer_->run(content_, styles_, hooks);
+    while (render_->step()) after_iteration(render_->progress());
   } catch (const Error& error) {
     display_.clear_line();
     if (error.code() != ErrorCode::kBadInput || display_.last().iteration == 0) throw;
     // The loss is not a number any more: what was good until then is worth keeping.
-    save(args_.output, stylizer_->picture(), false);
+    save(args_.output, render_->picture(), false);
     throw make_error(error.code(), "{}; the last good picture is in '{}'", error.what(), args_.output);
   }
-  save(args_.output, result.image, !result.stopped);
-  display_.end({args_.output, result.image.size(), !result.stopped, result.counted_bytes});
-  if (const std::string activity = stylizer_->device_activity(); args_.verbose && !activity.empty()) {
+  const Image picture = render_->picture();
+  save(args_.output, picture, !stopped_);
+  display_.end({args_.output, picture.size(), !stopped_, session_->backend().peak_allocated_bytes()});
+  if (const std::string activity = session_->device_activity(); args_.verbose && !activity.empty()) {
     std::fprintf(stderr, "%s\n", activity.c_str());
   }
   if (failure_) {
@@ -244,7 +257,7 @@ int Render::run() {
                        args_.output);
     }
   }
-  if (!result.stopped) return 0;
+  if (!stopped_) return 0;
   const std::string message =
       fmt::format("render: expected to finish, found an interruption; the picture after {} is in '{}'",
                   done_so_far(), args_.output);
@@ -263,7 +276,7 @@ void add_render(CLI::App& root, int& exit_code) {
     install_interruption();
     // Whoever read the progress has gone (| head -1): the picture is wanted all the same.
     std::signal(SIGPIPE, SIG_IGN);
-    exit_code = Render(*arguments, read_settings(*arguments)).run();
+    exit_code = RenderRun(*arguments, read_settings(*arguments)).run();
   });
 }
 

@@ -5,4 +5,7 @@
 #include "engine/network/weights.h"
 #include "engine/options/options.h"
 #include "engine/style/checkpoint.h"
+#include "engine/style/render.h"
+#include "engine/style/render_plan.h"
+#include "engine/style/session.h"
 #include "engine/style/stylizer.h"

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "engine/core/error.h"
-#include "engine/style/render_plan.h"
+#include "engine/style/scale_layout.h"
 #include "engine/style/schedule.h"
 #include "engine/style/terms/scaling.h"
 #include "tests/support/catch.h"

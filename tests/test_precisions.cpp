@@ -137,7 +137,7 @@ Evaluation evaluate(const Device& device) {
   StyleObjective objective(*backend, executor, options, tensors, memory(evaluation));
   const NetworkMemory targets = memory(forward);
   const auto staged = [&](std::uint32_t seed) {
-    const std::vector<float> x = to_network_space(picture(kWidth, kHeight, seed), weights()->preprocessing);
+    const std::vector<float> x = to_network_space(picture(kWidth, kHeight, seed).rgb, weights()->preprocessing);
     backend->upload(targets.picture(), std::span<const float>(x));
     return targets;
   };
@@ -155,7 +155,7 @@ Evaluation evaluate(const Device& device) {
   const DType real = backend->traits().real;
   const TensorView x = tensor(shape, real), gradient = tensor(shape, real);
   backend->upload(
-      x, std::span<const float>(to_network_space(picture(kWidth, kHeight, 3), weights()->preprocessing)));
+      x, std::span<const float>(to_network_space(picture(kWidth, kHeight, 3).rgb, weights()->preprocessing)));
   if (backend->traits().scaled_gradients) objective.calibrate(x, gradient);
   objective.evaluate(x, gradient);
   result.gradient = download(gradient);

@@ -385,7 +385,7 @@ TEST_CASE("the network's space and pixels are each other's inverse, in either ch
   const Image image{2, 1, {0, 0.5F, 1, 0.25F, 0.125F, 0.75F}, {}};
   for (const bool bgr : {true, false}) {
     preprocessing.bgr = bgr;
-    const std::vector<float> x = to_network_space(image, preprocessing);
+    const std::vector<float> x = to_network_space(image.rgb, preprocessing);
     CHECK(x[0] == Approx(bgr ? 245 : -10));
     CHECK(x[2] == Approx(bgr ? -30 : 225));
     const Image back = from_network_space(x, {2, 1}, preprocessing);

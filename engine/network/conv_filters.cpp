@@ -1,5 +1,7 @@
 #include "engine/network/conv_filters.h"
 
+#include "engine/core/message.h"
+
 namespace impasto {
 namespace {
 
@@ -23,13 +25,19 @@ std::vector<float> first_filter(const Weights& weights, std::int64_t input_chann
 
 }  // namespace
 
-ConvFilters make_conv_filters(Backend& backend, const Weights& weights, const NodeGraph& graph) {
-  ConvFilters filters(weights.layers.size());
+void prepare_conv_filters(Backend& backend, const Weights& weights, const NodeGraph& graph,
+                          ConvFilters& filters) {
+  filters.resize(weights.layers.size());
   const std::int64_t input_channels = backend.traits().input_channels;
   for (const Node& node : graph.nodes) {
     if (node.conv < 0) continue;
     const auto index = static_cast<std::size_t>(node.conv);
+    if (filters[index]) continue;
     const ConvWeights& layer = weights.layers[index];
+    if (layer.filter.empty()) {
+      throw make_error(ErrorCode::kUsage, "layers: expected none beyond those of the first render, found {}",
+                       layer.name);
+    }
     if (index > 0) {
       filters[index] =
           backend.make_conv_filter({layer.in_channels, layer.out_channels, layer.filter, layer.bias});
@@ -38,6 +46,11 @@ ConvFilters make_conv_filters(Backend& backend, const Weights& weights, const No
     const std::vector<float> filter = first_filter(weights, input_channels);
     filters[index] = backend.make_conv_filter({input_channels, layer.out_channels, filter, layer.bias});
   }
+}
+
+ConvFilters make_conv_filters(Backend& backend, const Weights& weights, const NodeGraph& graph) {
+  ConvFilters filters;
+  prepare_conv_filters(backend, weights, graph, filters);
   return filters;
 }
 

@@ -28,7 +28,8 @@ struct Checkpoint {
     std::vector<std::byte> data;
   };
   std::map<std::string, std::string> options;  ///< describe(StyleOptions)
-  /// "content", "style 1", ..., "init" (of a starting picture), "weights": digests.
+  /// "content", "style 1", ..., "init" (of a starting picture), "weights": digests; "style 1 weight" and
+  /// "style 1 scale": StyleInput's, where they are not 1.
   std::map<std::string, std::string> inputs;
   /// "tuning": Tuning::text(); "gradient_scale": a power of two.
   std::map<std::string, std::string> device;

@@ -54,8 +54,8 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
   throw make_error(ErrorCode::kBadInput, "checkpoint: expected a tensor '{}', found none", name);
 }
 
-void restore_tuning(Backend& backend, const Checkpoint* checkpoint) {
-  const std::string choices = checkpoint == nullptr ? "" : recorded_choice(*checkpoint, "tuning");
+void restore_tuning(Backend& backend, const Checkpoint& checkpoint) {
+  const std::string choices = recorded_choice(checkpoint, "tuning");
   if (Tuning* const tuning = backend.tuning()) return tuning->restore(choices, "checkpoint");
   if (choices.empty()) return;
   throw make_error(ErrorCode::kBadInput,

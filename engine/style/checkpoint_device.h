@@ -14,9 +14,9 @@ namespace impasto {
 /// where there is none, or one of another shape, type or size.
 void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::string& name, TensorView view);
 
-/// The choices that the checkpoint was made with; null: of a render that starts. Error(kBadInput) for those
-/// of another device.
-void restore_tuning(Backend& backend, const Checkpoint* checkpoint);
+/// From here on the device chooses as it did when the checkpoint was made. Error(kBadInput) for the choices of
+/// another device.
+void restore_tuning(Backend& backend, const Checkpoint& checkpoint);
 
 /// The power of two that gradients were scaled by; nothing where none was recorded. Error(kBadInput) for
 /// another number.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "engine/core/message.h"
 #include "engine/core/trace.h"
@@ -65,6 +66,16 @@ std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const
   return specs;
 }
 
+std::size_t style_target_bytes(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
+  std::size_t bytes = 0;
+  std::set<std::string> counted;
+  for (const auto& term : make_terms(options, graph, picture)) {
+    if (!counted.insert(term->style_statistic()).second) continue;
+    bytes += static_cast<std::size_t>(term->statistic_elements()) * sizeof(double);
+  }
+  return bytes;
+}
+
 StyleObjective::StyleObjective(Backend& backend, Executor& executor, const ObjectiveOptions& options,
                                std::span<const TensorView> tensors, NetworkMemory memory)
     : backend_(backend),
@@ -102,6 +113,15 @@ void StyleObjective::set_content(const NetworkMemory& memory) {
     }
   };
   executor_.run(memory, {}, hooks);
+}
+
+std::vector<std::string> StyleObjective::style_statistics() const {
+  std::vector<std::string> names;
+  for (const auto& term : terms_) {
+    const std::string name = term->style_statistic();
+    if (!name.empty() && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
 }
 
 StyleTargets StyleObjective::measure_style(const NetworkMemory& memory, std::span<const float> coverage) {

@@ -2,6 +2,7 @@
 // J = alpha * sum c_l content_l + beta * sum lambda_l style_l + tau * tv, and its gradient with respect to
 // the picture. docs/losses.md has the formulas and their sources.
 #include <array>
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -36,6 +37,10 @@ namespace impasto {
                                                         const NodeGraph& graph, Shape picture,
                                                         const BackendTraits& traits);
 
+/// Bytes of the StyleTargets of one style picture.
+[[nodiscard]] std::size_t style_target_bytes(const ObjectiveOptions& options, const NodeGraph& graph,
+                                             Shape picture);
+
 struct LossValues {
   double total = 0;                                            ///< J
   std::vector<std::pair<std::string, double>> content, style;  ///< unweighted content_l, style_l
@@ -54,6 +59,8 @@ class StyleObjective final : public Objective {
 
   /// Measures the content, which was uploaded to memory.picture() of content_program's plan.
   void set_content(const NetworkMemory& memory);
+  /// What the terms want to know of a style picture, each once.
+  [[nodiscard]] std::vector<std::string> style_statistics() const;
   /// Measures a style picture in the same way, with style_program's plan. `coverage` (h * w of the picture,
   /// 0..1; empty: 1 everywhere): what each position counts for,
   ///   A^ = sum_p m_p f_p f_p' / sum_p m_p

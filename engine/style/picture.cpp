@@ -4,17 +4,13 @@
 #include <array>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "engine/core/digest.h"
 #include "engine/core/random.h"
 
 namespace impasto {
 namespace {
-
-/// Index in R, G, B of the network's channel c.
-std::size_t rgb_index(const Preprocessing& preprocessing, std::size_t c) {
-  return preprocessing.bgr ? 2 - c : c;
-}
 
 /// Element i of the stream `seed`.
 double uniform(std::uint64_t seed, std::uint64_t i) {
@@ -23,26 +19,24 @@ double uniform(std::uint64_t seed, std::uint64_t i) {
 
 }  // namespace
 
-std::vector<float> to_network_space(const Image& image, const Preprocessing& preprocessing) {
-  std::vector<float> x(image.rgb.size());
-  for (std::size_t p = 0; p < x.size(); p += 3) {
+std::vector<float> to_network_space(std::vector<float> rgb, const Preprocessing& preprocessing) {
+  for (std::size_t p = 0; p < rgb.size(); p += 3) {
+    if (preprocessing.bgr) std::swap(rgb[p], rgb[p + 2]);
     for (std::size_t c = 0; c < 3; ++c) {
-      x[p + c] =
-          static_cast<float>(255.0 * image.rgb[p + rgb_index(preprocessing, c)] - preprocessing.mean[c]);
+      rgb[p + c] = static_cast<float>(255.0 * rgb[p + c] - preprocessing.mean[c]);
     }
   }
-  return x;
+  return rgb;
 }
 
-Image from_network_space(std::span<const float> x, PixelSize size, const Preprocessing& preprocessing) {
-  Image image{size.width, size.height, std::vector<float>(x.size()), {}};
+Image from_network_space(std::vector<float> x, PixelSize size, const Preprocessing& preprocessing) {
   for (std::size_t p = 0; p < x.size(); p += 3) {
     for (std::size_t c = 0; c < 3; ++c) {
-      image.rgb[p + rgb_index(preprocessing, c)] =
-          static_cast<float>((x[p + c] + preprocessing.mean[c]) / 255.0);
+      x[p + c] = static_cast<float>((x[p + c] + preprocessing.mean[c]) / 255.0);
     }
+    if (preprocessing.bgr) std::swap(x[p], x[p + 2]);
   }
-  return image;
+  return {size.width, size.height, std::move(x), {}};
 }
 
 PixelRange pixel_range(const Preprocessing& preprocessing) {
@@ -121,13 +115,11 @@ std::vector<float> coverage(const Image& image, PixelSize size) {
   return shares;
 }
 
-Image add_change(const Image& first, Image result, PixelSize size) {
-  const Image before = resize(first, result.size(), Overshoot::kClip);
+Image add_change(const Image& first, const Image& before, Image result) {
   for (std::size_t i = 0; i < result.rgb.size(); ++i) result.rgb[i] -= before.rgb[i];
-  Image next = resize(first, size, Overshoot::kClip);
-  const Image change = resize(result, size);
-  for (std::size_t i = 0; i < next.rgb.size(); ++i) next.rgb[i] += change.rgb[i];
-  return next;
+  Image change = resize(result, first.size());
+  for (std::size_t i = 0; i < change.rgb.size(); ++i) change.rgb[i] = first.rgb[i] + change.rgb[i];
+  return change;
 }
 
 std::vector<float> noise(PixelSize size, double deviation, std::uint64_t seed,

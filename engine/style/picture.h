@@ -12,9 +12,10 @@
 
 namespace impasto {
 
-[[nodiscard]] std::vector<float> to_network_space(const Image& image, const Preprocessing& preprocessing);
-/// Not clamped: the inverse of the above.
-[[nodiscard]] Image from_network_space(std::span<const float> x, PixelSize size,
+/// Of a picture's rgb, in place where that is given away.
+[[nodiscard]] std::vector<float> to_network_space(std::vector<float> rgb, const Preprocessing& preprocessing);
+/// Not clamped: the inverse of the above, in place too.
+[[nodiscard]] Image from_network_space(std::vector<float> x, PixelSize size,
                                        const Preprocessing& preprocessing);
 /// What x may be for a displayable picture.
 [[nodiscard]] PixelRange pixel_range(const Preprocessing& preprocessing);
@@ -32,9 +33,10 @@ void make_grey(Image& image);
 /// the picture has no alpha.
 [[nodiscard]] std::vector<float> coverage(const Image& image, PixelSize size);
 
-/// The first picture at that size, with what the coarser scale made of it added: result - first there,
-/// enlarged. So what the small sizes cannot hold, the picture's own detail, is not lost on the way.
-[[nodiscard]] Image add_change(const Image& first, Image result, PixelSize size);
+/// The picture that a scale would begin with, with what the coarser scale made of it added: that one's result
+/// less what it began with (`before`, of the same size), enlarged. So what the small sizes cannot hold, the
+/// picture's own detail, is not lost on the way.
+[[nodiscard]] Image add_change(const Image& first, const Image& before, Image result);
 
 enum class Tint : std::uint8_t { kColour, kGrey };
 

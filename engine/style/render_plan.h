@@ -1,52 +1,45 @@
 #pragma once
-// Where everything of one scale lies in the render's arena.
-// Pure: sizes and options in, offsets and bytes out.
+// What a render will take, known before the first allocation. Plain values; planning.h makes them.
 #include <cstddef>
-#include <functional>
-#include <span>
+#include <cstdint>
+#include <string>
 #include <vector>
 
-#include "engine/network/memory_plan.h"
-#include "engine/style/objective.h"
-#include "engine/style/optimizer.h"
-#include "engine/style/schedule.h"
-#include "engine/style/stylizer.h"
+#include "engine/core/size.h"
 
 namespace impasto {
 
-/// [network: the largest of evaluation and target passes][workspace][objective
-/// tensors][optimizer tensors][the last pictures]
-struct ScaleLayout {
-  PixelSize size;
-  std::vector<PixelSize> style_sizes;
-  NetworkPlan evaluation, content_pass;
-  std::vector<NetworkPlan> style_passes;
-  std::vector<TensorSpec> objective, optimizer, pictures;
-  std::size_t network_bytes = 0, workspace_bytes = 0, objective_bytes = 0, optimizer_bytes = 0;
-  [[nodiscard]] std::size_t arena_bytes() const {
-    return network_bytes + workspace_bytes + objective_bytes + optimizer_bytes;
-  }
+/// The sizes of a render's pictures, as their files have them.
+struct RenderSizes {
+  struct Style {
+    PixelSize size;
+    double scale = 1;  ///< StyleInput::scale
+  };
+  PixelSize content;
+  std::vector<Style> styles;
 };
 
-/// Called with each program before its memory is planned, as a device may choose by it how its layers are
-/// done (prepare_convolutions); empty: as it has chosen so far.
-using PrepareProgram = std::function<void(const Program&)>;
+struct ScalePlan {
+  int iterations = 0;  ///< evaluations of loss and gradient, at most (StyleOptions::tolerance)
+  PixelSize size;
+  std::vector<PixelSize> style_sizes;  ///< of each style picture
+  std::size_t activation_bytes = 0;    ///< feature maps and their gradients, at their offsets in one arena
+  std::size_t workspace_bytes = 0;
+  std::size_t target_bytes = 0;     ///< content features, style Gram matrices, loss slots
+  std::size_t optimizer_bytes = 0;  ///< picture, gradient, history
+  double flops = 0;  ///< of one iteration: convolutions and Gram matrices, forward and backward
+};
 
-[[nodiscard]] ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph,
-                                     const BackendTraits& traits, PixelSize size,
-                                     std::span<const PixelSize> style_sizes,
-                                     const PrepareProgram& prepare = {});
+struct RenderPlan {
+  std::vector<ScalePlan> scales;
+  std::string device, precision;
+  std::size_t filter_bytes = 0;  ///< prepared filters, once
+  std::size_t fixed_bytes = 0;   ///< the backend's own
+  std::size_t device_bytes = 0;  ///< peak on the device: filters + fixed + the largest scale
+  std::size_t host_bytes = 0;    ///< pictures, weights, style statistics beside it (an estimate, stated so)
+  std::int64_t budget_bytes = 0;
 
-/// Bytes of tensors laid one after another.
-[[nodiscard]] std::size_t layout_bytes(std::span<const TensorSpec> specs, std::size_t alignment);
-/// The same as views, from `base` on; moves base past them.
-[[nodiscard]] std::vector<TensorView> layout_views(std::span<const TensorSpec> specs, std::size_t alignment,
-                                                   std::byte*& base);
-
-/// All scales. Bytes of prepared filters count convolutions up to the deepest tap.
-[[nodiscard]] RenderPlan plan_render(const StyleOptions& options, const Weights& weights,
-                                     const NodeGraph& graph, const Backend& backend, PixelSize content,
-                                     std::span<const PixelSize> styles, std::vector<ScaleLayout>* layouts,
-                                     const PrepareProgram& prepare = {});
+  [[nodiscard]] bool fits() const { return static_cast<std::int64_t>(device_bytes) <= budget_bytes; }
+};
 
 }  // namespace impasto

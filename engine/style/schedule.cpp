@@ -37,18 +37,19 @@ std::vector<PixelSize> scale_sizes(const StyleOptions& options, PixelSize conten
   return sizes;
 }
 
-PixelSize style_picture_size(const StyleOptions& options, PixelSize style, PixelSize scale, PixelSize last,
-                             std::int64_t min_side) {
+PixelSize style_picture_size(const StyleOptions& options, const RenderSizes::Style& style, PixelSize scale,
+                             PixelSize last, std::int64_t min_side) {
   double long_side = 0;  // at the last scale
   if (options.style_size == 0) {
-    long_side = static_cast<double>(style.long_side());
+    long_side = static_cast<double>(style.size.long_side());
   } else if (options.style_size > 0) {
     long_side = static_cast<double>(options.style_size);
   } else {
     long_side = static_cast<double>(last.long_side()) * options.style_scale;
   }
+  long_side *= style.scale;
   const double shrink = static_cast<double>(scale.long_side()) / static_cast<double>(last.long_side());
-  PixelSize size = fit_long_side(style, std::max<std::int64_t>(1, std::llround(long_side * shrink)));
+  PixelSize size = fit_long_side(style.size, std::max<std::int64_t>(1, std::llround(long_side * shrink)));
   size.width = std::max(size.width, min_side);
   size.height = std::max(size.height, min_side);
   return size;

@@ -5,6 +5,7 @@
 
 #include "engine/core/size.h"
 #include "engine/options/options.h"
+#include "engine/style/render_plan.h"
 
 namespace impasto {
 
@@ -17,9 +18,9 @@ namespace impasto {
 [[nodiscard]] std::vector<PixelSize> scale_sizes(const StyleOptions& options, PixelSize content,
                                                  std::int64_t min_side);
 
-/// Size of a style picture beside a result of size `scale`, where
-/// the last scale's is `last`. Sides are at least min_side.
-[[nodiscard]] PixelSize style_picture_size(const StyleOptions& options, PixelSize style, PixelSize scale,
-                                           PixelSize last, std::int64_t min_side);
+/// Size of a style picture beside a result of size `scale`, where the last scale's is `last`. Sides are at
+/// least min_side.
+[[nodiscard]] PixelSize style_picture_size(const StyleOptions& options, const RenderSizes::Style& style,
+                                           PixelSize scale, PixelSize last, std::int64_t min_side);
 
 }  // namespace impasto

@@ -1,21 +1,50 @@
 #pragma once
-// What the losses want to know of a style picture.
+// What is known of a style picture at one size: made once, shared by every render that asks for the same.
+#include <cstddef>
+#include <functional>
+#include <list>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "engine/style/grain.h"
 
 namespace impasto {
 
 /// The statistics of one style picture at one size for the terms that asked (LossTerm::style_statistic). On
-/// the host: made once, they serve every render of the same size, network and precision.
+/// the host: they serve every render of the same size, network and precision.
 struct StyleTargets {
   std::map<std::string, std::vector<double>> statistics;
+  Grain grain;  ///< where that is asked for
+  [[nodiscard]] std::size_t bytes() const;
 };
 
 /// One of the style pictures that are blended; weights sum to 1.
 struct WeightedTargets {
   const StyleTargets* targets = nullptr;
   double weight = 1;
+};
+
+/// Targets by a key that says all they depend on. Those used last are kept, as far as they fit its capacity;
+/// whoever holds some keeps them alive beyond it.
+class TargetCache {
+ public:
+  explicit TargetCache(std::size_t capacity_bytes) : capacity_(capacity_bytes) {}
+
+  [[nodiscard]] std::shared_ptr<const StyleTargets> find_or_make(const std::string& key,
+                                                                 const std::function<StyleTargets()>& make);
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }  ///< kept now
+  [[nodiscard]] std::size_t made() const { return made_; }    ///< calls of make so far
+
+ private:
+  struct Entry {
+    std::string key;
+    std::shared_ptr<const StyleTargets> targets;
+  };
+  std::size_t capacity_, bytes_ = 0, made_ = 0;
+  std::list<Entry> entries_;  // the one used last first
 };
 
 }  // namespace impasto

@@ -45,6 +45,7 @@ class GramTerm final : public LossTerm {
   }
 
   [[nodiscard]] std::string style_statistic() const override { return "gram " + layer(); }
+  [[nodiscard]] std::int64_t statistic_elements() const override { return square().elements(); }
   [[nodiscard]] std::vector<double> measure_style(const TermContext& context, TensorView features,
                                                   Shape picture, std::span<const float> coverage) override {
     if (coverage.empty()) {

@@ -53,6 +53,8 @@ class LossTerm {
   /// tap, where position p counts for coverage[p] (0..1; empty: 1 everywhere; `picture`: the coverage's own
   /// shape). Terms of the same name take the same statistic. The features must be as before on return.
   [[nodiscard]] virtual std::string style_statistic() const { return {}; }
+  /// How many numbers that statistic has.
+  [[nodiscard]] virtual std::int64_t statistic_elements() const { return 0; }
   [[nodiscard]] virtual std::vector<double> measure_style(const TermContext&, TensorView /*features*/,
                                                           Shape /*picture*/,
                                                           std::span<const float> /*coverage*/) {

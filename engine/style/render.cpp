@@ -1,0 +1,354 @@
+#include "engine/style/render.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <optional>
+
+#include "engine/core/message.h"
+#include "engine/core/text.h"
+#include "engine/style/checkpoint_device.h"
+#include "engine/style/picture.h"
+#include "engine/style/scale_in_work.h"
+#include "engine/style/session_impl.h"
+#include "engine/style/sources.h"
+
+namespace impasto {
+namespace {
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+bool has_transparency(const Image& image) {
+  return std::any_of(image.alpha.begin(), image.alpha.end(), [](float a) { return a < 1; });
+}
+
+/// Error(kUsage) for inputs that the options do not fit, kBadInput for a style picture that has nothing to
+/// show.
+void check_input(const StyleOptions& options, const RenderInput& input) {
+  if (input.content == nullptr) throw Error(ErrorCode::kUsage, "content: expected a picture, found none");
+  if (input.styles.empty()) {
+    throw Error(ErrorCode::kUsage, "style: expected at least one picture, found none");
+  }
+  if (options.init == Init::kPicture && input.start == nullptr) {
+    throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
+  }
+  double sum = 0;
+  for (std::size_t i = 0; i < input.styles.size(); ++i) {
+    const StyleInput& style = input.styles[i];
+    const auto require = [&](bool holds, ErrorCode code, const char* expected, const std::string& found) {
+      if (holds) return;
+      throw make_error(code, "style picture {}: expected {}, found {}", i + 1, expected, found);
+    };
+    require(style.picture != nullptr, ErrorCode::kUsage, "a picture", "none");
+    require(std::isfinite(style.weight) && style.weight >= 0, ErrorCode::kUsage, "a weight from 0 on",
+            format_number(style.weight));
+    require(std::isfinite(style.scale) && style.scale > 0, ErrorCode::kUsage, "a scale above 0",
+            format_number(style.scale));
+    require(style.mask == nullptr, ErrorCode::kUsage, "no mask, as no loss reads one", "a mask");
+    require(!style.picture->is_invisible(), ErrorCode::kBadInput, "a part that is not transparent", "none");
+    sum += style.weight;
+  }
+  if (!(sum > 0)) throw Error(ErrorCode::kUsage, "styles: expected a weight above 0, found none");
+}
+
+RenderSizes sizes_of(const RenderInput& input) {
+  RenderSizes sizes{input.content->size(), {}};
+  for (const StyleInput& style : input.styles) sizes.styles.push_back({style.picture->size(), style.scale});
+  return sizes;
+}
+
+/// What a checkpoint says of the pictures and weights that it was made with.
+std::map<std::string, std::string> identify(const RenderInput& input, const Weights& weights) {
+  std::map<std::string, std::string> inputs{{"content", digest(*input.content)}, {"weights", weights.digest}};
+  for (std::size_t i = 0; i < input.styles.size(); ++i) {
+    const StyleInput& style = input.styles[i];
+    const std::string name = fmt::format("style {}", i + 1);
+    inputs[name] = digest(*style.picture);
+    if (style.weight != 1) inputs[name + " weight"] = format_number(style.weight);
+    if (style.scale != 1) inputs[name + " scale"] = format_number(style.scale);
+  }
+  if (input.start != nullptr) inputs["init"] = digest(*input.start);
+  return inputs;
+}
+
+enum class State : std::uint8_t { kFresh, kInWork, kEnded, kBroken };
+
+}  // namespace
+
+std::vector<StyleInput> style_inputs(const ObjectiveOptions& options, std::span<const Image> pictures) {
+  const std::vector<double>& blend = options.style_blend;
+  if (!blend.empty() && blend.size() != pictures.size()) {
+    throw make_error(ErrorCode::kUsage,
+                     "style-blend: expected {} weights, one for each style picture, found {}",
+                     pictures.size(), blend.size());
+  }
+  std::vector<StyleInput> inputs;
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    inputs.push_back({.picture = &pictures[i], .weight = blend.empty() ? 1 : blend[i]});
+  }
+  return inputs;
+}
+
+struct Render::Impl {
+  Impl(Session::Impl& of, StyleOptions how, RenderInput what, RenderHooks tells)
+      : session(of), options(std::move(how)), input(std::move(what)), hooks(std::move(tells)) {}
+
+  Session::Impl& session;
+  StyleOptions options;
+  RenderInput input;
+  RenderHooks hooks;
+  NodeGraph graph;
+  PlannedRender planned;
+  std::map<std::string, std::string> inputs;  // for checkpoints
+  Preprocessing preprocessing;
+  // From the first step on
+  std::optional<Sources> sources;
+  std::optional<Executor> executor;
+  Buffer arena;
+  std::optional<ScaleInWork> scale;  // borrows from all of the above
+  std::vector<float> alpha;          // the content's at its size; empty: opaque
+  Grain grain;                       // of the style pictures at its size
+  SourcePicture first;               // the picture that scales begin with, at its size, while it is needed
+  Progress progress;
+  State state = State::kFresh;
+  bool stopped = false;
+  double seconds_before = 0, started = 0;
+
+  [[nodiscard]] double seconds() const { return seconds_before + seconds_now() - started; }
+  [[nodiscard]] int num_scales() const { return static_cast<int>(planned.scales.size()); }
+
+  void check_resume() const;
+  void begin();
+  /// Takes the memory of the scale; the picture of the one before, if there was one.
+  void enter(int number, std::optional<Image> coarser);
+  /// The network's memory with the picture in it.
+  [[nodiscard]] NetworkMemory stage(const NetworkPlan& plan, const Image& image);
+  void set_styles(const ScaleLayout& layout);
+  [[nodiscard]] std::shared_ptr<const StyleTargets> style_targets(const ScaleLayout& layout, std::size_t i);
+  /// x where the scale begins. `content` is the content at its size.
+  [[nodiscard]] std::vector<float> first_point(PixelSize size, SourcePicture content,
+                                               std::optional<Image> coarser);
+  void report();
+  [[nodiscard]] const ScaleInWork& in_work(const char* asked) const;
+  /// As the optimiser has it.
+  [[nodiscard]] Image plain_picture() const;
+};
+
+Render::Render(Session& session, StyleOptions options, RenderInput input, RenderHooks hooks)
+    : impl_(std::make_unique<Impl>(*session.impl_, std::move(options), std::move(input), std::move(hooks))) {
+  Impl& s = *impl_;
+  validate(s.options);
+  check_input(s.options, s.input);
+  s.graph = s.session.graph(s.options.objective);
+  if (s.input.resume) restore_tuning(*s.session.backend, *s.input.resume);
+  const RenderSizes sizes = sizes_of(s.input);
+  s.planned = s.session.plan(s.options, s.graph, sizes);
+  if (!s.planned.plan.fits()) {
+    throw Error(ErrorCode::kResources,
+                misfit(s.planned.plan, s.options, *s.session.weights, s.graph, *s.session.backend, sizes));
+  }
+  s.inputs = identify(s.input, *s.session.weights);
+  s.preprocessing = s.session.weights->preprocessing;
+  s.check_resume();
+}
+
+Render::~Render() = default;
+Render::Render(Render&&) noexcept = default;
+
+void Render::Impl::check_resume() const {
+  if (!input.resume) return;
+  const Checkpoint& resume = *input.resume;
+  require_same_run(resume, describe(options), inputs);
+  const auto require_below = [](const char* name, std::int64_t found, std::int64_t limit) {
+    if (found >= 0 && found < limit) return;
+    throw make_error(ErrorCode::kBadInput, "checkpoint: expected {} below {}, found {}", name, limit, found);
+  };
+  require_below("a scale", resume.scale, num_scales());
+  const int iterations = iterations_at(options, static_cast<int>(resume.scale), num_scales());
+  require_below("an iteration", resume.iteration, std::int64_t{iterations} + 1);
+}
+
+void Render::Impl::begin() {
+  executor.emplace(*session.backend, session.filters_for(graph), graph);
+  std::size_t bytes = 0;
+  for (const ScaleLayout& layout : planned.scales) bytes = std::max(bytes, layout.arena_bytes());
+  arena = session.backend->allocate(bytes);
+  sources.emplace(input, options.init == Init::kPicture);
+  started = seconds_now();
+  const std::shared_ptr<const Checkpoint> resume = std::move(input.resume);
+  seconds_before = resume ? resume->seconds : 0;
+  enter(resume ? static_cast<int>(resume->scale) : 0, {});
+  if (resume) {
+    scale->restore(*resume);
+  } else {
+    scale->calibrate();
+  }
+}
+
+void Render::Impl::enter(int number, std::optional<Image> coarser) {
+  const ScaleLayout& layout = planned.scales[static_cast<std::size_t>(number)];
+  const bool is_last = number + 1 == num_scales();
+  scale.reset();
+  scale.emplace(*session.backend, *executor, options, layout, static_cast<std::byte*>(arena.data()),
+                ScaleInWork::Place{number, num_scales(), iterations_at(options, number, num_scales()),
+                                   iterations_before(options, number)});
+  if (input.content->has_alpha()) alpha = resize_alpha(*input.content, layout.size);
+  if (sources->grey()) scale->objective().keep_grey();
+  SourcePicture content = sources->content().at(layout.size);
+  scale->objective().set_content(stage(layout.content_pass, content.image()));
+  const std::vector<float> x = first_point(layout.size, std::move(content), std::move(coarser));
+  if (is_last) first = {};
+  set_styles(layout);
+  scale->objective().finish_targets(hooks.warn);
+  scale->start(x, pixel_range(preprocessing));
+}
+
+NetworkMemory Render::Impl::stage(const NetworkPlan& plan, const Image& image) {
+  const NetworkMemory memory = scale->pass(plan);
+  const std::vector<float> x = to_network_space(image.rgb, preprocessing);
+  session.backend->upload(memory.picture(), std::span(x));
+  return memory;
+}
+
+std::vector<float> Render::Impl::first_point(PixelSize size, SourcePicture content,
+                                             std::optional<Image> coarser) {
+  const bool changes = options.handover == Handover::kChange && options.init != Init::kNoise;
+  if (coarser && !changes) return to_network_space(resize(*coarser, size).rgb, preprocessing);
+  if (options.init == Init::kNoise) {
+    return noise(size, options.noise_deviation, options.seed, preprocessing,
+                 sources->grey() ? Tint::kGrey : Tint::kColour);
+  }
+  SourcePicture here = options.init == Init::kPicture ? sources->start().at(size) : std::move(content);
+  std::vector<float> rgb;
+  if (coarser) {
+    rgb = add_change(here.image(), first.image(), std::move(*coarser)).rgb;
+  } else {
+    rgb = here.image().rgb;
+  }
+  if (changes) first = std::move(here);
+  return to_network_space(std::move(rgb), preprocessing);
+}
+
+void Render::Impl::set_styles(const ScaleLayout& layout) {
+  double sum = 0;
+  for (const StyleInput& style : input.styles) sum += style.weight;
+  grain = {};
+  std::vector<std::shared_ptr<const StyleTargets>> targets;
+  std::vector<WeightedTargets> blend;
+  for (std::size_t i = 0; i < input.styles.size(); ++i) {
+    const double weight = input.styles[i].weight / sum;
+    targets.push_back(style_targets(layout, i));
+    blend.push_back({targets.back().get(), weight});
+    grain.luminance += weight * targets.back()->grain.luminance;
+    grain.colour += weight * targets.back()->grain.colour;
+  }
+  scale->objective().set_styles(blend);
+}
+
+std::shared_ptr<const StyleTargets> Render::Impl::style_targets(const ScaleLayout& layout, std::size_t i) {
+  const NetworkPlan& pass = layout.style_passes[i];
+  const PixelSize size{pass.program.picture.w, pass.program.picture.h};
+  const bool with_grain = options.grain == GrainSource::kStyle;
+  const std::string key =
+      fmt::format("{} {} {} pooling {} {} {}", inputs.at(fmt::format("style {}", i + 1)), to_string(size),
+                  sources->grey() ? "grey" : "colour", static_cast<int>(options.objective.pooling),
+                  with_grain ? "grain" : "", fmt::join(scale->objective().style_statistics(), " "));
+  return session.targets.find_or_make(key, [&] {
+    const Image& as_given = *input.styles[i].picture;
+    const std::vector<float> seen =
+        has_transparency(as_given) ? coverage(as_given, size) : std::vector<float>{};
+    const SourcePicture style = sources->style(i).at(size);
+    StyleTargets targets = scale->objective().measure_style(stage(pass, style.image()), seen);
+    if (with_grain) targets.grain = measure_grain(style.image(), seen);
+    return targets;
+  });
+}
+
+bool Render::step() {
+  Impl& s = *impl_;
+  if (s.state == State::kEnded) return false;
+  if (s.state == State::kBroken) throw Error(ErrorCode::kInternal, "render: expected no step after an error");
+  const bool fresh = s.state == State::kFresh;
+  s.state = State::kBroken;  // until all went well
+  if (fresh) s.begin();
+  while (!s.scale->advance(s.stopped, s.hooks.exact_every)) {
+    if (const std::string advice = s.scale->advice(); !advice.empty() && s.hooks.warn) s.hooks.warn(advice);
+    const int next = s.scale->place().scale + 1;
+    if (s.stopped || next == s.num_scales()) {
+      s.state = State::kEnded;
+      return false;
+    }
+    s.enter(next, s.plain_picture());
+    s.scale->calibrate();
+  }
+  s.report();
+  s.state = State::kInWork;
+  return true;
+}
+
+void Render::Impl::report() {
+  const ScaleInWork::Place& place = scale->place();
+  const LossValues& values = scale->values();
+  progress = {place.scale,
+              place.num_scales,
+              scale->reported(),
+              place.iterations,
+              planned.scales[static_cast<std::size_t>(place.scale)].size,
+              values.total,
+              values.content,
+              values.style,
+              values.tv,
+              seconds(),
+              scale->at_end()};
+}
+
+const ScaleInWork& Render::Impl::in_work(const char* asked) const {
+  if (scale && scale->started()) return *scale;
+  throw make_error(ErrorCode::kInternal, "{}: nothing has been rendered yet", asked);
+}
+
+Image Render::Impl::plain_picture() const {
+  const ScaleInWork& work = in_work("picture");
+  const PixelSize size = planned.scales[static_cast<std::size_t>(work.place().scale)].size;
+  Image image = from_network_space(work.x(), size, preprocessing);
+  if (sources->grey()) make_grey(image);  // x is, but for roundings
+  return image;
+}
+
+Image Render::picture() const {
+  const Impl& s = *impl_;
+  Image image = s.plain_picture();
+  if (s.options.grain == GrainSource::kStyle) {
+    match_grain(image, s.grain);
+    if (s.sources->grey()) make_grey(image);
+  }
+  image.alpha = s.alpha;
+  return image;
+}
+
+Checkpoint Render::checkpoint() const {
+  const Impl& s = *impl_;
+  Checkpoint checkpoint;
+  checkpoint.options = describe(s.options);
+  checkpoint.inputs = s.inputs;
+  checkpoint.seconds = s.seconds();
+  if (const Tuning* const tuning = s.session.backend->tuning(); tuning != nullptr && !tuning->text().empty())
+    checkpoint.device["tuning"] = tuning->text();
+  s.in_work("checkpoint").save(checkpoint);
+  return checkpoint;
+}
+
+const RenderPlan& Render::plan() const { return impl_->planned.plan; }
+const Progress& Render::progress() const { return impl_->progress; }
+void Render::stop() { impl_->stopped = true; }
+bool Render::finished() const {
+  const Impl& s = *impl_;
+  return s.scale && s.scale->place().scale + 1 == s.num_scales() && s.scale->at_end();
+}
+
+}  // namespace impasto

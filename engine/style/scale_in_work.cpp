@@ -1,0 +1,130 @@
+#include "engine/style/scale_in_work.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/core/message.h"
+#include "engine/core/text.h"
+#include "engine/style/checkpoint_device.h"
+
+namespace impasto {
+namespace {
+
+/// An optimiser that backs off from points without a finite loss may meet this many of them in a row.
+constexpr int kMaxNonFinite = 20;
+
+bool is_finite(const std::vector<float>& x) {
+  return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
+}
+
+}  // namespace
+
+ScaleInWork::ScaleInWork(Backend& backend, Executor& executor, const StyleOptions& options,
+                         const ScaleLayout& layout, std::byte* arena, Place place)
+    : backend_(backend),
+      options_(options),
+      network_(arena),  // and from here on arena moves past what is taken
+      workspace_{arena += layout.network_bytes, layout.workspace_bytes},
+      objective_views_(
+          layout_views(layout.objective, backend.traits().alignment, arena += layout.workspace_bytes)),
+      optimizer_views_(layout_views(layout.optimizer, backend.traits().alignment, arena)),
+      last_pictures_(layout_views(layout.pictures, backend.traits().alignment, arena)),
+      place_(place),
+      objective_(backend, executor, options.objective, objective_views_, pass(layout.evaluation)),
+      convergence_(options.tolerance) {}
+
+NetworkMemory ScaleInWork::pass(const NetworkPlan& plan) const { return {&plan, network_, workspace_}; }
+
+void ScaleInWork::start(std::span<const float> x, const PixelRange& range) {
+  backend_.upload(optimizer_views_.front(), x);
+  optimizer_ = make_optimizer(options_.optimizer, backend_, optimizer_views_, range);
+}
+
+void ScaleInWork::restore(const Checkpoint& checkpoint) {
+  for (const auto& [name, view] : optimizer_->tensors()) restore_tensor(backend_, checkpoint, name, view);
+  optimizer_->restore_host_state(checkpoint.host_state);
+  convergence_.restore(checkpoint.best_losses, checkpoint.iteration);
+  iteration_ = reported_ = static_cast<int>(checkpoint.iteration);
+  if (const auto scaled = recorded_gradient_scale(checkpoint)) objective_.set_gradient_scale(*scaled);
+}
+
+void ScaleInWork::calibrate() {
+  if (!backend_.traits().scaled_gradients) return;
+  objective_.calibrate(optimizer_->tensors().front().second, optimizer_views_[1]);
+}
+
+bool ScaleInWork::may_begin(bool last) const {
+  return iteration_ < place_.iterations && !last && !convergence_.reached();
+}
+
+bool ScaleInWork::may_run_ahead(int exact_every) const {
+  const bool exact = exact_every > 0 && (place_.before + iteration_) % exact_every == 0;
+  return backend_.traits().asynchronous && !searches() && !exact && !convergence_.watches();
+}
+
+void ScaleInWork::queue() {
+  ++iteration_;
+  const std::size_t turn = static_cast<std::size_t>(iteration_) % last_pictures_.size();
+  if (good_ != turn || num_bad_ == 0) {
+    backend_.copy(last_pictures_[turn], optimizer_->tensors().front().second);
+  }
+  optimizer_->step(objective_);
+  objective_.queue_values();
+}
+
+bool ScaleInWork::advance(bool last, int exact_every) {
+  if (reported_ == iteration_) {
+    if (!may_begin(last)) return false;
+    queue();
+  }
+  if (reported_ + 1 == iteration_ && may_begin(last) && may_run_ahead(exact_every)) queue();
+  ++reported_;
+  values_ = &objective_.take_values();
+  check_finite(values_->total);
+  convergence_.add(values_->total);
+  return true;
+}
+
+void ScaleInWork::check_finite(double loss) {
+  if (std::isfinite(loss)) {
+    num_bad_ = 0;
+    good_ = static_cast<std::size_t>(reported_) % last_pictures_.size();
+    return;
+  }
+  if (++num_bad_ <= (searches() && reported_ > 1 ? kMaxNonFinite : 0)) return;
+  failed_ = true;
+  const char* const advice =
+      reported_ > 1 && !searches() ? "a smaller --learning-rate" : "smaller weights of the losses";
+  throw make_error(ErrorCode::kBadInput,
+                   "optimisation: expected a finite loss, found {} at iteration {} of scale {}; {} may help",
+                   format_number(loss), reported_, place_.scale + 1, advice);
+}
+
+std::vector<float> ScaleInWork::download(ConstTensorView view) const {
+  std::vector<float> host(static_cast<std::size_t>(view.shape.elements()));
+  backend_.download(std::span(host), view);
+  return host;
+}
+
+std::vector<float> ScaleInWork::x() const {
+  if (!failed_) {
+    std::vector<float> x = download(optimizer_->picture());
+    if (!good_ || is_finite(x)) return x;
+  }
+  return download(last_pictures_[good_.value_or(0)]);
+}
+
+void ScaleInWork::save(Checkpoint& checkpoint) const {
+  checkpoint.scale = place_.scale;
+  checkpoint.iteration = iteration_;
+  checkpoint.host_state = optimizer_->host_state();
+  checkpoint.best_losses = convergence_.best();
+  if (backend_.traits().scaled_gradients) {
+    checkpoint.device["gradient_scale"] = format_number(objective_.gradient_scale());
+  }
+  for (const auto& [name, view] : optimizer_->tensors()) {
+    checkpoint.tensors.push_back(save_tensor(backend_, name, view));
+  }
+}
+
+}  // namespace impasto

@@ -1,0 +1,89 @@
+#pragma once
+// The scale that a render works at: its losses and its optimiser at their places in the render's arena, and
+// evaluation after evaluation.
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/network/executor.h"
+#include "engine/style/checkpoint.h"
+#include "engine/style/convergence.h"
+#include "engine/style/objective.h"
+#include "engine/style/optimizer.h"
+#include "engine/style/scale_layout.h"
+
+namespace impasto {
+
+class ScaleInWork {
+ public:
+  /// Its number and how many there are, its evaluations (at most), and those of all scales before it.
+  struct Place {
+    int scale = 0, num_scales = 1;
+    int iterations = 0;
+    long long before = 0;
+  };
+
+  /// Everything borrowed; `arena` has layout.arena_bytes().
+  ScaleInWork(Backend& backend, Executor& executor, const StyleOptions& options, const ScaleLayout& layout,
+              std::byte* arena, Place place);
+
+  // --- before the first evaluation: targets, then start()
+  [[nodiscard]] StyleObjective& objective() { return objective_; }
+  /// Memory for a plan of the layout's, content_pass or one of style_passes.
+  [[nodiscard]] NetworkMemory pass(const NetworkPlan& plan) const;
+  /// x in network units, and its displayable range.
+  void start(std::span<const float> x, const PixelRange& range);
+  /// Goes on where the checkpoint was made; after start().
+  void restore(const Checkpoint& checkpoint);
+  /// Finds the gradients' scale where the device needs one; instead of restore().
+  void calibrate();
+
+  // --- evaluations
+  /// Makes and reads one more, and says whether there was one; with `last` none is begun, only the one that is
+  /// queued is read. The next may be queued before it is read, unless its number over all scales is a
+  /// multiple of `exact_every` (0: of nothing). Error(kBadInput) for a loss that is not finite.
+  bool advance(bool last, int exact_every);
+  [[nodiscard]] int reported() const { return reported_; }
+  [[nodiscard]] const LossValues& values() const { return *values_; }
+  /// Was the one read last this scale's last?
+  [[nodiscard]] bool at_end() const { return reported_ == place_.iterations || convergence_.reached(); }
+  /// The optimiser's own word on how it went; empty: nothing to say.
+  [[nodiscard]] std::string advice() const { return optimizer_->advice(); }
+
+  // --- its state
+  [[nodiscard]] bool started() const { return optimizer_ != nullptr; }
+  [[nodiscard]] const Place& place() const { return place_; }
+  /// The point after the last move, or the last one with a finite loss where that one is not finite.
+  [[nodiscard]] std::vector<float> x() const;
+  /// All but options, inputs, seconds, and the device's tuning.
+  void save(Checkpoint& checkpoint) const;
+
+ private:
+  [[nodiscard]] bool searches() const { return reads_loss(options_.optimizer); }
+  [[nodiscard]] bool may_begin(bool last) const;
+  [[nodiscard]] bool may_run_ahead(int exact_every) const;
+  void queue();
+  void check_finite(double loss);
+  [[nodiscard]] std::vector<float> download(ConstTensorView view) const;
+
+  Backend& backend_;
+  const StyleOptions& options_;
+  std::byte* network_;
+  Workspace workspace_;
+  std::vector<TensorView> objective_views_, optimizer_views_;
+  std::vector<TensorView> last_pictures_;  // two or three, written in turn before each step
+  Place place_;
+  StyleObjective objective_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Convergence convergence_;
+  const LossValues* values_ = nullptr;  // of the evaluation read last
+  int iteration_ = 0, reported_ = 0;    // queued, read
+  int num_bad_ = 0;                     // losses in a row that were not finite
+  std::optional<std::size_t> good_;     // the last picture whose loss was finite
+  bool failed_ = false;
+};
+
+}  // namespace impasto

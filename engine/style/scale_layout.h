@@ -1,0 +1,44 @@
+#pragma once
+// Where everything of one scale lies in the render's arena. Pure: sizes and options in, offsets and bytes out.
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "engine/core/size.h"
+#include "engine/network/memory_plan.h"
+#include "engine/options/options.h"
+
+namespace impasto {
+
+/// [network: the largest of evaluation and target passes][workspace][objective tensors][optimizer tensors]
+/// [the last pictures]
+struct ScaleLayout {
+  PixelSize size;
+  NetworkPlan evaluation, content_pass;
+  std::vector<NetworkPlan> style_passes;
+  std::vector<TensorSpec> objective, optimizer, pictures;
+  std::size_t network_bytes = 0, workspace_bytes = 0, objective_bytes = 0, optimizer_bytes = 0;
+  [[nodiscard]] std::size_t arena_bytes() const {
+    return network_bytes + workspace_bytes + objective_bytes + optimizer_bytes;
+  }
+};
+
+/// Called with each program before its memory is planned, as a device may choose by it how its layers are
+/// done (prepare_convolutions); empty: as it has chosen so far.
+using PrepareProgram = std::function<void(const Program&)>;
+
+[[nodiscard]] ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph,
+                                     const BackendTraits& traits, PixelSize size,
+                                     std::span<const PixelSize> style_sizes,
+                                     const PrepareProgram& prepare = {});
+
+/// Bytes of tensors laid one after another.
+[[nodiscard]] std::size_t layout_bytes(std::span<const TensorSpec> specs, std::size_t alignment);
+/// The same as views, from `base` on; moves base past them.
+[[nodiscard]] std::vector<TensorView> layout_views(std::span<const TensorSpec> specs, std::size_t alignment,
+                                                   std::byte*& base);
+
+[[nodiscard]] inline Shape picture_shape(PixelSize size) { return {size.height, size.width, 3}; }
+
+}  // namespace impasto

@@ -1,0 +1,88 @@
+#include "engine/style/session.h"
+
+#include <utility>
+
+#include "engine/backend/devices.h"
+#include "engine/core/message.h"
+#include "engine/style/objective.h"
+#include "engine/style/session_impl.h"
+
+namespace impasto {
+namespace {
+
+Precision parse_precision(const std::string& text) {
+  if (const auto precision = find_precision(text)) return *precision;
+  throw make_error(ErrorCode::kUsage, "precision: expected {}, found '{}'", precision_names(), text);
+}
+
+/// Names, sizes and preprocessing only.
+std::shared_ptr<const Weights> without_filters(const Weights& weights) {
+  auto result = std::make_shared<Weights>();
+  result->network = weights.network;
+  for (const ConvWeights& layer : weights.layers) {
+    result->layers.push_back({layer.name, layer.in_channels, layer.out_channels, {}, {}});
+  }
+  result->preprocessing = weights.preprocessing;
+  result->name = weights.name;
+  result->digest = weights.digest;
+  return result;
+}
+
+}  // namespace
+
+NodeGraph Session::Impl::graph(const ObjectiveOptions& objective) const {
+  NodeGraph graph = build_graph(*weights, objective_taps(objective));
+  if (!graph.taps.empty()) return graph;
+  throw Error(ErrorCode::kUsage, "layers: expected at least one content or style layer, found none");
+}
+
+PlannedRender Session::Impl::plan(const StyleOptions& render, const NodeGraph& graph,
+                                  const RenderSizes& sizes) {
+  return plan_render(render, *weights, graph, *backend, sizes, {options.keep_weights, targets.capacity()});
+}
+
+const ConvFilters& Session::Impl::filters_for(const NodeGraph& graph) {
+  prepare_conv_filters(*backend, *weights, graph, filters);
+  if (!options.keep_weights) weights = without_filters(*weights);
+  return filters;
+}
+
+Session::Session(const StyleOptions& machine, std::shared_ptr<const Weights> weights, SessionOptions options)
+    : impl_(std::make_unique<Impl>()) {
+  OpenedDevice device =
+      open_device({machine.device, parse_precision(machine.precision), machine.threads, machine.autotune});
+  impl_->options = options;
+  impl_->weights = std::move(weights);
+  impl_->backend = std::move(device.backend);
+  impl_->device_note = std::move(device.note);
+  impl_->targets = TargetCache(options.target_cache_bytes);
+}
+
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+
+void Session::check(const StyleOptions& options) const {
+  validate(options);
+  (void)impl_->graph(options.objective);
+}
+
+RenderPlan Session::plan(const StyleOptions& options, const RenderSizes& sizes) {
+  validate(options);
+  return impl_->plan(options, impl_->graph(options.objective), sizes).plan;
+}
+
+std::string Session::misfit(const RenderPlan& plan, const StyleOptions& options,
+                            const RenderSizes& sizes) const {
+  const Impl& s = *impl_;
+  return impasto::misfit(plan, options, *s.weights, s.graph(options.objective), *s.backend, sizes);
+}
+
+Backend& Session::backend() const { return *impl_->backend; }
+std::size_t Session::measured_styles() const { return impl_->targets.made(); }
+std::string Session::device_note() const { return impl_->device_note; }
+std::string Session::device_activity() const { return impl_->backend->activity(); }
+std::string Session::device_description() const {
+  return impl_->backend->info().name + ": " + impl_->backend->info().description;
+}
+
+}  // namespace impasto

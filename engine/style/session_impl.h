@@ -1,0 +1,31 @@
+#pragma once
+// The inside of a Session, for its renders.
+#include <memory>
+#include <string>
+
+#include "engine/backend/backend.h"
+#include "engine/network/conv_filters.h"
+#include "engine/style/planning.h"
+#include "engine/style/session.h"
+#include "engine/style/targets.h"
+
+namespace impasto {
+
+struct Session::Impl {
+  SessionOptions options;
+  std::shared_ptr<const Weights> weights;  // without filters once they have gone (SessionOptions)
+  std::unique_ptr<Backend> backend;
+  std::string device_note;
+  // What lives on the backend must go before it.
+  ConvFilters filters;
+  TargetCache targets{0};
+
+  /// The network up to the objective's taps. Error(kUsage) for an unknown layer, and where there is none.
+  [[nodiscard]] NodeGraph graph(const ObjectiveOptions& objective) const;
+  [[nodiscard]] PlannedRender plan(const StyleOptions& render, const NodeGraph& graph,
+                                   const RenderSizes& sizes);
+  /// Those of the graph; what no render before needed is prepared now. Error(kUsage) if the weights have gone.
+  [[nodiscard]] const ConvFilters& filters_for(const NodeGraph& graph);
+};
+
+}  // namespace impasto

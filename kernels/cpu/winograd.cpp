@@ -109,88 +109,112 @@ void pack_winograd_filter(float* packed, const float* filter, std::int64_t in_c,
   }
 }
 
+namespace {
+
+/// One run: what its steps read. scratch begins with u, the transformed filters; v and m are behind it.
+struct Run {
+  const Kernels& kernels;
+  ThreadPool& pool;
+  const ConvProblem& p;
+  const WinogradPlan& plan;
+  float* scratch;
+  const WinogradLayout& layout = plan.layout;
+  std::int64_t positions = (layout.m + 2) * (layout.m + 2), panel = kernels.panel;
+  std::int64_t num_panels = divide_up(p.out_c, panel), part_panels = plan.part / panel;
+  std::int64_t c_blocks = divide_up(p.in_c, kFilterBlock);
+
+  /// Item i of the transform of the filters of the panels from `first` on.
+  void transform_filter(std::int64_t first, std::int64_t i) const {
+    const std::int64_t of_part = i / c_blocks, c = i % c_blocks * kFilterBlock;
+    kernels.winograd_filter(p, layout, (first + of_part) * panel, c, std::min(kFilterBlock, p.in_c - c),
+                            scratch + of_part * p.in_c * panel);
+  }
+  /// M = V U at one position, for `panels` panels of u, the first of them being number first_panel.
+  void multiply(std::int64_t position, std::int64_t first_panel, std::int64_t panels, std::int64_t num_tiles,
+                const float* v, float* m) const {
+    kernels.winograd_multiply(
+        m + position * layout.m_plane, layout.m_row, v + position * layout.v_plane, layout.v_row, num_tiles,
+        scratch + position * layout.u_plane + first_panel * p.in_c * panel, p.in_c, panels);
+  }
+  /// Tiles of a block.
+  [[nodiscard]] std::int64_t size(std::int64_t block) const {
+    return std::min(plan.block, plan.num_tiles - block * plan.block);
+  }
+
+  void take_blocks(std::int64_t begin, std::int64_t end, float* v, float* m) const;
+  void each_thread_its_blocks() const;
+  void all_threads_one_block(std::int64_t first, float* v, float* m) const;
+};
+
+/// Blocks begin..end-1, one after another through all steps after the filters' transform.
+void Run::take_blocks(std::int64_t begin, std::int64_t end, float* v, float* m) const {
+  for (std::int64_t block = begin; block < end; ++block) {
+    const std::int64_t first = block * plan.block, count = size(block);
+    kernels.winograd_input(p, layout, first, count, v);
+    for (std::int64_t done = 0; done < num_panels; done += part_panels) {
+      const std::int64_t panels = std::min(part_panels, num_panels - done), k = done * panel;
+      for (std::int64_t position = 0; position < positions; ++position) {
+        // What the steps after the products will read comes while they keep the processor busy.
+        if (done == 0 && p.mask != nullptr)
+          kernels.winograd_prefetch(p, layout, true, first, count, position, positions);
+        if (done + panels == num_panels && block + 1 < end)
+          kernels.winograd_prefetch(p, layout, false, first + count, size(block + 1), position, positions);
+        multiply(position, done, panels, count, v, m);
+      }
+      kernels.winograd_output(p, layout, first, count, k, std::min(plan.part, p.out_c - k), m);
+    }
+  }
+}
+
+/// plan.own_blocks: every thread has a v and an m of its own.
+void Run::each_thread_its_blocks() const {
+  pool.parallel_for(num_panels * c_blocks, [&](std::int64_t item, int) { transform_filter(0, item); });
+  const std::int64_t num_blocks = divide_up(plan.num_tiles, plan.block);
+  const std::int64_t items = round_up(divide_up(num_blocks, kMostBlocksAtOnce), pool.num_threads());
+  const std::int64_t at_once = divide_up(num_blocks, items);
+  pool.parallel_for(divide_up(num_blocks, at_once), [&](std::int64_t item, int thread) {
+    float* const v = scratch + plan.u_floats + thread * (plan.v_floats + plan.m_floats);
+    take_blocks(item * at_once, std::min(num_blocks, (item + 1) * at_once), v, v + plan.v_floats);
+  });
+}
+
+/// The block that begins at tile `first`, each step of it shared among the threads.
+void Run::all_threads_one_block(std::int64_t first, float* v, float* m) const {
+  const std::int64_t count = std::min(plan.block, plan.num_tiles - first);
+  const std::int64_t tile_items = divide_up(count, kTileBlock);
+  const auto tiles = [&](std::int64_t i) { return std::min(kTileBlock, count - i * kTileBlock); };
+  // The transforms between two products have nothing to do with each other and are one job.
+  const std::int64_t num_parts = divide_up(num_panels, part_panels);
+  for (std::int64_t part = 0; part <= num_parts; ++part) {
+    const std::int64_t panels = std::min(part_panels, num_panels - part * part_panels);
+    const std::int64_t filter_items = part < num_parts ? panels * c_blocks : 0;
+    pool.parallel_for(filter_items + tile_items, [&](std::int64_t item, int) {
+      if (item < filter_items) return transform_filter(part * part_panels, item);
+      const std::int64_t i = item - filter_items, tile = i * kTileBlock;
+      if (part == 0)
+        return kernels.winograd_input(p, layout, first + tile, tiles(i), v + tile * layout.v_row);
+      const std::int64_t k = (part - 1) * plan.part;
+      kernels.winograd_output(p, layout, first + tile, tiles(i), k, std::min(plan.part, p.out_c - k),
+                              m + tile * layout.m_row);
+    });
+    if (part == num_parts) break;
+    pool.parallel_for(positions,
+                      [&](std::int64_t position, int) { multiply(position, 0, panels, count, v, m); });
+  }
+}
+
+}  // namespace
+
 void run_winograd(const Kernels& kernels, ThreadPool& pool, const ConvProblem& problem,
                   const WinogradPlan& plan, float* scratch) {
   ConvProblem p = problem;
   p.stream = p.out_h * p.out_w * p.out_c >= kStreamFloats && p.out_c % kLine == 0 && !p.accumulate &&
              reinterpret_cast<std::uintptr_t>(p.out) % 64 == 0;
-  const WinogradLayout& layout = plan.layout;
-  const std::int64_t positions = (layout.m + 2) * (layout.m + 2), panel = kernels.panel;
-  const std::int64_t num_panels = divide_up(p.out_c, panel), part_panels = plan.part / panel;
-  const std::int64_t c_blocks = divide_up(p.in_c, kFilterBlock);
-  float* const u = scratch;
-
-  // Item i of the transform of the filters of the panels from `first` on.
-  const auto transform_filter = [&](std::int64_t first, std::int64_t i) {
-    const std::int64_t of_part = i / c_blocks, c = i % c_blocks * kFilterBlock;
-    kernels.winograd_filter(p, layout, (first + of_part) * panel, c, std::min(kFilterBlock, p.in_c - c),
-                            u + of_part * p.in_c * panel);
-  };
-  // M = V U at one position, for `panels` panels of u, the first of them being number first_panel.
-  const auto multiply = [&](std::int64_t position, std::int64_t first_panel, std::int64_t panels,
-                            std::int64_t num_tiles, const float* v, float* m) {
-    kernels.winograd_multiply(m + position * layout.m_plane, layout.m_row, v + position * layout.v_plane,
-                              layout.v_row, num_tiles,
-                              u + position * layout.u_plane + first_panel * p.in_c * panel, p.in_c, panels);
-  };
-
-  if (plan.own_blocks) {
-    pool.parallel_for(num_panels * c_blocks, [&](std::int64_t item, int) { transform_filter(0, item); });
-    const std::int64_t num_blocks = divide_up(plan.num_tiles, plan.block);
-    const auto size = [&](std::int64_t block) {
-      return std::min(plan.block, plan.num_tiles - block * plan.block);
-    };
-    const std::int64_t items = round_up(divide_up(num_blocks, kMostBlocksAtOnce), pool.num_threads());
-    const std::int64_t at_once = divide_up(num_blocks, items);
-    pool.parallel_for(divide_up(num_blocks, at_once), [&](std::int64_t item, int thread) {
-      float* const v = scratch + plan.u_floats + thread * (plan.v_floats + plan.m_floats);
-      float* const m = v + plan.v_floats;
-      const std::int64_t last = std::min(num_blocks, (item + 1) * at_once);
-      for (std::int64_t block = item * at_once; block < last; ++block) {
-        const std::int64_t first = block * plan.block, count = size(block);
-        kernels.winograd_input(p, layout, first, count, v);
-        for (std::int64_t done = 0; done < num_panels; done += part_panels) {
-          const std::int64_t panels = std::min(part_panels, num_panels - done), k = done * panel;
-          for (std::int64_t position = 0; position < positions; ++position) {
-            // What the steps after the products will read comes while they keep the processor busy.
-            if (done == 0 && p.mask != nullptr)
-              kernels.winograd_prefetch(p, layout, true, first, count, position, positions);
-            if (done + panels == num_panels && block + 1 < last)
-              kernels.winograd_prefetch(p, layout, false, first + count, size(block + 1), position,
-                                        positions);
-            multiply(position, done, panels, count, v, m);
-          }
-          kernels.winograd_output(p, layout, first, count, k, std::min(plan.part, p.out_c - k), m);
-        }
-      }
-    });
-    return;
-  }
-
+  const Run run{kernels, pool, p, plan, scratch};
+  if (plan.own_blocks) return run.each_thread_its_blocks();
   float* const v = scratch + plan.u_floats;
-  float* const m = v + plan.v_floats;
   for (std::int64_t first = 0; first < plan.num_tiles; first += plan.block) {
-    const std::int64_t count = std::min(plan.block, plan.num_tiles - first);
-    const std::int64_t tile_items = divide_up(count, kTileBlock);
-    const auto tiles = [&](std::int64_t i) { return std::min(kTileBlock, count - i * kTileBlock); };
-    // The transforms between two products have nothing to do with each other and are one job.
-    const std::int64_t num_parts = divide_up(num_panels, part_panels);
-    for (std::int64_t part = 0; part <= num_parts; ++part) {
-      const std::int64_t panels = std::min(part_panels, num_panels - part * part_panels);
-      const std::int64_t filter_items = part < num_parts ? panels * c_blocks : 0;
-      pool.parallel_for(filter_items + tile_items, [&](std::int64_t item, int) {
-        if (item < filter_items) return transform_filter(part * part_panels, item);
-        const std::int64_t i = item - filter_items, tile = i * kTileBlock;
-        if (part == 0)
-          return kernels.winograd_input(p, layout, first + tile, tiles(i), v + tile * layout.v_row);
-        const std::int64_t k = (part - 1) * plan.part;
-        kernels.winograd_output(p, layout, first + tile, tiles(i), k, std::min(plan.part, p.out_c - k),
-                                m + tile * layout.m_row);
-      });
-      if (part == num_parts) break;
-      pool.parallel_for(positions,
-                        [&](std::int64_t position, int) { multiply(position, 0, panels, count, v, m); });
-    }
+    run.all_threads_one_block(first, v, v + plan.v_floats);
   }
 }
 

@@ -82,17 +82,64 @@ __device__ __forceinline__ double warp_sum_of_four(const double (&values)[kRows]
   return sum;
 }
 
-/// The block's sums stay in shared memory, laid out as dots is, until its last chunk is done. The block
-/// writes them to row blockIdx.x of partials (gridDim.x, num_dots).
+/// Rows row + (0..3) of the history, as load_elements; nothing beyond the last row.
+template <bool packed>
+__device__ __forceinline__ void load_rows(Pack<float, kElements> (&to)[kRows], const float* history, int row,
+                                          int num_rows, std::int64_t first, std::int64_t n) {
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    to[r] = {};
+    if (row + r < num_rows) to[r] = load_elements<packed>(history + (row + r) * n, first, n);
+  }
+}
+
+/// The thread's products of four rows with s, y and g, each added up over its elements.
+__device__ __forceinline__ void add_products(double (&sums)[kSums][kRows],
+                                             const Pack<float, kElements> (&rows)[kRows],
+                                             const double (&with)[kSums][kElements]) {
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+    for (int e = 0; e < kElements; ++e) {
+      const auto value = static_cast<double>(rows[r].at[e]);
+#pragma unroll
+      for (int k = 0; k < kSums; ++k) sums[k][r] += value * with[k][e];
+    }
+  }
+}
+
+/// Adds the block's sums of rows row + (0..3) to its totals, which are laid out as dots is. Every thread of
+/// the block calls it.
+__device__ __forceinline__ void add_to_totals(double* totals, const double (&sums)[kSums][kRows], int row,
+                                              int num_rows) {
+  __shared__ double of_warp[kWarps][kSums * kRows];
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+#pragma unroll
+  for (int k = 0; k < kSums; ++k) {
+    const double sum = warp_sum_of_four(sums[k]);
+    if (lane % 8 == 0) of_warp[warp][k * kRows + lane / 8] = sum;
+  }
+  __syncthreads();
+  const int r = row + thread % kRows;
+  if (thread < kSums * kRows && r < num_rows) {
+    double sum = 0;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) sum += of_warp[w][thread];
+    totals[thread / kRows * num_rows + r] += sum;
+  }
+  __syncthreads();
+}
+
+/// The block's totals stay in shared memory until its last chunk is done. The block writes them to row
+/// blockIdx.x of partials (gridDim.x, num_dots); the last one adds the rows up.
 template <bool packed>
 __global__ void __launch_bounds__(kThreads, 2)
     lbfgs_dots_kernel(double* __restrict__ dots, const float* __restrict__ history,
                       const double* __restrict__ state, const float* __restrict__ g, int slots,
                       std::int64_t n, double* partials, unsigned* ticket) {
   extern __shared__ double totals[];
-  __shared__ double of_warp[kWarps][kSums * kRows];
   const int num_rows = 2 * slots, num_dots = kSums * num_rows + 2;
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const int thread = static_cast<int>(threadIdx.x);
   for (int i = thread; i < num_dots; i += kThreads) totals[i] = 0;
   const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
 
@@ -100,14 +147,6 @@ __global__ void __launch_bounds__(kThreads, 2)
   constexpr std::int64_t chunk = kThreads * kElements;
   for (std::int64_t begin = blockIdx.x * chunk; begin < n; begin += gridDim.x * chunk) {
     const std::int64_t first = begin + (packed ? thread * kElements : thread);
-    // Four rows from `row` on; nothing beyond the last.
-    const auto load_rows = [&](int row, Pack<float, kElements>(&to)[kRows]) {
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        to[r] = {};
-        if (row + r < num_rows) to[r] = load_elements<packed>(history + (row + r) * n, first, n);
-      }
-    };
     const Pack<float, kElements> loaded[kSums] = {
         load_elements<packed>(history + spare * n, first, n),
         load_elements<packed>(history + (slots + spare) * n, first, n), load_elements<packed>(g, first, n)};
@@ -124,35 +163,15 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
 
     Pack<float, kElements> rows[kRows], next[kRows];
-    load_rows(0, next);
+    load_rows<packed>(next, history, 0, num_rows, first, n);
     for (int row = 0; row < num_rows; row += kRows) {
 #pragma unroll
       for (int r = 0; r < kRows; ++r) rows[r] = next[r];
-      load_rows(row + kRows, next);  // under way while these are added up
+      load_rows<packed>(next, history, row + kRows, num_rows, first,
+                        n);  // under way while these are added up
       double sums[kSums][kRows] = {};
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-#pragma unroll
-        for (int e = 0; e < kElements; ++e) {
-          const auto value = static_cast<double>(rows[r].at[e]);
-#pragma unroll
-          for (int k = 0; k < kSums; ++k) sums[k][r] += value * with[k][e];
-        }
-      }
-#pragma unroll
-      for (int k = 0; k < kSums; ++k) {
-        const double sum = warp_sum_of_four(sums[k]);
-        if (lane % 8 == 0) of_warp[warp][k * kRows + lane / 8] = sum;
-      }
-      __syncthreads();
-      const int r = row + thread % kRows;
-      if (thread < kSums * kRows && r < num_rows) {
-        double sum = 0;
-#pragma unroll
-        for (int w = 0; w < kWarps; ++w) sum += of_warp[w][thread];
-        totals[thread / kRows * num_rows + r] += sum;
-      }
-      __syncthreads();
+      add_products(sums, rows, with);
+      add_to_totals(totals, sums, row, num_rows);
     }
   }
   block_sum(of_g);
@@ -196,59 +215,58 @@ cudaError_t lbfgs_dots(const Launch& launch, double* dots, const float* history,
 
 namespace {
 
-/// The sums of the reference's recursion, but by columns: as soon as a coefficient is known every thread adds
-/// its term to the sums of its own pairs. So one barrier a pair, and each sum in one fixed order. Pairs are
-/// counted by age: pair k is the k-th newest. Shared: 4 arrays of `slots`.
-__global__ void __launch_bounds__(kThreads)
-    lbfgs_direction_kernel(double* __restrict__ coefficients, double* __restrict__ state,
-                           const double* __restrict__ dots, int slots, double learning_rate) {
-  extern __shared__ double shared[];
-  double* const alpha = shared;                // of pair k: the part of y
-  double* const s_part = shared + slots;       // of pair k: the part of s
-  double* const sums = shared + 2 * slots;     // what the recursion has of the product with pair k
-  double* const inverse = shared + 3 * slots;  // 1 / <s, y> of pair k
+/// The products of all pairs, and which of the slots' pairs are in use. Pairs are counted by age: pair k is
+/// the k-th newest.
+struct Pairs {
+  const double *with_s, *with_y, *with_g;  // of all rows of the history with the spare slot's s and y, and g
+  double *sy, *yy;                         // sy[i * slots + j] = <s_i, y_j>
+  int slots, count, spare;
 
-  const int thread = static_cast<int>(threadIdx.x), num_rows = 2 * slots;
-  const double *with_s = dots, *with_y = dots + num_rows, *with_g = dots + 2 * num_rows;
-  double* const sy = state + LbfgsState::kMatrices;  // sy[i * slots + j] = <s_i, y_j>
-  double* const yy = sy + std::int64_t{slots} * slots;
-  const auto at = [=](int i, int j) { return std::int64_t{i} * slots + j; };
+  __device__ __forceinline__ std::int64_t at(int i, int j) const { return std::int64_t{i} * slots + j; }
+  /// Of pair k; its own inverse.
+  __device__ __forceinline__ int slot(int k) const { return (spare - 1 - k + slots) % slots; }
+};
 
-  int count = static_cast<int>(state[LbfgsState::kCount]),
-      spare = static_cast<int>(state[LbfgsState::kSpare]);
-  const bool first_call = state[LbfgsState::kCalls] == 0;  // nothing was pushed
-  if (!first_call && with_y[spare] > 1e-10) {
-    for (int i = thread; i < slots; i += kThreads) {
-      sy[at(i, spare)] = with_y[i];
-      sy[at(spare, i)] = with_s[slots + i];
-      yy[at(i, spare)] = yy[at(spare, i)] = with_y[slots + i];
-    }
-    count = count + 1 < slots ? count + 1 : slots - 1;
-    spare = (spare + 1) % slots;
+/// The pair in the spare slot becomes the newest.
+__device__ __forceinline__ void take_in_spare(Pairs& pairs) {
+  const int slots = pairs.slots, spare = pairs.spare;
+  for (int i = static_cast<int>(threadIdx.x); i < slots; i += kThreads) {
+    pairs.sy[pairs.at(i, spare)] = pairs.with_y[i];
+    pairs.sy[pairs.at(spare, i)] = pairs.with_s[slots + i];
+    pairs.yy[pairs.at(i, spare)] = pairs.yy[pairs.at(spare, i)] = pairs.with_y[slots + i];
   }
-  __syncthreads();
-  const auto slot = [=](int k) { return (spare - 1 - k + slots) % slots; };
+  pairs.count = pairs.count + 1 < slots ? pairs.count + 1 : slots - 1;
+  pairs.spare = (spare + 1) % slots;
+}
 
-  // q = -g - sum of alpha_k y_k, newest first.
+/// Of each pair: inverse = 1 / <s, y>, and alpha of q = -g - sum of alpha_k y_k, newest first. sums: what the
+/// recursion has of the product with pair k.
+__device__ __forceinline__ void recur_to_oldest(double* alpha, double* inverse, double* sums,
+                                                const Pairs& pairs) {
+  const int thread = static_cast<int>(threadIdx.x), count = pairs.count;
   for (int k = thread; k < count; k += kThreads) {
-    sums[k] = -with_g[slot(k)];
-    inverse[k] = 1 / sy[at(slot(k), slot(k))];
+    sums[k] = -pairs.with_g[pairs.slot(k)];
+    inverse[k] = 1 / pairs.sy[pairs.at(pairs.slot(k), pairs.slot(k))];
   }
   for (int k = 0; k < count; ++k) {
     __syncthreads();
     const double value = sums[k] * inverse[k];
     if (thread == 0) alpha[k] = value;
     for (int older = k + 1 + thread; older < count; older += kThreads) {
-      sums[older] -= value * sy[at(slot(older), slot(k))];
+      sums[older] -= value * pairs.sy[pairs.at(pairs.slot(older), pairs.slot(k))];
     }
   }
   __syncthreads();
-  const double scale = count == 0 ? 1 : sy[at(slot(0), slot(0))] / yy[at(slot(0), slot(0))];
+}
 
-  // r = scale * q + sum of s_part_k s_k, oldest first. <y_k, q> is known at once.
+/// Of each pair: s_part of r = scale * q + sum of s_part_k s_k, oldest first. <y_k, q> is known at once, and
+/// with it what sums begins with.
+__device__ __forceinline__ void recur_to_newest(double* s_part, double* sums, const double* alpha,
+                                                const double* inverse, double scale, const Pairs& pairs) {
+  const int thread = static_cast<int>(threadIdx.x), count = pairs.count;
   for (int k = thread; k < count; k += kThreads) {
-    double y_q = -with_g[slots + slot(k)];
-    for (int j = count - 1; j >= 0; --j) y_q -= alpha[j] * yy[at(slot(j), slot(k))];
+    double y_q = -pairs.with_g[pairs.slots + pairs.slot(k)];
+    for (int j = count - 1; j >= 0; --j) y_q -= alpha[j] * pairs.yy[pairs.at(pairs.slot(j), pairs.slot(k))];
     sums[k] = scale * y_q;
   }
   for (int k = count - 1; k >= 0; --k) {
@@ -256,23 +274,55 @@ __global__ void __launch_bounds__(kThreads)
     const double value = alpha[k] - sums[k] * inverse[k];
     if (thread == 0) s_part[k] = value;
     for (int newer = thread; newer < k; newer += kThreads)
-      sums[newer] += value * sy[at(slot(k), slot(newer))];
+      sums[newer] += value * pairs.sy[pairs.at(pairs.slot(k), pairs.slot(newer))];
   }
   __syncthreads();
+}
+
+/// The sums of the reference's recursion, but by columns: as soon as a coefficient is known every thread adds
+/// its term to the sums of its own pairs. So one barrier a pair, and each sum in one fixed order. Shared: 4
+/// arrays of `slots`.
+__global__ void __launch_bounds__(kThreads)
+    lbfgs_direction_kernel(double* __restrict__ coefficients, double* __restrict__ state,
+                           const double* __restrict__ dots, int slots, double learning_rate) {
+  extern __shared__ double shared[];
+  double* const alpha = shared;           // of pair k: the part of y
+  double* const s_part = shared + slots;  // of pair k: the part of s
+  double* const sums = shared + 2 * slots;
+  double* const inverse = shared + 3 * slots;
+
+  const int thread = static_cast<int>(threadIdx.x), num_rows = 2 * slots;
+  double* const matrices = state + LbfgsState::kMatrices;
+  Pairs pairs{.with_s = dots,
+              .with_y = dots + num_rows,
+              .with_g = dots + 2 * num_rows,
+              .sy = matrices,
+              .yy = matrices + std::int64_t{slots} * slots,
+              .slots = slots,
+              .count = static_cast<int>(state[LbfgsState::kCount]),
+              .spare = static_cast<int>(state[LbfgsState::kSpare])};
+  const bool first_call = state[LbfgsState::kCalls] == 0;  // nothing was pushed
+  if (!first_call && pairs.with_y[pairs.spare] > 1e-10) take_in_spare(pairs);
+  __syncthreads();
+
+  recur_to_oldest(alpha, inverse, sums, pairs);
+  const std::int64_t newest = pairs.at(pairs.slot(0), pairs.slot(0));
+  const double scale = pairs.count == 0 ? 1 : pairs.sy[newest] / pairs.yy[newest];
+  recur_to_newest(s_part, sums, alpha, inverse, scale, pairs);
 
   double slope[1] = {};
   for (int i = thread; i < slots; i += kThreads) {
-    const int k = slot(i);  // slot is its own inverse; the spare slot and those not in use have k >= count
-    const double of_s = k < count ? s_part[k] : 0, of_y = k < count ? -scale * alpha[k] : 0;
+    const int k = pairs.slot(i);  // the spare slot and those not in use have k >= count
+    const double of_s = k < pairs.count ? s_part[k] : 0, of_y = k < pairs.count ? -scale * alpha[k] : 0;
     coefficients[i] = of_s;
     coefficients[slots + i] = of_y;
-    if (k < count) slope[0] += of_s * with_g[i] + of_y * with_g[slots + i];
+    if (k < pairs.count) slope[0] += of_s * pairs.with_g[i] + of_y * pairs.with_g[slots + i];
   }
   block_sum(slope);
   if (thread == 0) {
     coefficients[num_rows] = -scale;
-    state[LbfgsState::kCount] = count;
-    state[LbfgsState::kSpare] = spare;
+    state[LbfgsState::kCount] = pairs.count;
+    state[LbfgsState::kSpare] = pairs.spare;
     const double sum_abs_g = dots[3 * num_rows], g_g = dots[3 * num_rows + 1];
     state[LbfgsState::kStep] = first_call ? fmin(1.0, 1 / sum_abs_g) * learning_rate : learning_rate;
     state[LbfgsState::kCalls] += 1;

@@ -137,7 +137,8 @@ Evaluation evaluate(const Device& device) {
   StyleObjective objective(*backend, executor, options, tensors, memory(evaluation));
   const NetworkMemory targets = memory(forward);
   const auto staged = [&](std::uint32_t seed) {
-    const std::vector<float> x = to_network_space(picture(kWidth, kHeight, seed).rgb, weights()->preprocessing);
+    const std::vector<float> x =
+        to_network_space(picture(kWidth, kHeight, seed).rgb, weights()->preprocessing);
     backend->upload(targets.picture(), std::span<const float>(x));
     return targets;
   };

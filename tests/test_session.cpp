@@ -1,0 +1,219 @@
+// A session and its renders: what they share, what each has for itself, and how one is stepped through.
+#include "engine/style/session.h"
+
+#include <optional>
+
+#include "engine/backend/backend.h"
+#include "engine/core/error.h"
+#include "engine/style/render.h"
+#include "engine/style/stylizer.h"
+#include "engine/style/targets.h"
+#include "tests/support/catch.h"
+#include "tests/support/small_renders.h"
+
+using namespace impasto;
+using namespace impasto::test;
+
+namespace {
+
+RenderInput pictures() { return {&content(), style_inputs({}, styles()), nullptr, {}}; }
+
+Image finish(Render& render) {
+  while (render.step()) {
+  }
+  CHECK(render.finished());
+  return render.picture();
+}
+
+}  // namespace
+
+TEST_CASE("renders of one session, evaluation by evaluation in turn, give the bits of each alone") {
+  for (const std::string& device : op_devices()) {
+    INFO(device);
+    const StyleOptions one = options_with(device, OptimizerKind::kLbfgs);
+    StyleOptions other = options_with(device, OptimizerKind::kAdam);
+    other.objective.style_layers = {{"relu1_1", 1}, {"relu2_1", 2}};  // less deep
+    other.objective.pooling = Pooling::kAverage;
+    other.size = 40;
+    Session session(one, weights());
+    Render a(session, one, pictures());
+    Render b(session, other, pictures());
+    for (bool more = true; more;) {
+      const bool first = a.step(), second = b.step();
+      more = first || second;
+    }
+    CHECK(a.picture().rgb == render(one).result.image.rgb);
+    CHECK(b.picture().rgb == render(other).result.image.rgb);
+  }
+}
+
+TEST_CASE("a style picture is measured once for a size, whatever the number of renders") {
+  const StyleOptions options = options_with(op_devices().back(), OptimizerKind::kAdam);
+  Session session(options, weights());
+  Render first(session, options, pictures());
+  const Image picture = finish(first);
+  CHECK(session.measured_styles() == 4);  // two pictures at two scales
+
+  RenderInput input = pictures();
+  const Image photo = random_image(60, 45, 9);
+  input.content = &photo;
+  Render second(session, options, input);
+  (void)finish(second);
+  CHECK(session.measured_styles() == 4);
+
+  Render again(session, options, pictures());
+  CHECK(finish(again).rgb == picture.rgb);
+  CHECK(session.measured_styles() == 4);
+
+  StyleOptions other = options;
+  other.objective.pooling = Pooling::kAverage;
+  Render different(session, other, pictures());
+  (void)finish(different);
+  CHECK(session.measured_styles() == 8);
+  other.grain = GrainSource::kStyle;
+  Render grained(session, other, pictures());
+  (void)finish(grained);
+  CHECK(session.measured_styles() == 12);
+}
+
+TEST_CASE("the targets that were used last are kept, as far as they fit") {
+  const auto targets = [](std::size_t numbers) {
+    return [numbers] {
+      StyleTargets made;
+      made.statistics["a"].resize(numbers);
+      return made;
+    };
+  };
+  TargetCache cache(10 * sizeof(double));
+  (void)cache.find_or_make("a", targets(4));
+  (void)cache.find_or_make("b", targets(4));
+  (void)cache.find_or_make("a", targets(4));
+  CHECK(cache.made() == 2);
+  (void)cache.find_or_make("c", targets(4));  // b was used longest ago
+  CHECK(cache.bytes() == 8 * sizeof(double));
+  (void)cache.find_or_make("a", targets(4));
+  CHECK(cache.made() == 3);
+  (void)cache.find_or_make("b", targets(4));
+  CHECK(cache.made() == 4);
+  CHECK(cache.find_or_make("too large", targets(11))->statistics.at("a").size() == 11);
+  CHECK(cache.bytes() == 8 * sizeof(double));
+}
+
+TEST_CASE("a later render's filters are prepared when it needs them, unless the weights have gone") {
+  const StyleOptions deep = options_with(op_devices().back(), OptimizerKind::kAdam);
+  StyleOptions shallow = deep;
+  shallow.objective.content_layers = {{"relu1_1", 1}};
+  shallow.objective.style_layers = {{"relu1_1", 1}};
+  for (const bool kept : {true, false}) {
+    Session session(shallow, weights(), {.keep_weights = kept});
+    const std::size_t before = session.backend().allocated_bytes();
+    std::optional<Render> first;
+    first.emplace(session, shallow, pictures());
+    CHECK(session.backend().allocated_bytes() == before);  // nothing is taken before the first step
+    (void)finish(*first);
+    first.reset();
+    const std::size_t filters = session.backend().allocated_bytes();
+    Render again(session, shallow, pictures());
+    (void)again.step();
+    CHECK(again.plan().filter_bytes == filters - before);
+    Render second(session, deep, pictures());
+    if (kept) {
+      CHECK(finish(second).rgb == render(deep).result.image.rgb);
+    } else {
+      CHECK_THROWS_WITH(second.step(), ContainsSubstring("layers: expected none beyond"));
+      CHECK_THROWS_WITH(second.step(), ContainsSubstring("no step after an error"));
+    }
+  }
+}
+
+TEST_CASE("what belongs to one style stands with it: weight, scale") {
+  StyleOptions options = options_with(op_devices().back(), OptimizerKind::kAdam);
+  Session session(options, weights());
+  RenderInput input = pictures();
+  input.styles[0].weight = 3;
+  Render weighted(session, options, input);
+  StyleOptions blended = options;
+  blended.objective.style_blend = {3, 1};
+  CHECK(finish(weighted).rgb == render(blended).result.image.rgb);
+
+  input = pictures();
+  input.styles[0].scale = input.styles[1].scale = 0.5;
+  Render scaled(session, options, input);
+  CHECK(scaled.plan().scales.back().style_sizes[0].long_side() == 24);
+  StyleOptions half = options;
+  half.style_scale = 0.5;
+  CHECK(finish(scaled).rgb == render(half).result.image.rgb);
+  CHECK(scaled.checkpoint().inputs.at("style 1 scale") == "0.5");
+
+  const auto require_refused = [&](const RenderInput& bad, const char* text) {
+    CHECK_THROWS_WITH(Render(session, options, bad), ContainsSubstring(text));
+  };
+  input = pictures();
+  input.styles[1].scale = 0;
+  require_refused(input, "style picture 2: expected a scale above 0, found 0");
+  input = pictures();
+  input.styles[0].weight = -1;
+  require_refused(input, "style picture 1: expected a weight from 0 on, found -1");
+  input.styles[0].weight = input.styles[1].weight = 0;
+  require_refused(input, "styles: expected a weight above 0");
+  input = pictures();
+  input.styles[0].mask = &content();
+  require_refused(input, "style picture 1: expected no mask");
+  input.styles.clear();
+  require_refused(input, "style: expected at least one picture");
+  CHECK_THROWS_WITH(style_inputs(blended.objective, std::span(styles()).first(1)),
+                    ContainsSubstring("style-blend: expected 1 weights"));
+}
+
+TEST_CASE("a render is stopped, kept, and goes on in the same session, beside another one") {
+  const StyleOptions options = options_with(op_devices().back(), OptimizerKind::kLbfgs);
+  Session session(options, weights());
+  Render whole(session, options, pictures());
+  CHECK(whole.progress().iteration == 0);
+  CHECK_THROWS_WITH(whole.picture(), ContainsSubstring("nothing has been rendered yet"));
+  CHECK_THROWS_WITH(whole.checkpoint(), ContainsSubstring("nothing has been rendered yet"));
+  std::optional<Render> part;
+  part.emplace(session, options, pictures());
+  for (int i = 0; i < 9; ++i) REQUIRE(part->step());
+  CHECK(part->progress().scale == 1);
+  part->stop();
+  CHECK_FALSE(part->step());
+  CHECK_FALSE(part->step());
+  CHECK_FALSE(part->finished());
+  RenderInput input = pictures();
+  input.resume = std::make_shared<const Checkpoint>(part->checkpoint());
+  part.reset();
+  Render rest(session, options, std::move(input));
+  CHECK(finish(rest).rgb == finish(whole).rgb);
+  CHECK_FALSE(rest.step());
+}
+
+TEST_CASE("a session plans what does not fit, too, and says what would") {
+  StyleOptions options = options_with(op_devices().back(), OptimizerKind::kLbfgs);
+  options.size = 2000;
+  options.memory_bytes = 40'000'000;
+  Session session(options, weights());
+  const RenderSizes sizes{{60, 45}, {{{50, 50}}, {{40, 70}}}};
+  const RenderPlan plan = session.plan(options, sizes);
+  CHECK_FALSE(plan.fits());
+  CHECK(plan.device_bytes > 40'000'000);
+  CHECK_THAT(session.misfit(plan, options, sizes), ContainsSubstring("; --size "));
+  options.size = 48;
+  CHECK(session.misfit(session.plan(options, sizes), options, sizes).empty());
+  options.objective.style_layers = {{"relu9_1", 1}};
+  CHECK_THROWS_WITH(session.plan(options, sizes), ContainsSubstring("relu9_1"));
+}
+
+TEST_CASE("pictures on the way have the content's transparency, as the last one has") {
+  Image photo = content();
+  photo.alpha.assign(static_cast<std::size_t>(photo.pixels()), 1.0F);
+  for (std::size_t i = 0; i < 600; ++i) photo.alpha[i] = 0;
+  const StyleOptions options = options_with(op_devices().back(), OptimizerKind::kAdam);
+  Session session(options, weights());
+  RenderInput input = pictures();
+  input.content = &photo;
+  Render render(session, options, input);
+  REQUIRE(render.step());
+  CHECK(render.picture().alpha == resize(photo, {24, 18}).alpha);
+  CHECK(finish(render).alpha == resize(photo, {48, 36}).alpha);
+}

@@ -86,6 +86,8 @@ class RenderRun {
   /// Plans, checks what is left to check, and shows how it begins.
   void begin();
   void after_iteration(const Progress& progress);
+  /// Once the last scale has begun they are not read any more.
+  void release_pictures();
   void save(const std::filesystem::path& path, const Image& image, bool finished);
   void save_state();
   /// Evaluations so far over all scales, with those that a
@@ -186,9 +188,15 @@ std::string RenderRun::done_so_far() const {
   return text;
 }
 
+void RenderRun::release_pictures() {
+  content_ = start_ = {};
+  styles_.clear();
+}
+
 /// A file that cannot be written ends the run as an interruption does, so that the work is not lost.
 void RenderRun::after_iteration(const Progress& progress) {
   display_.update(progress);
+  if (progress.scale + 1 == progress.num_scales) release_pictures();
   const long long n = total(progress);
   const bool stop = stop_requested() && !render_->finished();
   try {

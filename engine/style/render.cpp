@@ -107,7 +107,8 @@ struct Render::Impl {
   std::map<std::string, std::string> inputs;  // for checkpoints
   Preprocessing preprocessing;
   // From the first step on
-  std::optional<Sources> sources;
+  std::optional<Sources> sources;  // until the last scale has begun
+  bool grey = false;
   std::optional<Executor> executor;
   Buffer arena;
   std::optional<ScaleInWork> scale;  // borrows from all of the above
@@ -179,6 +180,7 @@ void Render::Impl::begin() {
   for (const ScaleLayout& layout : planned.scales) bytes = std::max(bytes, layout.arena_bytes());
   arena = session.backend->allocate(bytes);
   sources.emplace(input, options.init == Init::kPicture);
+  grey = sources->grey();
   started = seconds_now();
   const std::shared_ptr<const Checkpoint> resume = std::move(input.resume);
   seconds_before = resume ? resume->seconds : 0;
@@ -198,12 +200,15 @@ void Render::Impl::enter(int number, std::optional<Image> coarser) {
                 ScaleInWork::Place{number, num_scales(), iterations_at(options, number, num_scales()),
                                    iterations_before(options, number)});
   if (input.content->has_alpha()) alpha = resize_alpha(*input.content, layout.size);
-  if (sources->grey()) scale->objective().keep_grey();
+  if (grey) scale->objective().keep_grey();
   SourcePicture content = sources->content().at(layout.size);
   scale->objective().set_content(stage(layout.content_pass, content.image()));
   const std::vector<float> x = first_point(layout.size, std::move(content), std::move(coarser));
-  if (is_last) first = {};
   set_styles(layout);
+  if (is_last) {
+    first = {};
+    sources.reset();
+  }
   scale->objective().finish_targets(hooks.warn);
   scale->start(x, pixel_range(preprocessing));
 }
@@ -221,7 +226,7 @@ std::vector<float> Render::Impl::first_point(PixelSize size, SourcePicture conte
   if (coarser && !changes) return to_network_space(resize(*coarser, size).rgb, preprocessing);
   if (options.init == Init::kNoise) {
     return noise(size, options.noise_deviation, options.seed, preprocessing,
-                 sources->grey() ? Tint::kGrey : Tint::kColour);
+                 grey ? Tint::kGrey : Tint::kColour);
   }
   SourcePicture here = options.init == Init::kPicture ? sources->start().at(size) : std::move(content);
   std::vector<float> rgb;
@@ -256,7 +261,7 @@ std::shared_ptr<const StyleTargets> Render::Impl::style_targets(const ScaleLayou
   const bool with_grain = options.grain == GrainSource::kStyle;
   const std::string key =
       fmt::format("{} {} {} pooling {} {} {}", inputs.at(fmt::format("style {}", i + 1)), to_string(size),
-                  sources->grey() ? "grey" : "colour", static_cast<int>(options.objective.pooling),
+                  grey ? "grey" : "colour", static_cast<int>(options.objective.pooling),
                   with_grain ? "grain" : "", fmt::join(scale->objective().style_statistics(), " "));
   return session.targets.find_or_make(key, [&] {
     const Image& as_given = *input.styles[i].picture;
@@ -316,7 +321,7 @@ Image Render::Impl::plain_picture() const {
   const ScaleInWork& work = in_work("picture");
   const PixelSize size = planned.scales[static_cast<std::size_t>(work.place().scale)].size;
   Image image = from_network_space(work.x(), size, preprocessing);
-  if (sources->grey()) make_grey(image);  // x is, but for roundings
+  if (grey) make_grey(image);  // x is, but for roundings
   return image;
 }
 
@@ -325,7 +330,7 @@ Image Render::picture() const {
   Image image = s.plain_picture();
   if (s.options.grain == GrainSource::kStyle) {
     match_grain(image, s.grain);
-    if (s.sources->grey()) make_grey(image);
+    if (s.grey) make_grey(image);
   }
   image.alpha = s.alpha;
   return image;

@@ -16,6 +16,10 @@ int main() {
   impasto::Stylizer stylizer(options, weights);
   const impasto::RenderResult result = stylizer.run(picture, std::span(&picture, 1));
   impasto::write_image("consumer.png", result.image);
+  impasto::Session session(options, weights);
+  impasto::Render render(session, options, {&picture, {{&picture}}});
+  while (render.step()) std::printf("J %g\n", render.progress().loss);
+  if (render.picture().rgb != result.image.rgb) return 1;
   try {
     (void)impasto::read_image("no such picture.png");
   } catch (const impasto::Error& error) {

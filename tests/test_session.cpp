@@ -136,6 +136,13 @@ TEST_CASE("what belongs to one style stands with it: weight, scale") {
   blended.objective.style_blend = {3, 1};
   CHECK(finish(weighted).rgb == render(blended).result.image.rgb);
 
+  input.styles[1].weight = 0;  // and so the first alone
+  Render first_only(session, options, input);
+  RenderInput single = pictures();
+  single.styles.pop_back();
+  Render alone(session, options, single);
+  CHECK(finish(first_only).rgb == finish(alone).rgb);
+
   input = pictures();
   input.styles[0].scale = input.styles[1].scale = 0.5;
   Render scaled(session, options, input);

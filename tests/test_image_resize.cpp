@@ -118,10 +118,23 @@ TEST_CASE("resize to the same size changes nothing", "[image]") {
   check_same(resize(picture, {12, 9}), picture);
 }
 
+TEST_CASE("resize_alpha gives the very alpha that resize gives", "[image]") {
+  Image picture = make_picture(23, 17, true);
+  for (std::size_t i = 0; i < picture.alpha.size(); i += 3) picture.alpha[i] = i % 2 == 0 ? 0.0F : 1.0F;
+  for (const PixelSize size : {PixelSize{7, 5}, {64, 51}, {23, 17}, {5, 40}, {50, 3}, {23, 9}, {1, 1}}) {
+    INFO(size.width << " x " << size.height);
+    CHECK(resize_alpha(picture, size) == resize(picture, size).alpha);
+  }
+  CHECK(resize_alpha(make_picture(4, 4), {8, 2}).empty());
+  CHECK(resize_alpha(make_picture(4, 4), {4, 4}).empty());
+}
+
 TEST_CASE("resize to or from nothing is refused", "[image]") {
   const Image picture = make_picture(4, 4);
   CHECK_THROWS_AS(resize(picture, {0, 4}), Error);
   CHECK_THROWS_AS(resize(picture, {4, -1}), Error);
   CHECK_THROWS_AS(resize(picture, {INT64_MAX, INT64_MAX}), Error);
   CHECK_THROWS_AS(resize(Image{}, {4, 4}), Error);
+  CHECK_THROWS_AS(resize_alpha(picture, {0, 4}), Error);
+  CHECK_THROWS_AS(resize_alpha(Image{}, {4, 4}), Error);
 }

@@ -81,5 +81,7 @@ enum class Overshoot : std::uint8_t { kKeep, kClip };
 /// it, so that hidden colour does not leak, and both are clamped to 0..1. Throws Error(kUsage) for a size
 /// below 1 x 1.
 [[nodiscard]] Image resize(const Image& image, PixelSize size, Overshoot overshoot = Overshoot::kKeep);
+/// resize(image, size).alpha to the last bit, without the work for its colours. Empty for an opaque picture.
+[[nodiscard]] std::vector<float> resize_alpha(const Image& image, PixelSize size);
 
 }  // namespace impasto

@@ -95,6 +95,9 @@ void resize_rows(const std::vector<Taps>& columns, const std::vector<Taps>& rows
   }
 }
 
+/// Alpha as a picture stores it, of a filtered value.
+float stored_alpha(float filtered) { return std::clamp(filtered, 0.0F, 1.0F); }
+
 void resize_opaque(const Image& image, const std::vector<Taps>& columns, const std::vector<Taps>& rows,
                    Overshoot overshoot, Image& result) {
   const auto width = static_cast<std::size_t>(image.width);
@@ -127,15 +130,13 @@ void resize_with_alpha(const Image& image, const std::vector<Taps>& columns, con
       for (std::size_t c = 0; c < 3; ++c) {
         *out++ = a < kInvisible ? 0.0F : std::clamp(line[i + c] / a, 0.0F, 1.0F);
       }
-      *out_alpha++ = std::clamp(a, 0.0F, 1.0F);
+      *out_alpha++ = stored_alpha(a);
     }
   };
   resize_rows<4>(columns, rows, overshoot, load, store);
 }
 
-}  // namespace
-
-Image resize(const Image& image, PixelSize size, Overshoot overshoot) {
+void check_sizes(const Image& image, PixelSize size) {
   const auto [width, height] = size;
   constexpr std::int64_t kMaxPixels = std::int64_t{1} << 40;
   if (width <= 0 || height <= 0 || width > kMaxPixels / height) {
@@ -146,18 +147,40 @@ Image resize(const Image& image, PixelSize size, Overshoot overshoot) {
     throw make_error(ErrorCode::kBadInput, "resize: expected a picture with pixels, found {} x {}",
                      image.width, image.height);
   }
+}
+
+}  // namespace
+
+Image resize(const Image& image, PixelSize size, Overshoot overshoot) {
+  check_sizes(image, size);
   if (size == image.size()) return image;
   Image result;
-  result.width = width;
-  result.height = height;
+  result.width = size.width;
+  result.height = size.height;
   result.rgb.resize(static_cast<std::size_t>(size.pixels()) * 3);
   if (image.has_alpha()) result.alpha.resize(static_cast<std::size_t>(size.pixels()));
-  const std::vector<Taps> columns = make_taps(image.width, width), rows = make_taps(image.height, height);
+  const std::vector<Taps> columns = make_taps(image.width, size.width);
+  const std::vector<Taps> rows = make_taps(image.height, size.height);
   if (image.has_alpha()) {
     resize_with_alpha(image, columns, rows, overshoot, result);
   } else {
     resize_opaque(image, columns, rows, overshoot, result);
   }
+  return result;
+}
+
+std::vector<float> resize_alpha(const Image& image, PixelSize size) {
+  check_sizes(image, size);
+  if (size == image.size() || !image.has_alpha()) return image.alpha;
+  std::vector<float> result(static_cast<std::size_t>(size.pixels()));
+  const auto width = static_cast<std::size_t>(image.width);
+  float* out = result.data();
+  resize_rows<1>(
+      make_taps(image.width, size.width), make_taps(image.height, size.height), Overshoot::kKeep,
+      [&](std::size_t y) { return image.alpha.data() + y * width; },
+      [&](const std::vector<float>& line) {
+        out = std::transform(line.begin(), line.end(), out, stored_alpha);
+      });
   return result;
 }
 

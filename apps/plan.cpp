@@ -26,10 +26,10 @@ void run_plan(const RenderArguments& a, bool json) {
   require_inputs(inputs);
   const auto size_of_file = [&](const std::string& path) {
     std::vector<std::string> warnings;
-    const Image image = read_image(path, a.max_pixels, &warnings);
+    const PictureInfo picture = probe_image(path, a.max_pixels, &warnings);
     for (const std::string& warning : warnings)
       std::fprintf(stderr, "impasto: warning: %s\n", warning.c_str());
-    return image.size();
+    return picture.size;
   };
   RenderSizes sizes{size_of_file(a.content), {}};
   for (const std::string& style : a.styles) sizes.styles.push_back({size_of_file(style)});

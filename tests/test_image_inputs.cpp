@@ -21,34 +21,6 @@ std::ptrdiff_t segment(const FileBytes& file, std::uint8_t marker) {
   return 0;
 }
 
-FileBytes inserted(FileBytes file, std::ptrdiff_t at, const FileBytes& bytes) {
-  file.insert(file.begin() + at, bytes.begin(), bytes.end());
-  return file;
-}
-
-/// An APP1 segment; `length_error` is added to the length that it states.
-FileBytes app1(const FileBytes& content, int length_error = 0) {
-  const int length = static_cast<int>(content.size()) + 2 + length_error;
-  std::string segment = "\xFF\xE1";
-  segment += static_cast<char>(length >> 8);
-  segment += static_cast<char>(length);
-  return bytes_of(segment + std::string(content.begin(), content.end()));
-}
-
-/// A block of EXIF, big-endian, with one entry: orientation, of a TIFF type.
-FileBytes exif(int orientation, std::uint8_t type, bool prefix = true) {
-  std::string block = prefix ? std::string("Exif\0\0", 6) : "";
-  block += std::string("MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0", 13) + static_cast<char>(type);
-  block += std::string("\0\0\0\x01\0\0\0\0\0\0\0\0", 12);
-  const std::size_t bytes = type == 3 ? 2 : type == 4 || type == 9 ? 4 : 1;
-  block[block.size() - 9 + bytes] = static_cast<char>(orientation);
-  return bytes_of(block);
-}
-
-std::string xmp(const std::string& orientation) {
-  return "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:Description " + orientation + "/></x:xmpmeta>";
-}
-
 /// Turned by 6, the sample is as high as it was wide.
 void check_turned(const FileBytes& file, const FileBytes& upright, bool turned = true) {
   const Image image = decode(file), before = decode(upright);

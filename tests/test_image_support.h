@@ -1,11 +1,13 @@
 #pragma once
 // What the tests of pictures share: a temporary folder, golden files, pictures to write, and comparing.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,8 +54,45 @@ inline void write_bytes(const fs::path& path, const FileBytes& bytes) {
   out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
 }
 
+inline PictureInfo probe(const FileBytes& bytes, std::int64_t max_pixels = kDefaultMaxPixels,
+                         std::vector<std::string>* warnings = nullptr) {
+  return probe_image(bytes.data(), bytes.size(), "test", max_pixels, warnings);
+}
+
+/// Whether all of `some` are in `all`, in this order.
+inline bool is_part_of(const std::vector<std::string>& some, const std::vector<std::string>& all) {
+  auto at = all.begin();
+  for (const std::string& one : some) {
+    at = std::find(at, all.end(), one);
+    if (at++ == all.end()) return false;
+  }
+  return true;
+}
+
+/// Decodes, and checks what must hold of any file: a probe gives the size of the picture and none but its
+/// warnings; it refuses nothing else than what is refused, and with the same error.
 inline Image decode(const FileBytes& bytes, std::int64_t max_pixels = kDefaultMaxPixels) {
-  return decode_image(bytes.data(), bytes.size(), "test", max_pixels);
+  std::vector<std::string> warnings, probed_warnings;
+  PictureInfo probed;
+  std::optional<Error> refused;
+  try {
+    probed = probe(bytes, max_pixels, &probed_warnings);
+  } catch (const Error& error) {
+    refused = error;
+  }
+  try {
+    Image image = decode_image(bytes.data(), bytes.size(), "test", max_pixels, &warnings);
+    REQUIRE((refused ? refused->what() : std::string()).empty());
+    REQUIRE(probed.size == image.size());
+    REQUIRE(is_part_of(probed_warnings, warnings));
+    return image;
+  } catch (const Error& error) {
+    if (refused) {
+      REQUIRE(refused->code() == error.code());
+      REQUIRE(refused->what() == std::string(error.what()));
+    }
+    throw;
+  }
 }
 
 /// Of a picture that is read all the same.
@@ -76,9 +115,10 @@ std::string error_of(ErrorCode code, const Body& body) {
   return {};
 }
 
-/// Refused as unusable, not as damaged, with that in its message.
+/// Refused as unusable, not as damaged, by its header alone, with that in its message.
 inline void check_refused(const FileBytes& bytes, const std::string& with) {
   const std::string message = error_of(ErrorCode::kBadInput, [&] { (void)decode(bytes); });
+  CHECK(error_of(ErrorCode::kBadInput, [&] { (void)probe(bytes); }) == message);
   CHECK_THAT(message, ContainsSubstring(with));
   CHECK_THAT(message, !ContainsSubstring("whole"));
   CHECK_THAT(message, ContainsSubstring("; "));  // a next step
@@ -91,16 +131,46 @@ inline std::string big_endian(std::uint32_t value) {
   for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(value >> shift);
   return bytes;
 }
-/// A PNG with another chunk behind its header.
-inline FileBytes with_png_chunk(const FileBytes& file, const std::string& name, const FileBytes& data) {
-  constexpr std::size_t kBehindHeader = 33;
+inline constexpr std::size_t kBehindPngHeader = 33, kPngEndBytes = 12;
+/// A PNG with another chunk behind its header, or elsewhere.
+inline FileBytes with_png_chunk(const FileBytes& file, const std::string& name, const FileBytes& data,
+                                std::size_t at = kBehindPngHeader) {
   const std::string body = name + std::string(data.begin(), data.end());
   const auto checksum = static_cast<std::uint32_t>(
       crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())));
   std::string whole(file.begin(), file.end());
-  whole.insert(kBehindHeader,
-               big_endian(static_cast<std::uint32_t>(data.size())) + body + big_endian(checksum));
+  whole.insert(at, big_endian(static_cast<std::uint32_t>(data.size())) + body + big_endian(checksum));
   return bytes_of(whole);
+}
+
+/// With `bytes` put in at `at`.
+inline FileBytes inserted(FileBytes file, std::ptrdiff_t at, const FileBytes& bytes) {
+  file.insert(file.begin() + at, bytes.begin(), bytes.end());
+  return file;
+}
+
+/// An APP1 segment; `length_error` is added to the length that it states.
+inline FileBytes app1(const FileBytes& content, int length_error = 0) {
+  const int length = static_cast<int>(content.size()) + 2 + length_error;
+  std::string segment = "\xFF\xE1";
+  segment += static_cast<char>(length >> 8);
+  segment += static_cast<char>(length);
+  return bytes_of(segment + std::string(content.begin(), content.end()));
+}
+
+/// A block of EXIF, big-endian, with one entry: orientation, of a TIFF type.
+inline FileBytes exif(int orientation, std::uint8_t type, bool prefix = true) {
+  std::string block = prefix ? std::string("Exif\0\0", 6) : "";
+  block += std::string("MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0", 13) + static_cast<char>(type);
+  block += std::string("\0\0\0\x01\0\0\0\0\0\0\0\0", 12);
+  const std::size_t bytes = type == 3 ? 2 : type == 4 || type == 9 ? 4 : 1;
+  block[block.size() - 9 + bytes] = static_cast<char>(orientation);
+  return bytes_of(block);
+}
+
+/// An XMP packet with that attribute or element.
+inline std::string xmp(const std::string& orientation) {
+  return "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:Description " + orientation + "/></x:xmpmeta>";
 }
 
 /// Smooth colours that use the whole range, on a grid of 1/levels so that rounding cannot hide anything.

@@ -280,6 +280,13 @@ TEST_CASE("what libtiff cannot decompress is refused by its name", "[image]") {
   check_refused(one_picture(kRed, 12, 3, 2, [](auto& d) { d[259] = {3, {7}}; }), "JPEG of 12 bits");
 }
 
+TEST_CASE("what libtiff says in several lines is one line of message", "[image]") {
+  const FileBytes file = one_picture(kRed, 8, 3, 2, [](auto& d) { d[334] = {3, {25857}}; });  // NumberOfInks
+  const std::string message = error_of(ErrorCode::kBadInput, [&] { (void)decode(file); });
+  CHECK_THAT(message, ContainsSubstring("NumberOfInks"));
+  CHECK(message.find('\n') == message.npos);
+}
+
 TEST_CASE("odd spectral numbers in a JPEG inside of a TIFF do not stop it", "[image]") {
   const FileBytes good = read_bytes(golden_path("jpeg_inside.tiff"));
   FileBytes odd = good;

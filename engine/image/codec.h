@@ -44,13 +44,18 @@ struct Raster {
   }
 };
 
-/// A file format. All three functions throw Error without the file's name; image.cpp puts it in front.
+/// A file format. All functions throw Error without the file's name; image.cpp puts it in front.
 struct Codec {
   const char* name;
   std::vector<std::string> suffixes;  ///< lower case, with the dot
   bool keeps_alpha;
   bool keeps_16_bits;
   bool (*recognises)(Bytes file);
+  /// decode's Raster but for its samples, of which there are none, and for the warnings that need them: what
+  /// the header says, read by the function with which decode begins. Decodes no pixel and allocates nothing
+  /// of the picture's size. Throws as decode does where the header is what is wrong; a picture that is
+  /// probed may still be one that decode refuses.
+  Raster (*probe)(Bytes file, std::int64_t max_pixels);
   /// Throws Error(kBadInput) unless the whole picture could be
   /// read; refuses more than max_pixels before it allocates.
   Raster (*decode)(Bytes file, std::int64_t max_pixels);
@@ -104,6 +109,9 @@ inline void check_size(std::int64_t width, std::int64_t height, std::int64_t max
 
 /// Converts to sRGB, by the embedded profile if it is usable; says in `warnings` if it is not (color.cpp).
 [[nodiscard]] Image to_srgb_image(const Raster& raster, std::vector<std::string>& warnings);
+
+/// What to_srgb_image will say of the raster's profile. Needs no samples (color.cpp).
+void warn_of_profile(const Raster& raster, std::vector<std::string>& warnings);
 
 /// An ICC profile of sRGB; always the same bytes (color.cpp).
 [[nodiscard]] const std::vector<std::uint8_t>& srgb_profile();

@@ -212,6 +212,19 @@ Image to_srgb_image(const Raster& raster, std::vector<std::string>& warnings) {
   return image;
 }
 
+void warn_of_profile(const Raster& raster, std::vector<std::string>& warnings) {
+  // Whether a profile can be used depends on the kind of the samples, not on their number or values.
+  Raster pixel;
+  pixel.width = pixel.height = 1;
+  pixel.model = raster.model;
+  pixel.alpha = raster.alpha;
+  pixel.bits = raster.bits;
+  pixel.icc = raster.icc;
+  pixel.allocate();
+  std::fill_n(pixel.samples.get(), pixel.row_bytes(), std::uint8_t{0});
+  static_cast<void>(to_srgb_image(pixel, warnings));
+}
+
 std::vector<std::uint8_t> rgb_profile(const RgbSpace& space) {
   for (const double* point : {space.white, space.red, space.green, space.blue}) {
     // Blue of some spaces lies at y = 0.0001; and no chromaticity has x + y much over 1.

@@ -79,6 +79,11 @@ int xmp_orientation(Bytes packet) {
   return 1;
 }
 
+PixelSize upright_size(const Raster& raster) {
+  const bool lies = raster.orientation >= 5;
+  return lies ? PixelSize{raster.height, raster.width} : PixelSize{raster.width, raster.height};
+}
+
 Raster upright(Raster raster) {
   if (raster.orientation == 1) return raster;
   const auto pixel = static_cast<std::int64_t>(raster.pixel_bytes());
@@ -100,8 +105,8 @@ Raster upright(Raster raster) {
   const Walk walk = walks[raster.orientation];
 
   Raster result;
-  result.width = raster.orientation >= 5 ? raster.height : raster.width;
-  result.height = raster.orientation >= 5 ? raster.width : raster.height;
+  result.width = upright_size(raster).width;
+  result.height = upright_size(raster).height;
   result.model = raster.model;
   result.alpha = raster.alpha;
   result.bits = raster.bits;

@@ -76,29 +76,53 @@ void check_consistent(const Image& image) {
   }
 }
 
+const Codec& codec_for_content(codec::Bytes file) {
+  for (const Codec* codec : all_codecs()) {
+    if (codec->recognises(file)) return *codec;
+  }
+  throw codec::unknown_format(file);
+}
+
+void pass_on(const std::vector<std::string>& found, const std::string& name,
+             std::vector<std::string>* warnings) {
+  if (warnings == nullptr) return;
+  for (const std::string& warning : found) warnings->push_back(name + ": " + warning);
+}
+
 }  // namespace
 
 Image decode_image(const std::uint8_t* data, std::size_t size, const std::string& name,
                    std::int64_t max_pixels, std::vector<std::string>* warnings) {
   return named(name, [&] {
     const codec::Bytes file(data, size);
-    for (const Codec* codec : all_codecs()) {
-      if (!codec->recognises(file)) continue;
-      Raster raster = codec->decode(file, max_pixels);
-      std::vector<std::string> found = std::move(raster.warnings);
-      Image image = codec::to_srgb_image(codec::upright(std::move(raster)), found);
-      for (const std::string& warning : found) {
-        if (warnings != nullptr) warnings->push_back(name + ": " + warning);
-      }
-      return image;
-    }
-    throw codec::unknown_format(file);
+    Raster raster = codec_for_content(file).decode(file, max_pixels);
+    std::vector<std::string> found = std::move(raster.warnings);
+    Image image = codec::to_srgb_image(codec::upright(std::move(raster)), found);
+    pass_on(found, name, warnings);
+    return image;
   });
 }
 
 Image read_image(const fs::path& path, std::int64_t max_pixels, std::vector<std::string>* warnings) {
   const std::vector<std::uint8_t> bytes = read_file(path.string(), path);
   return decode_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
+}
+
+PictureInfo probe_image(const std::uint8_t* data, std::size_t size, const std::string& name,
+                        std::int64_t max_pixels, std::vector<std::string>* warnings) {
+  return named(name, [&] {
+    const codec::Bytes file(data, size);
+    const Codec& codec = codec_for_content(file);
+    Raster raster = codec.probe(file, max_pixels);
+    codec::warn_of_profile(raster, raster.warnings);
+    pass_on(raster.warnings, name, warnings);
+    return PictureInfo{codec.name, codec::upright_size(raster)};
+  });
+}
+
+PictureInfo probe_image(const fs::path& path, std::int64_t max_pixels, std::vector<std::string>* warnings) {
+  const std::vector<std::uint8_t> bytes = read_file(path.string(), path);
+  return probe_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
 }
 
 std::vector<ImageFormat> image_formats() {

@@ -41,6 +41,24 @@ inline constexpr std::int64_t kDefaultMaxPixels = 300'000'000;
                                  std::int64_t max_pixels = kDefaultMaxPixels,
                                  std::vector<std::string>* warnings = nullptr);
 
+/// What the header of a picture file says.
+struct PictureInfo {
+  std::string format;  ///< as in image_formats
+  PixelSize size;      ///< of the picture as read_image gives it: upright
+};
+
+/// Format and size of what read_image reads, without decoding a pixel or allocating anything of the picture's
+/// size. Warnings are those of read_image that need no pixels. Throws read_image's very Error where the
+/// header, or how the file is put together, is what is wrong; damaged pixels, and where JPEG and PNG are cut
+/// in them, are not noticed.
+[[nodiscard]] PictureInfo probe_image(const std::filesystem::path& path,
+                                      std::int64_t max_pixels = kDefaultMaxPixels,
+                                      std::vector<std::string>* warnings = nullptr);
+/// The same from memory, as decode_image is.
+[[nodiscard]] PictureInfo probe_image(const std::uint8_t* data, std::size_t size, const std::string& name,
+                                      std::int64_t max_pixels = kDefaultMaxPixels,
+                                      std::vector<std::string>* warnings = nullptr);
+
 /// A format of picture files, read and written.
 struct ImageFormat {
   std::string name;                   ///< "PNG"

@@ -212,8 +212,8 @@ void read_pixels(Decompress& in, Raster& raster) {
   }
 }
 
-Raster decode(Bytes file, std::int64_t max_pixels) {
-  Decompress in;
+/// All but the pixels, in front of the first scan of which `in` then stands.
+Raster read_header(Decompress& in, Bytes file, std::int64_t max_pixels) {
   jpeg_decompress_struct& info = in.info;
   guarded(in.errors.c_error, "JPEG", [&] {
     info.err = &in.errors;
@@ -231,8 +231,19 @@ Raster decode(Bytes file, std::int64_t max_pixels) {
   raster.height = info.image_height;
   raster.model = choose_model(info);
   raster.orientation = read_orientation(info);
-  const bool adobe_marker = info.saw_Adobe_marker;
   read_profile(in, raster);
+  return raster;
+}
+
+Raster probe(Bytes file, std::int64_t max_pixels) {
+  Decompress in;
+  return read_header(in, file, max_pixels);
+}
+
+Raster decode(Bytes file, std::int64_t max_pixels) {
+  Decompress in;
+  Raster raster = read_header(in, file, max_pixels);
+  const bool adobe_marker = in.info.saw_Adobe_marker;
   read_pixels(in, raster);
   if (raster.model == ColourModel::kCmyk) to_ink(raster, adobe_marker);
   return raster;
@@ -335,7 +346,7 @@ bool recognises(Bytes file) { return file.size() >= 3 && file[0] == 0xFF && file
 }  // namespace
 
 const Codec& jpeg() {
-  static const Codec codec{"JPEG", {".jpg", ".jpeg"}, false, false, recognises, decode, encode};
+  static const Codec codec{"JPEG", {".jpg", ".jpeg"}, false, false, recognises, probe, decode, encode};
   return codec;
 }
 

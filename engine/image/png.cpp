@@ -1,5 +1,4 @@
 #include <bit>
-#include <cstdio>
 #include <cstring>
 
 #include <png.h>
@@ -15,24 +14,11 @@ namespace {
 }
 void on_warning(png_structp, png_const_charp) {}
 
-struct ReadError : CError {
-  char damaged_chunks[64] =
-      "";  ///< names of chunks beside the pixels, a space behind each, as far as they fit
-};
-/// A wrong checksum beside the pixels is no more than a warning: "NAME: CRC error".
-void on_read_warning(png_structp png, png_const_charp text) {
-  char* names = static_cast<ReadError*>(static_cast<CError*>(png_get_error_ptr(png)))->damaged_chunks;
-  const std::size_t length = std::strlen(names);
-  if (std::strstr(text, "CRC error") != nullptr && length + 6 < sizeof ReadError::damaged_chunks) {
-    std::snprintf(names + length, 6, "%.4s ", text);
-  }
-}
-
 struct ReadStruct {
   png_structp png = nullptr;
   png_infop info = nullptr;
   Bytes rest;  ///< of the file
-  ReadError error{};
+  CError error{};
   ReadStruct() = default;
   ~ReadStruct() { png_destroy_read_struct(&png, &info, nullptr); }
   ReadStruct(const ReadStruct&) = delete;
@@ -52,64 +38,63 @@ bool is_cgbi(Bytes file) {
   return file.size() >= kFirstChunk + 4 && std::memcmp(file.data() + kFirstChunk, "CgBI", 4) == 0;
 }
 
-void read_beside_pixels(ReadStruct& in, Raster& raster) {
-  png_unknown_chunkp found = nullptr;
-  const int count = png_get_unknown_chunks(in.png, in.info, &found);
-  std::vector<PngChunk> chunks;
-  for (int i = 0; i < count; ++i) {
-    const auto* name = reinterpret_cast<const char*>(found[i].name);
-    if (std::strstr(in.error.damaged_chunks, name) == nullptr) {
-      chunks.push_back({name, {found[i].data, found[i].size}});
-    }
-  }
-  if (in.error.damaged_chunks[0] != '\0') {
-    raster.warnings.push_back("expected whole chunks beside the pixels, found damaged ones: " +
-                              std::string(in.error.damaged_chunks) + "not used");
-  }
-  read_png_chunks(chunks, raster);
-}
-
-Raster decode(Bytes file, std::int64_t max_pixels) {
+/// All but the pixels, in front of which `in` then stands. What stands behind them counts too.
+Raster read_header(ReadStruct& in, Bytes file, std::int64_t max_pixels) {
   if (is_cgbi(file)) throw unsupported("a PNG picture", "Apple's variant of it (CgBI)");
-  ReadStruct in;
   in.rest = file;
+  int transparent_values = 0;
   guarded(in.error, "PNG", [&] {
-    in.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, static_cast<CError*>(&in.error), on_error,
-                                    on_read_warning);
+    in.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &in.error, on_error, on_warning);
     if (in.png == nullptr) in.error.raise("no memory for the PNG library");
     in.info = png_create_info_struct(in.png);
     if (in.info == nullptr) in.error.raise("no memory for the PNG library");
     png_set_read_fn(in.png, &in.rest, on_read);
     png_set_user_limits(in.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_size is the limit
     png_set_chunk_malloc_max(in.png, file.size());                  // of what it keeps
-    png_set_keep_unknown_chunks(in.png, PNG_HANDLE_CHUNK_ALWAYS,
+    png_set_keep_unknown_chunks(in.png, PNG_HANDLE_CHUNK_NEVER,     // read_png_chunks reads them
                                 reinterpret_cast<png_const_bytep>(kPngChunkNames), kPngChunkCount);
     png_read_info(in.png, in.info);
-  });
-  check_size(png_get_image_width(in.png, in.info), png_get_image_height(in.png, in.info), max_pixels);
-
-  int passes = 1;
-  guarded(in.error, "PNG", [&] {
-    png_set_expand(in.png);  // palette to RGB, 1, 2 and 4 bit grey to 8, tRNS to alpha
-    if constexpr (std::endian::native == std::endian::little) png_set_swap(in.png);
-    passes = png_set_interlace_handling(in.png);
-    png_read_update_info(in.png, in.info);
+    png_get_tRNS(in.png, in.info, nullptr, &transparent_values, nullptr);
   });
   Raster raster;
   raster.width = png_get_image_width(in.png, in.info);
   raster.height = png_get_image_height(in.png, in.info);
-  const int channels = png_get_channels(in.png, in.info);
-  raster.alpha = channels == 2 || channels == 4;
-  raster.model = channels <= 2 ? ColourModel::kGrey : ColourModel::kRgb;
-  raster.bits = png_get_bit_depth(in.png, in.info);
+  check_size(raster.width, raster.height, max_pixels);
+  // After png_set_expand: palette is RGB, grey of 1, 2 and 4 bits is of 8, tRNS is alpha.
+  const int type = png_get_color_type(in.png, in.info);
+  raster.model = (type & PNG_COLOR_MASK_COLOR) != 0 ? ColourModel::kRgb : ColourModel::kGrey;
+  raster.alpha = (type & PNG_COLOR_MASK_ALPHA) != 0 || transparent_values > 0;
+  raster.bits = png_get_bit_depth(in.png, in.info) == 16 ? 16 : 8;
+  read_png_chunks(file, raster);
+  return raster;
+}
+
+Raster probe(Bytes file, std::int64_t max_pixels) {
+  ReadStruct in;
+  return read_header(in, file, max_pixels);
+}
+
+Raster decode(Bytes file, std::int64_t max_pixels) {
+  ReadStruct in;
+  Raster raster = read_header(in, file, max_pixels);
+  int passes = 1;
+  guarded(in.error, "PNG", [&] {
+    png_set_expand(in.png);
+    if constexpr (std::endian::native == std::endian::little) png_set_swap(in.png);
+    passes = png_set_interlace_handling(in.png);
+    png_read_update_info(in.png, in.info);
+  });
+  if (const std::size_t row_bytes = png_get_rowbytes(in.png, in.info); row_bytes != raster.row_bytes()) {
+    throw make_error(ErrorCode::kInternal, "libpng: expected rows of {} bytes, found {}", raster.row_bytes(),
+                     row_bytes);
+  }
   raster.allocate();
   guarded(in.error, "PNG", [&] {
     for (int pass = 0; pass < passes; ++pass) {
       for (std::int64_t y = 0; y < raster.height; ++y) png_read_row(in.png, raster.row(y), nullptr);
     }
-    png_read_end(in.png, in.info);  // EXIF may stand behind the pixels; and a cut file has no end
+    png_read_end(in.png, in.info);  // a cut file has no end
   });
-  read_beside_pixels(in, raster);
   return raster;
 }
 
@@ -184,7 +169,7 @@ bool recognises(Bytes file) { return file.size() >= 8 && png_sig_cmp(file.data()
 }  // namespace
 
 const Codec& png() {
-  static const Codec codec{"PNG", {".png"}, true, true, recognises, decode, encode};
+  static const Codec codec{"PNG", {".png"}, true, true, recognises, probe, decode, encode};
   return codec;
 }
 

@@ -5,12 +5,18 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "engine/image/exif.h"
 
 namespace impasto::codec {
 namespace {
+
+struct PngChunk {
+  std::string_view name;
+  Bytes data;
+};
 
 Bytes find(std::span<const PngChunk> chunks, std::string_view name) {
   const auto found =
@@ -21,6 +27,45 @@ Bytes find(std::span<const PngChunk> chunks, std::string_view name) {
 std::uint32_t number(Bytes data, std::size_t at) {
   return std::uint32_t{data[at]} << 24 | std::uint32_t{data[at + 1]} << 16 |
          std::uint32_t{data[at + 2]} << 8 | data[at + 3];
+}
+
+bool is_of_use(std::string_view name) {
+  constexpr std::string_view kNames(kPngChunkNames, sizeof kPngChunkNames);
+  for (std::size_t at = 0; at < kNames.size(); at += 5) {
+    if (kNames.substr(at, 4) == name) return true;
+  }
+  return false;
+}
+
+/// The chunks that are of use and whole. A chunk beside the pixels whose checksum is wrong is not used, nor is
+/// another of its name; the warning has the names.
+std::vector<PngChunk> read_chunks(Bytes file, std::vector<std::string>& warnings) {
+  constexpr std::size_t kSignature = 8, kFrame = 12;         // a chunk's length, name and checksum
+  constexpr std::size_t kMostChunks = 998, kMostNamed = 12;  // any file has fewer: bounds on work and words
+  std::vector<PngChunk> chunks;
+  std::vector<std::string_view> damaged;
+  for (std::size_t at = kSignature; file.size() - at >= kFrame;) {
+    const std::size_t length = number(file, at);
+    if (length > file.size() - at - kFrame) break;
+    const Bytes named = file.subspan(at + 4, 4 + length);
+    const std::string_view name(reinterpret_cast<const char*>(named.data()), 4);
+    if (name == "IEND") break;
+    const bool beside_pixels = (named[0] & 0x20U) != 0;  // small letter: ancillary (PNG specification, 5.4)
+    if (beside_pixels && crc32_z(0, named.data(), named.size()) != number(file, at + 8 + length)) {
+      damaged.push_back(name);
+    } else if (is_of_use(name) && chunks.size() < kMostChunks) {
+      chunks.push_back({name, named.subspan(4)});
+    }
+    at += kFrame + length;
+  }
+  if (damaged.empty()) return chunks;
+  std::erase_if(chunks, [&](const PngChunk& chunk) {
+    return std::find(damaged.begin(), damaged.end(), chunk.name) != damaged.end();
+  });
+  std::string names;
+  for (std::size_t i = 0; i < std::min(damaged.size(), kMostNamed); ++i) names.append(damaged[i]) += ' ';
+  warnings.push_back("expected whole chunks beside the pixels, found damaged ones: " + names + "not used");
+  return chunks;
 }
 
 /// Empty where the data are no whole zlib stream, or more than any profile or packet has.
@@ -230,7 +275,8 @@ std::vector<std::uint8_t> profile(std::span<const PngChunk> chunks, std::vector<
 
 }  // namespace
 
-void read_png_chunks(std::span<const PngChunk> chunks, Raster& raster) {
+void read_png_chunks(Bytes file, Raster& raster) {
+  const std::vector<PngChunk> chunks = read_chunks(file, raster.warnings);
   raster.icc = profile(chunks, raster.warnings);
   raster.orientation = orientation(chunks);
   if (const Bytes animation = find(chunks, "acTL"); animation.size() == 8) {

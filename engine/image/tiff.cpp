@@ -72,7 +72,8 @@ bool recognises(Bytes file) {
 }  // namespace
 
 const Codec& tiff() {
-  static const Codec codec{"TIFF", {".tif", ".tiff"}, true, true, recognises, decode_tiff, encode_tiff};
+  static const Codec codec{"TIFF",     {".tif", ".tiff"}, true,        true,
+                           recognises, probe_tiff,        decode_tiff, encode_tiff};
   return codec;
 }
 

@@ -78,20 +78,52 @@ void finish(const Layout& layout, Raster& raster) {
   }
 }
 
-template <class T>
-void read_samples(TIFF* file, const TiffStream& s, Layout& layout, Raster& raster, std::int64_t max_pixels) {
-  const bool tiled = TIFFIsTiled(file) != 0;
-  const std::int64_t block_width =
-      tiled ? static_cast<std::int64_t>(tiff_field<std::uint32_t>(file, TIFFTAG_TILEWIDTH, 0)) : raster.width;
-  const std::int64_t block_height =
-      tiled ? static_cast<std::int64_t>(tiff_field<std::uint32_t>(file, TIFFTAG_TILELENGTH, 0))
-            : std::min<std::int64_t>(raster.height, tiff_field<std::uint32_t>(file, TIFFTAG_ROWSPERSTRIP, 1));
+/// The strips or tiles in which samples are stored (one plane of them, if planes are separate).
+struct Blocks {
+  bool tiled = false;
+  std::int64_t width = 0, height = 0;
+  std::int64_t row_samples = 0;
+  tmsize_t row_bytes = 0, bytes = 0;
+};
+
+Blocks blocks_of(TIFF* file, const TiffStream& s, const Layout& layout, const Raster& raster,
+                 std::int64_t max_pixels) {
+  Blocks blocks;
+  blocks.tiled = TIFFIsTiled(file) != 0;
+  blocks.width = blocks.tiled
+                     ? static_cast<std::int64_t>(tiff_field<std::uint32_t>(file, TIFFTAG_TILEWIDTH, 0))
+                     : raster.width;
+  blocks.height =
+      blocks.tiled
+          ? static_cast<std::int64_t>(tiff_field<std::uint32_t>(file, TIFFTAG_TILELENGTH, 0))
+          : std::min<std::int64_t>(raster.height, tiff_field<std::uint32_t>(file, TIFFTAG_ROWSPERSTRIP, 1));
   constexpr std::int64_t kSmallPicture = 1 << 24;  // tiles may be larger than the picture
-  check_size(block_width, block_height, std::max(max_pixels, kSmallPicture));
-  const tmsize_t size = tiled ? TIFFTileSize(file) : TIFFStripSize(file);
-  const std::int64_t row_samples = block_width * (layout.separate ? 1 : layout.samples);
-  const tmsize_t row_bytes = (row_samples * layout.coding.bits + 7) / 8;
-  if (size < row_bytes * block_height) throw tiff_failure(s);
+  check_size(blocks.width, blocks.height, std::max(max_pixels, kSmallPicture));
+  blocks.bytes = blocks.tiled ? TIFFTileSize(file) : TIFFStripSize(file);
+  blocks.row_samples = blocks.width * (layout.separate ? 1 : layout.samples);
+  blocks.row_bytes = (blocks.row_samples * layout.coding.bits + 7) / 8;
+  if (blocks.bytes < blocks.row_bytes * blocks.height) throw tiff_failure(s);
+  return blocks;
+}
+
+/// A file whose directory is read.
+struct Input {
+  TiffStream stream;
+  TiffHandle handle{nullptr, &TIFFClose};
+  Layout layout;
+  Blocks blocks;
+  bool converted = false;  ///< by libtiff: layout and blocks say nothing then
+  Input() = default;
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
+};
+
+template <class T>
+void read_samples(Input& in, Raster& raster) {
+  TIFF* const file = in.handle.get();
+  const TiffStream& s = in.stream;
+  Layout& layout = in.layout;
+  const auto [tiled, block_width, block_height, row_samples, row_bytes, size] = in.blocks;
   const bool as_stored = layout.coding.bits == 8 * static_cast<int>(sizeof(T)) &&
                          layout.coding.format == SampleFormat::kUnsigned;
   const auto stored = std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(size) + 1);
@@ -129,13 +161,6 @@ void read_samples(TIFF* file, const TiffStream& s, Layout& layout, Raster& raste
 
 /// Anything that libtiff can turn into 8-bit RGBA, premultiplied.
 void read_converted(TIFF* file, const TiffStream& s, Raster& raster) {
-  char why[1024] = "";
-  if (!TIFFRGBAImageOK(file, why)) {
-    throw unsupported(kTiffExpected, std::string("one with: ") + why);
-  }
-  raster.model = ColourModel::kRgb;
-  raster.bits = 8;
-  raster.allocate();
   const auto width = static_cast<std::uint32_t>(raster.width);
   const auto height = static_cast<std::uint32_t>(raster.height);
   const auto pixels =
@@ -295,51 +320,29 @@ void warn_of_range(const SampleCoding& coding, Raster& raster) {
   }
 }
 
-void read_pixels(TIFF* file, const TiffStream& s, Layout& layout, Raster& raster, std::int64_t max_pixels) {
-  const int stored_bits = layout.coding.bits;
-  raster.bits = raster.model == ColourModel::kLab ? 16 : layout.coding.raster_bits();
-  raster.allocate();
+void read_pixels(Input& in, Raster& raster) {
+  const int stored_bits = in.layout.coding.bits;
   if (raster.bits == 8) {
-    read_samples<std::uint8_t>(file, s, layout, raster, max_pixels);
+    read_samples<std::uint8_t>(in, raster);
   } else {
-    read_samples<std::uint16_t>(file, s, layout, raster, max_pixels);
+    read_samples<std::uint16_t>(in, raster);
   }
   if (raster.model == ColourModel::kLab) {
-    const auto photometric = tiff_field<std::uint16_t>(file, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_CIELAB);
+    const auto photometric =
+        tiff_field<std::uint16_t>(in.handle.get(), TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_CIELAB);
     convert_lab(raster, stored_bits, photometric == PHOTOMETRIC_ICCLAB);
   }
-  warn_of_range(layout.coding, raster);
+  warn_of_range(in.layout.coding, raster);
 }
 
-}  // namespace
-
-Raster decode_tiff(Bytes bytes, std::int64_t max_pixels) {
-  const std::vector<TiffDirectory> directories = tiff_directories(bytes);
-  if (directories.empty()) throw damaged("TIFF", "no directory of its tags");
-  if (const std::string raw = raw_camera_kind(bytes, directories); !raw.empty()) {
-    throw Error(ErrorCode::kBadInput,
-                "expected a JPEG, PNG, WebP or TIFF picture, found " + raw + kDevelopRaw);
-  }
-  const TiffDirectory& picture = main_picture(directories);
-  TiffStream s;
-  s.input = bytes;
-  const TiffHandle handle = open_picture(s, max_pixels, picture);
-  TIFF* const file = handle.get();
-  Raster raster;
-  raster.width = tiff_field<std::uint32_t>(file, TIFFTAG_IMAGEWIDTH, 0);
-  raster.height = tiff_field<std::uint32_t>(file, TIFFTAG_IMAGELENGTH, 0);
-  check_size(raster.width, raster.height, max_pixels);
-  check_complete(file, s);
-  read_beside_pixels(file, s, picture, raster);
-  if (const std::int64_t pages = count_pages(directories); pages > 1) {
-    raster.warnings.push_back(fmt::format("expected one picture, found {} pages; the first is taken", pages));
-  }
-
+/// How the samples are stored and what becomes of them: layout, blocks and the raster's kind of samples.
+void read_layout(Input& in, const TiffDirectory& picture, Raster& raster, std::int64_t max_pixels) {
+  TIFF* const file = in.handle.get();
+  Layout& layout = in.layout;
   const auto compression = tiff_field<std::uint16_t>(file, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
   if (!TIFFIsCODECConfigured(compression)) {
     throw unsupported(kTiffExpected, "one that is compressed by " + compression_name(compression));
   }
-  Layout layout;
   layout.coding = coding_of(file);
   layout.samples = tiff_field<std::uint16_t>(file, TIFFTAG_SAMPLESPERPIXEL, 1);
   layout.separate =
@@ -352,15 +355,63 @@ Raster decode_tiff(Bytes bytes, std::int64_t max_pixels) {
   if (compression == COMPRESSION_JPEG && layout.coding.bits != 8) {
     throw unsupported(kTiffExpected, fmt::format("one with JPEG of {} bits inside", layout.coding.bits));
   }
-  const bool known = choose_model(file, photometric, layout, raster);
-  if (known && !layout.coding.is_known()) {
+  in.converted = !choose_model(file, photometric, layout, raster);
+  if (!in.converted && !layout.coding.is_known()) {
     throw unsupported(kTiffExpected, fmt::format("one with samples of {} bits", layout.coding.bits));
   }
-  place_channels(file, layout, raster, known);
-  if (known) {
-    read_pixels(file, s, layout, raster, max_pixels);
+  place_channels(file, layout, raster, !in.converted);
+  if (in.converted) {
+    if (char why[1024] = ""; !TIFFRGBAImageOK(file, why)) {
+      throw unsupported(kTiffExpected, std::string("one with: ") + why);
+    }
+    raster.model = ColourModel::kRgb;
+    raster.bits = 8;
   } else {
-    read_converted(file, s, raster);
+    raster.bits = raster.model == ColourModel::kLab ? 16 : layout.coding.raster_bits();
+    in.blocks = blocks_of(file, in.stream, layout, raster, max_pixels);
+  }
+}
+
+/// All but the pixels.
+Raster read_header(Input& in, Bytes bytes, std::int64_t max_pixels) {
+  const std::vector<TiffDirectory> directories = tiff_directories(bytes);
+  if (directories.empty()) throw damaged("TIFF", "no directory of its tags");
+  if (const std::string raw = raw_camera_kind(bytes, directories); !raw.empty()) {
+    throw Error(ErrorCode::kBadInput,
+                "expected a JPEG, PNG, WebP or TIFF picture, found " + raw + kDevelopRaw);
+  }
+  const TiffDirectory& picture = main_picture(directories);
+  in.stream.input = bytes;
+  in.handle = open_picture(in.stream, max_pixels, picture);
+  TIFF* const file = in.handle.get();
+  Raster raster;
+  raster.width = tiff_field<std::uint32_t>(file, TIFFTAG_IMAGEWIDTH, 0);
+  raster.height = tiff_field<std::uint32_t>(file, TIFFTAG_IMAGELENGTH, 0);
+  check_size(raster.width, raster.height, max_pixels);
+  check_complete(file, in.stream);
+  read_beside_pixels(file, in.stream, picture, raster);
+  if (const std::int64_t pages = count_pages(directories); pages > 1) {
+    raster.warnings.push_back(fmt::format("expected one picture, found {} pages; the first is taken", pages));
+  }
+  read_layout(in, picture, raster, max_pixels);
+  return raster;
+}
+
+}  // namespace
+
+Raster probe_tiff(Bytes bytes, std::int64_t max_pixels) {
+  Input in;
+  return read_header(in, bytes, max_pixels);
+}
+
+Raster decode_tiff(Bytes bytes, std::int64_t max_pixels) {
+  Input in;
+  Raster raster = read_header(in, bytes, max_pixels);
+  raster.allocate();
+  if (in.converted) {
+    read_converted(in.handle.get(), in.stream, raster);
+  } else {
+    read_pixels(in, raster);
   }
   return raster;
 }

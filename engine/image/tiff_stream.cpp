@@ -91,6 +91,7 @@ int on_error(TIFF*, void* user_data, const char*, const char* format, va_list ar
   TiffStream& s = *static_cast<TiffStream*>(user_data);
   char text[sizeof s.message];
   std::vsnprintf(text, sizeof text, format, arguments);
+  std::replace(std::begin(text), std::begin(text) + std::strlen(text), '\n', ' ');  // ours are of one line
   if (s.reading_directory && !concerns_pixels(text)) {
     s.ignored = text;
   } else if (s.message[0] == '\0') {

@@ -42,32 +42,42 @@ void decode_at(const WebPData& still, const Raster& raster, std::int64_t x, std:
   if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
 }
 
+/// Where a picture's pixels are: a still one, its top left corner at (x, y) of the canvas.
+struct Pixels {
+  WebPData still{};
+  std::int64_t x = 0, y = 0;
+  bool fill_canvas = true;
+  WebPMuxFrameInfo frame{};  ///< owns `still`, if it is an animation's
+  Pixels() = default;
+  ~Pixels() { WebPDataClear(&frame.bitstream); }
+  Pixels(const Pixels&) = delete;
+  Pixels& operator=(const Pixels&) = delete;
+};
+
 /// The first frame on its canvas, which is transparent where the frame does not reach.
-void decode_first_frame(const WebPMux* mux, Raster& raster) {
+void find_first_frame(const WebPMux* mux, Raster& raster, Pixels& pixels) {
   int frames = 0;
-  WebPMuxFrameInfo frame{};
   if (WebPMuxNumChunks(mux, WEBP_CHUNK_ANMF, &frames) != WEBP_MUX_OK ||
-      WebPMuxGetFrame(mux, 1, &frame) != WEBP_MUX_OK) {
+      WebPMuxGetFrame(mux, 1, &pixels.frame) != WEBP_MUX_OK) {
     throw damaged("WebP", "an animation without a first frame");
   }
-  const std::unique_ptr<WebPData, decltype(&WebPDataClear)> owner(&frame.bitstream, &WebPDataClear);
+  pixels.still = pixels.frame.bitstream;
+  pixels.x = pixels.frame.x_offset;
+  pixels.y = pixels.frame.y_offset;
   WebPBitstreamFeatures still{};
-  const VP8StatusCode status = WebPGetFeatures(frame.bitstream.bytes, frame.bitstream.size, &still);
+  const VP8StatusCode status = WebPGetFeatures(pixels.still.bytes, pixels.still.size, &still);
   if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
-  const std::int64_t x = frame.x_offset, y = frame.y_offset;
-  if (still.has_animation || x < 0 || y < 0 || x + still.width > raster.width ||
-      y + still.height > raster.height) {
+  if (still.has_animation || pixels.x < 0 || pixels.y < 0 || pixels.x + still.width > raster.width ||
+      pixels.y + still.height > raster.height) {
     throw damaged("WebP", "a frame outside of its canvas");
   }
-  raster.alpha = still.has_alpha != 0 || still.width < raster.width || still.height < raster.height;
-  raster.allocate();
-  std::fill_n(raster.samples.get(), raster.row_bytes() * static_cast<std::size_t>(raster.height),
-              std::uint8_t{0});
-  decode_at(frame.bitstream, raster, x, y);
+  pixels.fill_canvas = still.width == raster.width && still.height == raster.height;
+  raster.alpha = still.has_alpha != 0 || !pixels.fill_canvas;
   raster.warnings.push_back(animation_warning(frames));
 }
 
-Raster decode(Bytes file, std::int64_t max_pixels) {
+/// All but the pixels, and where they are.
+Raster read_header(Bytes file, std::int64_t max_pixels, Pixels& pixels) {
   WebPBitstreamFeatures input{};
   const VP8StatusCode status = WebPGetFeatures(file.data(), file.size(), &input);
   if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
@@ -82,12 +92,28 @@ Raster decode(Bytes file, std::int64_t max_pixels) {
   raster.icc = chunk(mux.get(), "ICCP");
   raster.orientation = exif_orientation(chunk(mux.get(), "EXIF"), xmp_orientation(chunk(mux.get(), "XMP ")));
   if (input.has_animation) {
-    decode_first_frame(mux.get(), raster);
+    find_first_frame(mux.get(), raster, pixels);
   } else {
     raster.alpha = input.has_alpha != 0;
-    raster.allocate();
-    decode_at(whole, raster, 0, 0);
+    pixels.still = whole;
   }
+  return raster;
+}
+
+Raster probe(Bytes file, std::int64_t max_pixels) {
+  Pixels pixels;
+  return read_header(file, max_pixels, pixels);
+}
+
+Raster decode(Bytes file, std::int64_t max_pixels) {
+  Pixels pixels;
+  Raster raster = read_header(file, max_pixels, pixels);
+  raster.allocate();
+  if (!pixels.fill_canvas) {
+    std::fill_n(raster.samples.get(), raster.row_bytes() * static_cast<std::size_t>(raster.height),
+                std::uint8_t{0});
+  }
+  decode_at(pixels.still, raster, pixels.x, pixels.y);
   return raster;
 }
 
@@ -155,7 +181,7 @@ bool recognises(Bytes file) {
 }  // namespace
 
 const Codec& webp() {
-  static const Codec codec{"WebP", {".webp"}, true, false, recognises, decode, encode};
+  static const Codec codec{"WebP", {".webp"}, true, false, recognises, probe, decode, encode};
   return codec;
 }
 

@@ -34,7 +34,7 @@ void run_plan(const RenderArguments& a, bool json) {
   RenderSizes sizes{size_of_file(a.content), {}};
   for (const std::string& style : a.styles) sizes.styles.push_back({size_of_file(style)});
   auto weights = std::make_shared<const Weights>(find_weights(a.weights));
-  Session session(options, std::move(weights));
+  Session session(options, std::move(weights), SessionOptions::one_render());  // as the render will
   if (const std::string note = session.device_note(); !note.empty())
     std::fprintf(stderr, "impasto: warning: %s\n", note.c_str());
   const RenderPlan plan = session.plan(options, sizes);

@@ -215,8 +215,7 @@ void RenderRun::after_iteration(const Progress& progress) {
 }
 
 void RenderRun::begin() {
-  session_.emplace(settings_.options, std::move(weights_),
-                   SessionOptions{.keep_weights = false, .target_cache_bytes = 0});
+  session_.emplace(settings_.options, std::move(weights_), SessionOptions::one_render());
   RenderHooks hooks;
   hooks.exact_every = static_cast<int>(std::min(args_.save_every, 1'000'000'000LL));
   hooks.warn = [this](const std::string& message) { display_.warn(message); };

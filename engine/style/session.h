@@ -19,6 +19,9 @@ struct SessionOptions {
   bool keep_weights = true;
   /// Bytes of style statistics that are kept for later renders of the same style.
   std::size_t target_cache_bytes = std::size_t{64} << 20;
+
+  /// For a single render: nothing is kept that only another one would use.
+  [[nodiscard]] static constexpr SessionOptions one_render() { return {false, 0}; }
 };
 
 /// Neither thread-safe nor global: several may live in one process, each used, with its renders, by one

@@ -23,7 +23,7 @@ struct Stylizer::Impl {
 Stylizer::Stylizer(StyleOptions options, std::shared_ptr<const Weights> weights) {
   validate(options);
   // Every render has the same layers, and mostly there is but one.
-  Session session(options, std::move(weights), {.keep_weights = false, .target_cache_bytes = 0});
+  Session session(options, std::move(weights), SessionOptions::one_render());
   session.check(options);
   impl_ = std::make_unique<Impl>(std::move(options), std::move(session));
 }

@@ -13,21 +13,23 @@ namespace {
 /// nlohmann's numbers read back, too, but about one in 1600 has a digit too many.
 std::string number(double value) { return std::isfinite(value) ? format_number(value) : "null"; }
 
-std::string layers(const std::vector<std::pair<std::string, double>>& losses) {
+/// "style":{"relu1_1":0.5,...}, or "tv":0.5
+std::string member(const LossValue& loss) {
+  if (loss.of_picture) return fmt::format(R"("{}":{})", loss.name, number(loss.sum()));
   std::string text;
-  for (const auto& [layer, loss] : losses) {
-    text += fmt::format(R"({}"{}":{})", text.empty() ? "" : ",", layer, number(loss));
+  for (const auto& [layer, value] : loss.terms) {
+    text += fmt::format(R"({}"{}":{})", text.empty() ? "" : ",", layer, number(value));
   }
-  return text;
+  return fmt::format(R"("{}":{{{}}})", loss.name, text);
 }
 
 }  // namespace
 
 std::string trace_members(const Progress& p) {
-  return fmt::format(
-      R"("scale":{},"iteration":{},"width":{},"height":{},"loss":{},"content":{{{}}},"style":{{{}}},"tv":{},"seconds":{})",
-      p.scale, p.iteration, p.size.width, p.size.height, number(p.loss), layers(p.content), layers(p.style),
-      number(p.tv), number(p.seconds));
+  std::string losses;
+  for (const LossValue& loss : p.losses) losses += member(loss) + ",";
+  return fmt::format(R"("scale":{},"iteration":{},"width":{},"height":{},"loss":{},{}"seconds":{})", p.scale,
+                     p.iteration, p.size.width, p.size.height, number(p.loss), losses, number(p.seconds));
 }
 
 TraceWriter::TraceWriter(const std::filesystem::path& path, Mode mode)

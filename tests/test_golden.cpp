@@ -277,15 +277,16 @@ void check_objectives(const std::string& device, const Bounds& bounds) {
 
     const json& expect = c["expect"];
     double worst = relative_error(values.total, expect["loss"]);
-    for (const auto& [layer, value] : values.content) {
-      worst = std::max(worst, relative_error(value, expect["content"][layer]));
+    for (const char* const name : {"content", "style"}) {
+      const LossValue& loss = *find_loss(values.losses, name);
+      for (const auto& [layer, value] : loss.terms) {
+        worst = std::max(worst, relative_error(value, expect[name][layer]));
+      }
+      CHECK(loss.terms.size() == expect[name].size());
     }
-    for (const auto& [layer, value] : values.style) {
-      worst = std::max(worst, relative_error(value, expect["style"][layer]));
+    if (c["tv_weight"] != 0.0) {
+      worst = std::max(worst, relative_error(find_loss(values.losses, "tv")->sum(), expect["tv"]));
     }
-    if (c["tv_weight"] != 0.0) worst = std::max(worst, relative_error(values.tv, expect["tv"]));
-    CHECK(values.content.size() == expect["content"].size());
-    CHECK(values.style.size() == expect["style"].size());
     check_error("losses", worst, bounds.loss);
     check_error("gradient", summary_error(download(*backend, tensors[1]), expect["gradient"]),
                 bounds.gradient);

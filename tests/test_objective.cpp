@@ -137,9 +137,11 @@ TEST_CASE("loss and gradient on the cpu agree with the reference") {
     Bench fast("cpu", options, picture, style);
     const std::vector<double> host = random_picture(picture, 6);
     CHECK(fast.evaluate(host) == Approx(exact.evaluate(host)).epsilon(1e-5));
-    for (std::size_t i = 0; i < exact.objective->values().style.size(); ++i) {
-      CHECK(fast.objective->values().style[i].second ==
-            Approx(exact.objective->values().style[i].second).epsilon(1e-4));
+    const LossValue style_values = *find_loss(exact.objective->values().losses, "style");
+    REQUIRE(style_values.terms.size() == 5);
+    for (std::size_t i = 0; i < style_values.terms.size(); ++i) {
+      CHECK(find_loss(fast.objective->values().losses, "style")->terms[i].second ==
+            Approx(style_values.terms[i].second).epsilon(1e-4));
     }
     const std::vector<double> a = exact.download_gradient();
     const std::vector<double> b = fast.download_gradient();
@@ -159,15 +161,16 @@ TEST_CASE("the loss is zero where picture and targets are the same, and J is the
   options.tv_weight = 0;
   Bench bench("reference", options, {24, 24, 3}, {24, 24, 3});
   (void)bench.evaluate(random_picture({24, 24, 3}, 21));  // the content target's own picture
-  for (const auto& [layer, value] : bench.objective->values().content) CHECK(value == 0);
+  CHECK(find_loss(bench.objective->values().losses, "content")->sum() == 0);
   (void)bench.evaluate(random_picture({24, 24, 3}, 9));
   const LossValues values = bench.objective->values();
   double sum = 0;
-  for (const auto& [layer, value] : values.content) {
+  for (const auto& [layer, value] : find_loss(values.losses, "content")->terms) {
     sum += 5 * (layer == "relu4_2" ? 1 : 0.5) / 1.5 * value;
   }
   const double lambda[] = {1, 2, 1, 1, 0.5};
-  for (std::size_t i = 0; i < 5; ++i) sum += 100 * lambda[i] / 5.5 * values.style[i].second;
+  const auto& style = find_loss(values.losses, "style")->terms;
+  for (std::size_t i = 0; i < 5; ++i) sum += 100 * lambda[i] / 5.5 * style[i].second;
   CHECK(values.total == Approx(sum).epsilon(1e-12));
 }
 

@@ -10,25 +10,29 @@
 namespace impasto {
 namespace {
 
-/// -1 of no layers.
-int deepest_node(const NodeGraph& graph, const std::vector<LayerWeight>& layers) {
+/// The deepest node at which a loss reads the content's (style's) features; -1: none does.
+int deepest_node(const ObjectiveOptions& options, const NodeGraph& graph, bool Loss::*reads) {
   int deepest = -1;
-  for (const LayerWeight& layer : layers) {
-    deepest = std::max(deepest, graph.tap_nodes[static_cast<std::size_t>(graph.tap(layer.layer))]);
+  for (const Loss* const loss : all_losses()) {
+    if (loss->layers == nullptr || !(loss->*reads)) continue;
+    for (const LayerWeight& layer : loss->layers(options)) {
+      deepest = std::max(deepest, graph.tap_nodes[static_cast<std::size_t>(graph.tap(layer.layer))]);
+    }
   }
   return deepest;
 }
 
-bool has_kind(const LossTerms& terms, LossKind kind) {
-  return std::any_of(terms.begin(), terms.end(), [&](const auto& term) { return term->kind() == kind; });
+bool any_reads(const LossTerms& terms, bool Loss::*reads) {
+  return std::any_of(terms.begin(), terms.end(), [&](const auto& term) { return term->loss().*reads; });
 }
 
 }  // namespace
 
 std::vector<std::string> objective_taps(const ObjectiveOptions& options) {
   std::vector<std::string> taps;
-  for (const auto* layers : {&options.content_layers, &options.style_layers}) {
-    for (const LayerWeight& layer : *layers) {
+  for (const Loss* const loss : all_losses()) {
+    if (loss->layers == nullptr) continue;
+    for (const LayerWeight& layer : loss->layers(options)) {
       if (std::find(taps.begin(), taps.end(), layer.layer) == taps.end()) taps.push_back(layer.layer);
     }
   }
@@ -43,13 +47,13 @@ Program evaluation_program(const ObjectiveOptions& options, const NodeGraph& gra
 Program content_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
                         const BackendTraits& traits) {
   return whole_program(graph, picture, options.pooling, Pass::kForward, traits,
-                       deepest_node(graph, options.content_layers));
+                       deepest_node(options, graph, &Loss::reads_content));
 }
 
 Program style_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
                       const BackendTraits& traits) {
   return whole_program(graph, picture, options.pooling, Pass::kForward, traits,
-                       deepest_node(graph, options.style_layers));
+                       deepest_node(options, graph, &Loss::reads_style));
 }
 
 std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const NodeGraph& graph,
@@ -105,7 +109,7 @@ StyleObjective::StyleObjective(Backend& backend, Executor& executor, const Objec
 }
 
 void StyleObjective::set_content(const NetworkMemory& memory) {
-  if (!has_kind(terms_, LossKind::kContent)) return;
+  if (!any_reads(terms_, &Loss::reads_content)) return;
   TapHooks hooks;
   hooks.features = [&](int tap, ConstTensorView features) {
     for (const auto& term : terms_) {
@@ -126,7 +130,7 @@ std::vector<std::string> StyleObjective::style_statistics() const {
 
 StyleTargets StyleObjective::measure_style(const NetworkMemory& memory, std::span<const float> coverage) {
   StyleTargets targets;
-  if (!has_kind(terms_, LossKind::kStyle)) return targets;
+  if (!any_reads(terms_, &Loss::reads_style)) return targets;
   TapHooks hooks;
   hooks.features = [&](int tap, TensorView features) {
     for (const auto& term : terms_) {
@@ -163,8 +167,8 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
     LossTerm& term = *terms_[i];
     term.set_active(term.finish(slot_values_[i]));
     if (term.active() || !warn) continue;
-    const char* const kind = term.kind() == LossKind::kContent ? "content" : "style";
-    warn(fmt::format("{} layer {} is left out: its target is zero everywhere", kind, term.layer()));
+    warn(fmt::format("{} layer {} is left out: its target is zero everywhere", term.loss().name,
+                     term.layer()));
   }
 }
 
@@ -238,17 +242,16 @@ const LossValues& StyleObjective::take_values() {
 }
 
 void StyleObjective::read_slots(std::span<const double> slots) {
-  values_.content.clear();
-  values_.style.clear();
-  values_.total = 0;
-  for (std::size_t i = 0; i < terms_.size(); ++i) {
-    const LossTerm& term = *terms_[i];
-    switch (term.kind()) {
-      case LossKind::kContent: values_.content.emplace_back(term.layer(), slots[i]); break;
-      case LossKind::kStyle: values_.style.emplace_back(term.layer(), slots[i]); break;
-      case LossKind::kVariation: values_.tv = slots[i]; break;
+  values_ = {};
+  for (const Loss* const loss : all_losses()) {
+    LossValue& value = values_.losses.emplace_back();
+    value.name = loss->name;
+    value.of_picture = loss->layers == nullptr;
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+      if (&terms_[i]->loss() != loss) continue;
+      value.terms.emplace_back(terms_[i]->layer(), slots[i]);
+      values_.total += terms_[i]->weight() * slots[i];
     }
-    values_.total += term.weight() * slots[i];
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "engine/network/executor.h"
 #include "engine/options/options.h"
+#include "engine/style/loss_value.h"
 #include "engine/style/optimizer.h"
 #include "engine/style/targets.h"
 #include "engine/style/terms/term.h"
@@ -42,9 +43,8 @@ namespace impasto {
                                              Shape picture);
 
 struct LossValues {
-  double total = 0;                                            ///< J
-  std::vector<std::pair<std::string, double>> content, style;  ///< unweighted content_l, style_l
-  double tv = 0;                                               ///< unweighted
+  double total = 0;               ///< J
+  std::vector<LossValue> losses;  ///< every loss, also those that have no term
 };
 
 class StyleObjective final : public Objective {

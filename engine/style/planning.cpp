@@ -24,9 +24,8 @@ ScalePlan plan_of(const ScaleLayout& layout, const StyleOptions& options, const 
   scale.target_bytes = layout.objective_bytes;
   scale.optimizer_bytes = layout.optimizer_bytes;
   scale.flops = convolution_flops(layout.evaluation.program);
-  for (const LayerWeight& layer : options.objective.style_layers) {
-    const Shape s = graph.tap_shape(picture_shape(layout.size), graph.tap(layer.layer));
-    scale.flops += 4.0 * static_cast<double>(s.elements()) * static_cast<double>(s.c);
+  for (const auto& term : make_terms(options.objective, graph, picture_shape(layout.size))) {
+    scale.flops += term->flops();
   }
   return scale;
 }

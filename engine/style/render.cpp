@@ -305,9 +305,7 @@ void Render::Impl::report() {
               place.iterations,
               planned.scales[static_cast<std::size_t>(place.scale)].size,
               values.total,
-              values.content,
-              values.style,
-              values.tv,
+              values.losses,
               seconds(),
               scale->at_end()};
 }

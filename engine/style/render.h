@@ -11,6 +11,7 @@
 #include "engine/image/image.h"
 #include "engine/options/options.h"
 #include "engine/style/checkpoint.h"
+#include "engine/style/loss_value.h"
 #include "engine/style/render_plan.h"
 #include "engine/style/session.h"
 
@@ -44,14 +45,13 @@ struct RenderHooks {
 /// One evaluation of the objective, at any scale.
 struct Progress {
   int scale = 0, num_scales = 1;
-  int iteration = 0;   ///< at this scale, from 1; the first is the loss of the starting picture
-  int iterations = 0;  ///< at this scale; with a tolerance at most so many
-  PixelSize size;      ///< of the picture at this scale
-  double loss = 0;     ///< J
-  std::vector<std::pair<std::string, double>> content, style;  ///< unweighted content_l and style_l
-  double tv = 0;                                               ///< unweighted
-  double seconds = 0;       ///< since the optimisation began (resumed runs included)
-  bool ends_scale = false;  ///< its last: all iterations are done, or it has converged (convergence.h)
+  int iteration = 0;              ///< at this scale, from 1; the first is the loss of the starting picture
+  int iterations = 0;             ///< at this scale; with a tolerance at most so many
+  PixelSize size;                 ///< of the picture at this scale
+  double loss = 0;                ///< J
+  std::vector<LossValue> losses;  ///< "content", "style", "tv", unweighted
+  double seconds = 0;             ///< since the optimisation began (resumed runs included)
+  bool ends_scale = false;        ///< its last: all iterations are done, or it has converged (convergence.h)
 };
 
 /// Neither thread-safe nor to outlive its session. Several may be in work at once in one session, step by step

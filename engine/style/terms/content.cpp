@@ -8,7 +8,7 @@ namespace {
 class ContentTerm final : public LossTerm {
  public:
   ContentTerm(std::string layer, int tap, double weight, Shape features, Scaling scaling)
-      : LossTerm(LossKind::kContent, std::move(layer), tap, weight), features_(features), scaling_(scaling) {}
+      : LossTerm(content_loss(), std::move(layer), tap, weight), features_(features), scaling_(scaling) {}
 
   [[nodiscard]] std::vector<TensorSpec> tensors(const BackendTraits& traits) const override {
     return {{"content " + layer(), features_, traits.activation}};
@@ -41,12 +41,19 @@ class ContentTerm final : public LossTerm {
   TensorView target_, slot_;
 };
 
-}  // namespace
+const std::vector<LayerWeight>& layers(const ObjectiveOptions& options) { return options.content_layers; }
 
-void add_content_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph,
-                       Shape picture) {
+void add(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
   add_layer_terms<ContentTerm>(terms, options.content_layers, options.content_weight, options, graph,
                                picture);
+}
+
+}  // namespace
+
+const Loss& content_loss() {
+  static const Loss loss{
+      .name = "content", .layers = layers, .reads_content = true, .reads_style = false, .add = add};
+  return loss;
 }
 
 }  // namespace impasto

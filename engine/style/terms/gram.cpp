@@ -30,7 +30,7 @@ std::vector<float> pooled(std::span<const float> coverage, Shape picture, Shape 
 class GramTerm final : public LossTerm {
  public:
   GramTerm(std::string layer, int tap, double weight, Shape features, Scaling scaling)
-      : LossTerm(LossKind::kStyle, std::move(layer), tap, weight), features_(features), scaling_(scaling) {}
+      : LossTerm(gram_loss(), std::move(layer), tap, weight), features_(features), scaling_(scaling) {}
 
   [[nodiscard]] std::vector<TensorSpec> tensors(const BackendTraits& traits) const override {
     return {{"style " + layer(), square(), traits.real},
@@ -66,6 +66,11 @@ class GramTerm final : public LossTerm {
     const std::optional<double> factor = style_factor(scaling_, features_, energy);
     factor_ = factor.value_or(0);
     return factor.has_value();
+  }
+
+  /// The matrix, and its product with the features on the way back.
+  [[nodiscard]] double flops() const override {
+    return 4.0 * static_cast<double>(features_.elements()) * static_cast<double>(features_.c);
   }
 
   void take_features(const TermContext& context, ConstTensorView features) override {
@@ -137,11 +142,18 @@ void GramTerm::measure_covered(const TermContext& context, TensorView features, 
   }
 }
 
+const std::vector<LayerWeight>& layers(const ObjectiveOptions& options) { return options.style_layers; }
+
+void add(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
+  add_layer_terms<GramTerm>(terms, options.style_layers, options.style_weight, options, graph, picture);
+}
+
 }  // namespace
 
-void add_gram_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph,
-                    Shape picture) {
-  add_layer_terms<GramTerm>(terms, options.style_layers, options.style_weight, options, graph, picture);
+const Loss& gram_loss() {
+  static const Loss loss{
+      .name = "style", .layers = layers, .reads_content = false, .reads_style = true, .add = add};
+  return loss;
 }
 
 }  // namespace impasto

@@ -4,11 +4,14 @@
 
 namespace impasto {
 
+const std::vector<const Loss*>& all_losses() {
+  static const std::vector<const Loss*> losses{&content_loss(), &gram_loss(), &variation_loss()};
+  return losses;
+}
+
 LossTerms make_terms(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
   LossTerms terms;
-  add_content_terms(terms, options, graph, picture);
-  add_gram_terms(terms, options, graph, picture);
-  add_variation_term(terms, options);
+  for (const Loss* const loss : all_losses()) loss->add(terms, options, graph, picture);
   return terms;
 }
 

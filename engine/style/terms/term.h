@@ -1,6 +1,7 @@
 #pragma once
-// One loss of the objective: where it attaches, what it keeps on the device, its targets, value and gradient.
-// A loss is a subclass in a file of its own here, and a line in make_terms. docs/losses.md has the formulas.
+// The losses of the objective. A loss is a file of its own here: its Loss, and the LossTerm that it has at each of
+// its layers (where it attaches, what it keeps on the device, its targets, value and gradient); and a line in
+// all_losses(). docs/losses.md has the formulas.
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -14,8 +15,26 @@
 
 namespace impasto {
 
-/// How a term's value is reported: content_l and style_l by their layers, the total variation alone.
-enum class LossKind : std::uint8_t { kContent, kStyle, kVariation };
+class LossTerm;
+using LossTerms = std::vector<std::unique_ptr<LossTerm>>;
+
+/// A loss before there is a network.
+struct Loss {
+  const char* name;  ///< in reports and messages: "content", "style", "tv"
+  /// Its layers; null: it is one of the picture itself.
+  const std::vector<LayerWeight>& (*layers)(const ObjectiveOptions&);
+  bool reads_content, reads_style;  ///< whose features its terms are measured against
+  /// Adds its terms over a picture (h,w,3).
+  void (*add)(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture);
+};
+
+// One for each file here.
+[[nodiscard]] const Loss& content_loss();
+[[nodiscard]] const Loss& gram_loss();
+[[nodiscard]] const Loss& variation_loss();
+
+/// All of them, in the order of reports.
+[[nodiscard]] const std::vector<const Loss*>& all_losses();
 
 /// What a term works with, the same for all.
 struct TermContext {
@@ -31,7 +50,7 @@ class LossTerm {
   LossTerm(const LossTerm&) = delete;
   LossTerm& operator=(const LossTerm&) = delete;
 
-  [[nodiscard]] LossKind kind() const { return kind_; }
+  [[nodiscard]] const Loss& loss() const { return loss_; }
   [[nodiscard]] const std::string& layer() const { return layer_; }  ///< empty at the picture
   [[nodiscard]] int tap() const { return tap_; }                     ///< of the graph; -1: the picture
   [[nodiscard]] double weight() const { return weight_; }            ///< of its value in J
@@ -67,6 +86,9 @@ class LossTerm {
   /// With what measure_energy found: whether the term has anything to compare with.
   [[nodiscard]] virtual bool finish(double /*energy*/) { return true; }
 
+  /// Floating-point operations of value and gradient, where they are worth counting beside convolutions.
+  [[nodiscard]] virtual double flops() const { return 0; }
+
   // --- evaluation; values go to the slot, without weight
   /// In forward, when the features are whole.
   virtual void take_features(const TermContext&, ConstTensorView /*features*/) {}
@@ -78,30 +100,22 @@ class LossTerm {
   void set_active(bool active) { active_ = active; }
 
  protected:
-  LossTerm(LossKind kind, std::string layer, int tap, double weight)
-      : kind_(kind), layer_(std::move(layer)), tap_(tap), weight_(weight) {}
+  LossTerm(const Loss& loss, std::string layer, int tap, double weight)
+      : loss_(loss), layer_(std::move(layer)), tap_(tap), weight_(weight) {}
 
  private:
-  LossKind kind_;
+  const Loss& loss_;
   std::string layer_;
   int tap_;
   double weight_;
   bool active_ = true;
 };
 
-using LossTerms = std::vector<std::unique_ptr<LossTerm>>;
-
 /// All terms of an objective over a picture (h,w,3), in the order of reports. Pure.
 [[nodiscard]] LossTerms make_terms(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture);
 
 /// The layers' weights as given, or divided by their sum.
 [[nodiscard]] std::vector<double> layer_shares(const std::vector<LayerWeight>& layers, bool normalise);
-
-// One for each file here.
-void add_content_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph,
-                       Shape picture);
-void add_gram_terms(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture);
-void add_variation_term(LossTerms& terms, const ObjectiveOptions& options);
 
 /// Adds a Term(layer, tap, weight, features, scaling) for each layer: its weight is `weight` times its c_l or
 /// lambda_l, as given or divided by their sum; `features` the shape at its tap.

@@ -7,7 +7,7 @@ namespace {
 class VariationTerm final : public LossTerm {
  public:
   VariationTerm(TotalVariation kind, double weight)
-      : LossTerm(LossKind::kVariation, {}, -1, weight), variation_(kind) {}
+      : LossTerm(variation_loss(), {}, -1, weight), variation_(kind) {}
 
   [[nodiscard]] std::vector<TensorSpec> tensors(const BackendTraits& /*traits*/) const override { return {}; }
   void bind(std::span<const TensorView> /*tensors*/, TensorView /*scratch*/, TensorView slot) override {
@@ -23,10 +23,16 @@ class VariationTerm final : public LossTerm {
   TensorView slot_;
 };
 
+void add(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& /*graph*/, Shape /*picture*/) {
+  if (options.tv_weight != 0) terms.push_back(std::make_unique<VariationTerm>(options.tv, options.tv_weight));
+}
+
 }  // namespace
 
-void add_variation_term(LossTerms& terms, const ObjectiveOptions& options) {
-  if (options.tv_weight != 0) terms.push_back(std::make_unique<VariationTerm>(options.tv, options.tv_weight));
+const Loss& variation_loss() {
+  static const Loss loss{
+      .name = "tv", .layers = nullptr, .reads_content = false, .reads_style = false, .add = add};
+  return loss;
 }
 
 }  // namespace impasto

@@ -151,6 +151,18 @@ TEST_CASE("a render stopped and resumed ends with the same bytes, on the plans t
     Stylizer second(options, weights());
     CHECK(second.run(content(), styles(), hooks).image.rgb == whole.image.rgb);
 
+    if (precision() == Precision::kFp16) {
+      for (const char* const scale : {"", "3"}) {
+        Checkpoint changed = checkpoint;
+        changed.device["gradient_scale"] = scale;
+        hooks.resume = &changed;
+        Stylizer refusing(options, weights());
+        CHECK_THROWS_WITH(refusing.run(content(), styles(), hooks),
+                          ContainsSubstring("a power of two as the gradients' scale, found"));
+      }
+      hooks.resume = &checkpoint;
+    }
+
     std::string& tuning = checkpoint.device["tuning"];
     tuning.replace(0, tuning.find('\n'), "another GPU");
     Stylizer third(options, weights());

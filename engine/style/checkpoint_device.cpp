@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <span>
 #include <system_error>
 
@@ -63,15 +64,18 @@ void restore_tuning(Backend& backend, const Checkpoint& checkpoint) {
                    backend.info().name);
 }
 
-std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint) {
+std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint, bool wanted) {
   const std::string text = recorded_choice(checkpoint, "gradient_scale");
-  if (text.empty()) return {};
+  if (text.empty() && !wanted) return {};
   double scale = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), scale);
+  constexpr int kMostExponent = 128;  // StyleObjective::calibrate ends before
   int exponent = 0;
-  if (error != std::errc() || end != text.data() + text.size() || std::frexp(scale, &exponent) != 0.5) {
+  if (error != std::errc() || end != text.data() + text.size() || std::frexp(scale, &exponent) != 0.5 ||
+      std::abs(exponent) > kMostExponent) {
     throw make_error(ErrorCode::kBadInput,
-                     "checkpoint: expected a power of two as the gradients' scale, found {}", text);
+                     "checkpoint: expected a power of two as the gradients' scale, found {}",
+                     text.empty() ? "none" : text);
   }
   return scale;
 }

@@ -19,7 +19,7 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
 void restore_tuning(Backend& backend, const Checkpoint& checkpoint);
 
 /// The power of two that gradients were scaled by; nothing where none was recorded. Error(kBadInput) for
-/// another number.
-[[nodiscard]] std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint);
+/// another number, for one that no device would have chosen, and for none where one is `wanted`.
+[[nodiscard]] std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint, bool wanted);
 
 }  // namespace impasto

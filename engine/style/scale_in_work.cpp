@@ -45,7 +45,8 @@ void ScaleInWork::restore(const Checkpoint& checkpoint) {
   optimizer_->restore_host_state(checkpoint.host_state);
   convergence_.restore(checkpoint.best_losses, checkpoint.iteration);
   iteration_ = reported_ = static_cast<int>(checkpoint.iteration);
-  if (const auto scaled = recorded_gradient_scale(checkpoint)) objective_.set_gradient_scale(*scaled);
+  const bool wanted = backend_.traits().scaled_gradients;
+  if (const auto scale = recorded_gradient_scale(checkpoint, wanted)) objective_.set_gradient_scale(*scale);
 }
 
 void ScaleInWork::calibrate() {

@@ -22,6 +22,7 @@
 
 #include "engine/core/digest.h"
 #include "engine/core/error.h"
+#include "engine/options/option_table.h"
 #include "engine/options/options.h"
 #include "engine/style/checkpoint.h"
 #include "tests/support/catch.h"
@@ -355,6 +356,9 @@ TEST_CASE("a run is continued only with what it was made with") {
 TEST_CASE("a checkpoint from before an option is continued where the option is off") {
   const std::array<std::array<std::string, 3>, 2> later{
       {{"tolerance", "0", "0.01"}, {"grain", "result", "style"}}};
+  CHECK(std::count_if(option_table().begin(), option_table().end(), [](const StyleOption& o) {
+          return !o.off.empty();
+        }) == static_cast<std::ptrdiff_t>(later.size()));
   for (const auto& [name, off, on] : later) {
     Checkpoint c = example();
     auto options = c.options;

@@ -237,6 +237,40 @@ TEST_CASE("a tensor lives from the first step that names it to the last, and ext
   }
 }
 
+TEST_CASE("workspace and choices are those of each convolution's own rows, forward and backward") {
+  const auto backend = make_backend({"cpu", Precision::kFp32, 2});
+  const std::vector<std::string> taps{"relu3_1"};
+  const NodeGraph graph = build_graph(random_weights("vgg16", 1), taps);
+  for (const std::int64_t height : {51, 58, 100}) {
+    Program program =
+        whole_program(graph, {height, 640, 3}, Pooling::kMax, Pass::kForwardBackward, backend->traits());
+    for (Step& step : program.steps) {
+      if (step.op == Op::kConv) {  // little, so that backward's need is the largest
+        step.out.rows = {0, 2};
+        step.in.rows = {0, 3};
+        step.padding = {.top = 1, .bottom = 0};
+      } else if (step.op == Op::kConvBackward) {
+        const std::int64_t upper = program.shape(step.out).h / 2;
+        step.out.rows = {0, upper};
+        step.in.rows = {0, upper - 1};
+        step.padding = {.top = 1, .bottom = 0};
+      }
+    }
+    prepare_convolutions(*backend, program);
+    const std::size_t planned = plan_memory(program, backend->traits()).workspace_bytes;
+    for (const Step& step : program.steps) {
+      if (step.op != Op::kConvBackward) continue;
+      const Shape dx = program.shape(step.out), dy = program.shape(step.in);
+      INFO(step_name(graph, step) << " of height " << height);
+      CHECK(planned >= backend->traits().conv_workspace_bytes(dx, dy.c, step.padding));
+      if (dx.c < 16) continue;  // done without choices
+      const std::string choice = "backward " + std::to_string(dx.w) + "x" + std::to_string(dx.h) + " " +
+                                 std::to_string(dy.c) + " to ";
+      CHECK_THAT(backend->tuning()->text(), ContainsSubstring(choice));
+    }
+  }
+}
+
 TEST_CASE("steps on parts of the rows, each with the padding of its place, make the whole") {
   const auto backend = make_backend({"reference", Precision::kAuto, 1});
   const std::vector<std::string> taps{"relu1_1"};

@@ -56,8 +56,8 @@ ConvFilters make_conv_filters(Backend& backend, const Weights& weights, const No
 
 void prepare_convolutions(Backend& backend, const Program& program) {
   for (const Step& step : program.steps) {
-    if (step.op != Op::kConv) continue;  // for both directions
-    backend.prepare_conv(program.shape(step.in), program.shape(step.out).c, step.padding);
+    if (!Program::is_convolution(step)) continue;
+    backend.prepare_conv(program.layer_input(step), program.layer_output(step).c, step.padding);
   }
 }
 

@@ -45,10 +45,10 @@ NetworkPlan plan_memory(Program program, const BackendTraits& traits) {
       life.last = static_cast<int>(i);
       if (life.first < 0) life.first = life.last;
     }
-    std::size_t workspace = 0;  // forward's is for both directions
-    if (step.op == Op::kConv) {
-      workspace = traits.conv_workspace_bytes(plan.program.shape(step.in), plan.program.shape(step.out).c,
-                                              step.padding);
+    std::size_t workspace = 0;
+    if (Program::is_convolution(step)) {
+      workspace = traits.conv_workspace_bytes(plan.program.layer_input(step),
+                                              plan.program.layer_output(step).c, step.padding);
     } else if (step.op == Op::kTapFeatures) {
       workspace = traits.gram_workspace_bytes(plan.program.shape(step.in));
     }

@@ -119,10 +119,8 @@ std::string step_name(const NodeGraph& graph, const Step& step) {
 double convolution_flops(const Program& program) {
   double flops = 0;
   for (const Step& step : program.steps) {
-    if (step.op != Op::kConv && step.op != Op::kConvBackward) continue;
-    const bool backward = step.op == Op::kConvBackward;
-    const Shape y = program.shape(backward ? step.in : step.out);
-    const Shape x = program.shape(backward ? step.out : step.in);
+    if (!Program::is_convolution(step)) continue;
+    const Shape x = program.layer_input(step), y = program.layer_output(step);
     const std::int64_t in_channels = step.node == 0 ? program.picture.c : x.c;
     flops += 2.0 * 9 * static_cast<double>(in_channels) * static_cast<double>(y.elements());
   }

@@ -40,7 +40,8 @@ struct Step {
   int node = -1;  ///< of the graph; -1: none
   Operand out, in;
   Operand features{};  ///< read by a backward step beside its gradients
-  Padding padding{};   ///< convolutions: where the picture ends
+  /// Convolutions: where the picture ends beside the rows of the layer's input (backward: of its gradient).
+  Padding padding{};
   Accumulate accumulate = Accumulate::kOverwrite;
   Relu relu = Relu::kNo;  ///< kConv: fused; backward: the result is masked by `features` > 0
 };
@@ -71,6 +72,12 @@ struct Program {
     shape.h = operand.rows.count;
     return shape;
   }
+  /// Whether a step is a convolution, in either direction, and the layer's input and output there.
+  [[nodiscard]] static bool is_convolution(const Step& step) {
+    return step.op == Op::kConv || step.op == Op::kConvBackward;
+  }
+  [[nodiscard]] Shape layer_input(const Step& s) const { return shape(s.op == Op::kConv ? s.in : s.out); }
+  [[nodiscard]] Shape layer_output(const Step& s) const { return shape(s.op == Op::kConv ? s.out : s.in); }
 };
 
 /// One evaluation of a whole picture (h,w,3). `last_node` >= 0 cuts a kForward program after that node; taps

@@ -4,6 +4,7 @@
 // description are made from.
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -40,6 +41,8 @@ struct Option {
   OptionScope scope = OptionScope::kResult;
   std::string off{};  ///< what a description from before this option means; empty: all have it
   char letter = 0;    ///< a short name: 'o' for -o
+  /// Of the weight of a loss: the option of its layers, "" for a loss of the picture. One must be above 0.
+  std::optional<std::string> weighs{};
 
   [[nodiscard]] bool is_flag() const { return value_name.empty(); }
 };

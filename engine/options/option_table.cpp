@@ -113,6 +113,12 @@ StyleOption later(StyleOption option, const std::string& off) {
   return option;
 }
 
+/// The weight of a loss.
+StyleOption weight_of(const std::string& layers, StyleOption option) {
+  option.weighs = layers;
+  return option;
+}
+
 std::vector<StyleOption> join(std::vector<std::vector<StyleOption>> parts) {
   std::vector<StyleOption> all;
   for (std::vector<StyleOption>& part : parts) {
@@ -128,12 +134,12 @@ std::vector<StyleOption> objective_rows() {
   return {
       {"preset", kObjective, "NAME", "sets options as a published work has them; those given beside it win",
        Of::word(IMPASTO_AT(preset), to_choices(preset_names()))},
-      {"content-weight", kObjective, "ALPHA", "weight of the content loss",
-       Of::number(IMPASTO_AT(objective.content_weight), kAtLeastZero)},
-      {"style-weight", kObjective, "BETA", "weight of the style loss",
-       Of::number(IMPASTO_AT(objective.style_weight), kAtLeastZero)},
-      {"tv-weight", kObjective, "TAU", "weight of the total variation",
-       Of::number(IMPASTO_AT(objective.tv_weight), kAtLeastZero)},
+      weight_of("content-layers", {"content-weight", kObjective, "ALPHA", "weight of the content loss",
+                                   Of::number(IMPASTO_AT(objective.content_weight), kAtLeastZero)}),
+      weight_of("style-layers", {"style-weight", kObjective, "BETA", "weight of the style loss",
+                                 Of::number(IMPASTO_AT(objective.style_weight), kAtLeastZero)}),
+      weight_of("", {"tv-weight", kObjective, "TAU", "weight of the total variation",
+                     Of::number(IMPASTO_AT(objective.tv_weight), kAtLeastZero)}),
       {"tv", kObjective, "KIND", "total variation", Of::choice(kTotalVariations, IMPASTO_AT(objective.tv))},
       {"scaling", kObjective, "KIND", "how layer losses are scaled",
        Of::choice(kScalings, IMPASTO_AT(objective.scaling))},

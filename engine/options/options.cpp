@@ -8,8 +8,24 @@
 namespace impasto {
 namespace {
 
-bool has_weight(const std::vector<LayerWeight>& layers) {
+bool has_weighted_layer(const StyleOptions& options, const std::string& option) {
+  const std::string text = find_option(option).value.get(options);
+  const std::vector<LayerWeight> layers = parse_layers("option --" + option, text);
   return std::any_of(layers.begin(), layers.end(), [](const LayerWeight& l) { return l.weight > 0; });
+}
+
+/// Error(kUsage) where no loss has a weight.
+void require_a_loss(const StyleOptions& options) {
+  std::string names, weights;
+  for (const StyleOption& option : option_table()) {
+    if (!option.weighs) continue;
+    const std::string weight = option.value.get(options);
+    const bool above = parse_number<double>("option --" + option.name, weight, {}) > 0;
+    if (above && (option.weighs->empty() || has_weighted_layer(options, *option.weighs))) return;
+    names += (names.empty() ? "options --" : ", --") + option.name;
+    weights += (weights.empty() ? "" : ", ") + weight;
+  }
+  refuse_value(names, "at least one above 0 with a weighted layer", weights);
 }
 
 }  // namespace
@@ -93,14 +109,7 @@ void validate(const StyleOptions& options) {
   }
 
   const ObjectiveOptions& j = options.objective;
-  const bool content = j.content_weight > 0 && has_weight(j.content_layers);
-  const bool style = j.style_weight > 0 && has_weight(j.style_layers);
-  if (!content && !style && !(j.tv_weight > 0)) {
-    refuse_value("options --content-weight, --style-weight, --tv-weight",
-                 "at least one above 0 with a weighted layer",
-                 format_number(j.content_weight) + ", " + format_number(j.style_weight) + ", " +
-                     format_number(j.tv_weight));
-  }
+  require_a_loss(options);
   if (!j.style_blend.empty() &&
       std::none_of(j.style_blend.begin(), j.style_blend.end(), [](double w) { return w > 0; })) {
     refuse_value("option --style-blend", "at least one weight above 0", format_blend(j.style_blend));

@@ -44,16 +44,26 @@ Program evaluation_program(const ObjectiveOptions& options, const NodeGraph& gra
   return whole_program(graph, picture, options.pooling, Pass::kForwardBackward, traits);
 }
 
+namespace {
+
+/// As deep as a loss reads; where none does, no step.
+Program pass_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
+                     const BackendTraits& traits, bool Loss::*reads) {
+  const int deepest = deepest_node(options, graph, reads);
+  if (deepest < 0) return {.picture = picture, .pooling = options.pooling, .tensors = {}, .steps = {}};
+  return whole_program(graph, picture, options.pooling, Pass::kForward, traits, deepest);
+}
+
+}  // namespace
+
 Program content_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
                         const BackendTraits& traits) {
-  return whole_program(graph, picture, options.pooling, Pass::kForward, traits,
-                       deepest_node(options, graph, &Loss::reads_content));
+  return pass_program(options, graph, picture, traits, &Loss::reads_content);
 }
 
 Program style_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
                       const BackendTraits& traits) {
-  return whole_program(graph, picture, options.pooling, Pass::kForward, traits,
-                       deepest_node(options, graph, &Loss::reads_style));
+  return pass_program(options, graph, picture, traits, &Loss::reads_style);
 }
 
 std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const NodeGraph& graph,
@@ -165,10 +175,11 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
   backend_.fill(slots_, 0);  // terms that are left out stay so
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     LossTerm& term = *terms_[i];
-    term.set_active(term.finish(slot_values_[i]));
-    if (term.active() || !warn) continue;
-    warn(fmt::format("{} layer {} is left out: its target is zero everywhere", term.loss().name,
-                     term.layer()));
+    const std::string reason = term.finish(slot_values_[i]);
+    term.set_active(reason.empty());
+    if (reason.empty() || !warn) continue;
+    const std::string where = term.layer().empty() ? "" : " layer " + term.layer();
+    warn(fmt::format("{}{} is left out: {}", term.loss().name, where, reason));
   }
 }
 

@@ -24,7 +24,7 @@ namespace impasto {
 [[nodiscard]] std::vector<std::string> objective_taps(const ObjectiveOptions& options);
 
 /// The programs that an objective runs: an evaluation, and what its targets need of the content and of a
-/// style picture. Where it has no content (style) layers, the second (third) is not run.
+/// style picture; without a step where no loss reads that.
 [[nodiscard]] Program evaluation_program(const ObjectiveOptions& options, const NodeGraph& graph,
                                          Shape picture, const BackendTraits& traits);
 [[nodiscard]] Program content_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,

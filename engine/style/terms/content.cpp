@@ -22,10 +22,10 @@ class ContentTerm final : public LossTerm {
     context.backend.copy(target_, features);
   }
   void measure_energy(const TermContext& context) override { context.backend.dot(slot_, target_, target_); }
-  [[nodiscard]] bool finish(double energy) override {
+  [[nodiscard]] std::string finish(double energy) override {
     const std::optional<double> factor = content_factor(scaling_, features_, energy);
     factor_ = factor.value_or(0);
-    return factor.has_value();
+    return factor ? "" : kZeroTarget;
   }
 
   void add_gradient(const TermContext& context, TensorView d, ConstTensorView features,

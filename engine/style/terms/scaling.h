@@ -10,6 +10,9 @@
 
 namespace impasto {
 
+/// Why a term is left out that has no factor.
+inline constexpr const char* kZeroTarget = "its target is zero everywhere";
+
 /// content_l = factor * sum (F - P)^2, its gradient 2 * factor * (F - P).
 ///   relative  1 / sum P^2: scale-free. Nothing for a layer whose features are all zero.
 ///   paper     1/2                                       (Gatys, Ecker, Bethge 2016, eq. 1)

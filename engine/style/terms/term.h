@@ -54,7 +54,7 @@ class LossTerm {
   [[nodiscard]] const std::string& layer() const { return layer_; }  ///< empty at the picture
   [[nodiscard]] int tap() const { return tap_; }                     ///< of the graph; -1: the picture
   [[nodiscard]] double weight() const { return weight_; }            ///< of its value in J
-  /// False once finish() found nothing to compare with: it has no part in value and gradient then.
+  /// False once finish() found a reason to leave it out: it has no part in value and gradient then.
   [[nodiscard]] bool active() const { return active_; }
 
   // --- memory: pure, then bound once
@@ -83,8 +83,8 @@ class LossTerm {
   virtual void set_style(const TermContext&, std::span<const double> /*statistic*/) {}
   /// Writes what finish() needs into the slot.
   virtual void measure_energy(const TermContext&) {}
-  /// With what measure_energy found: whether the term has anything to compare with.
-  [[nodiscard]] virtual bool finish(double /*energy*/) { return true; }
+  /// With what measure_energy found: why the term is left out, for people; empty: it is not.
+  [[nodiscard]] virtual std::string finish(double /*energy*/) { return {}; }
 
   /// Floating-point operations of value and gradient, where they are worth counting beside convolutions.
   [[nodiscard]] virtual double flops() const { return 0; }

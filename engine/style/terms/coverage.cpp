@@ -1,0 +1,98 @@
+#include "engine/style/terms/coverage.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "engine/core/message.h"
+
+namespace impasto {
+namespace {
+
+constexpr std::int64_t kStripElements = 1 << 21;  // 8 MiB on the host
+
+/// As many rows from y on as a strip holds.
+TensorView strip_at(const TermContext& context, TensorView features, std::int64_t y) {
+  const auto [h, w, c] = features.shape;
+  TensorView strip{
+      static_cast<std::byte*>(features.data) + y * w * c * static_cast<std::int64_t>(size_of(features.dtype)),
+      {std::min(h - y, std::max<std::int64_t>(1, kStripElements / (w * c))), w, c},
+      features.dtype};
+  // Of less positions, a product may be split into more parts.
+  while (strip.shape.h > 1 &&
+         context.backend.traits().gram_workspace_bytes(strip.shape) > context.workspace.bytes) {
+    --strip.shape.h;
+  }
+  return strip;
+}
+
+/// A position's weight goes into the features, as its root, by way of the host: it happens once for a style
+/// picture and scale, strip by strip, and only where weights differ. The features are put back, as the next
+/// layer reads them.
+void measure_covered(const TermContext& context, TensorView gram, TensorView features,
+                     const std::vector<float>& m, double sum) {
+  Backend& backend = context.backend;
+  const auto [h, w, c] = features.shape;
+  Accumulate accumulate = Accumulate::kOverwrite;
+  std::vector<float> plain, weighted;
+  std::int64_t rows = 0;
+  for (std::int64_t y = 0; y < h; y += rows) {
+    const TensorView strip = strip_at(context, features, y);
+    rows = strip.shape.h;
+    const std::span<const float> own(m.data() + y * w, static_cast<std::size_t>(rows * w));
+    const auto [least, most] = std::minmax_element(own.begin(), own.end());
+    if (*most == 0) continue;
+    if (*least < 1) {
+      plain.resize(static_cast<std::size_t>(strip.shape.elements()));
+      backend.download(std::span<float>(plain), strip);
+      weighted = plain;
+      for (std::size_t i = 0; i < weighted.size(); ++i) {
+        weighted[i] *= std::sqrt(own[i / static_cast<std::size_t>(c)]);
+      }
+      backend.upload(strip, std::span<const float>(weighted));
+    }
+    backend.gram(gram, strip, 1 / sum, accumulate, context.workspace);
+    accumulate = Accumulate::kAdd;
+    if (*least < 1) backend.upload(strip, std::span<const float>(plain));
+  }
+}
+
+}  // namespace
+
+std::vector<float> pooled_coverage(std::span<const float> coverage, Shape picture, Shape tap) {
+  std::vector<float> m(coverage.begin(), coverage.end());
+  for (std::int64_t h = picture.h, w = picture.w; h > tap.h || w > tap.w; h /= 2, w /= 2) {
+    std::vector<float> half;
+    half.reserve(static_cast<std::size_t>((h / 2) * (w / 2)));
+    for (std::int64_t y = 0; y + 1 < h; y += 2) {
+      for (std::int64_t x = 0; x + 1 < w; x += 2) {
+        const float* const block = m.data() + y * w + x;
+        half.push_back((block[0] + block[1] + block[w] + block[w + 1]) / 4);
+      }
+    }
+    m = std::move(half);
+  }
+  return m;
+}
+
+void measure_gram(const TermContext& context, TensorView gram, TensorView features, Shape picture,
+                  std::span<const float> coverage, const std::string& layer) {
+  if (coverage.empty()) {
+    context.backend.gram(gram, features, 1.0 / static_cast<double>(features.shape.positions()),
+                         Accumulate::kOverwrite, context.workspace);
+    return;
+  }
+  const std::vector<float> m = pooled_coverage(coverage, picture, features.shape);
+  const double sum = std::accumulate(m.begin(), m.end(), 0.0);
+  if (sum == 0) {
+    throw make_error(
+        ErrorCode::kBadInput,
+        "style picture: expected a part that is not transparent and that layer {} sees, found none of "
+        "its {}x{} positions",
+        layer, features.shape.w, features.shape.h);
+  }
+  measure_covered(context, gram, features, m, sum);
+}
+
+}  // namespace impasto

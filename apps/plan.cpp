@@ -28,7 +28,7 @@ void run_plan(const RenderArguments& a, bool json) {
     std::vector<std::string> warnings;
     const PictureInfo picture = probe_image(path, a.max_pixels, &warnings);
     for (const std::string& warning : warnings)
-      std::fprintf(stderr, "impasto: warning: %s\n", warning.c_str());
+      std::fprintf(stderr, "impasto: warning: %s\n", one_line(warning).c_str());
     return picture.size;
   };
   RenderSizes sizes{size_of_file(a.content), {}};

@@ -250,9 +250,10 @@ int RenderRun::run() {
     save(args_.output, render_->picture(), false);
     throw make_error(error.code(), "{}; the last good picture is in '{}'", error.what(), args_.output);
   }
+  stopped_ = stopped_ && !render_->finished();  // what was queued already may have been all that was left
   const Image picture = render_->picture();
   save(args_.output, picture, !stopped_);
-  display_.end({args_.output, picture.size(), !stopped_, session_->backend().peak_allocated_bytes()});
+  display_.end({args_.output, picture.size(), !stopped_, session_->peak_device_bytes()});
   if (const std::string activity = session_->device_activity(); args_.verbose && !activity.empty()) {
     std::fprintf(stderr, "%s\n", activity.c_str());
   }

@@ -179,13 +179,20 @@ TEST_CASE("what is prepared is timed once, planned for, told, and taken up by an
                          ContainsSubstring("backward 56x40 48 to 64 = F"));
 
   const auto plain = make_cpu_backend({.threads = 2});
-  plain->tuning()->restore(chosen, "a list");
+  plain->tuning()->add(chosen, "a list");
   CHECK(plain->traits().conv_workspace_bytes(kInput, kOut, {}) ==
         backend->traits().conv_workspace_bytes(kInput, kOut, {}));
   CHECK(convolve(*plain) == y);
   plain->prepare_conv(kInput, kOut, {});
   CHECK(plain->tuning()->text() == chosen);
-  plain->tuning()->restore("forward 56x40 64 to 48 = F5 own 1 1\n", "a list");
+  plain->tuning()->add(chosen, "the same list");
+  const std::string other = "forward 56x40 64 to 48 = F5 own 1 1\n";
+  CHECK_THROWS_WITH(plain->tuning()->add(other, "a list"),
+                    ContainsSubstring("a list: expected forward 56x40 64 to 48 = F") &&
+                        ContainsSubstring("as renders in work have it, found F5 own 1 1"));
+  plain->tuning()->forget();
+  CHECK(plain->tuning()->text().empty());
+  plain->tuning()->add(other, "a list");
   CHECK_THROWS_WITH(plain->prepare_conv(kInput, kOut, {}),
                     ContainsSubstring("a list: convolution forward 56x40 64 to 48: expected how it was cut"));
 }

@@ -58,8 +58,11 @@ TEST_CASE("a style picture is measured once for a size, whatever the number of r
   const Image photo = random_image(60, 45, 9);
   input.content = &photo;
   Render second(session, options, input);
-  (void)finish(second);
+  const Image taken_up = finish(second);
   CHECK(session.measured_styles() == 4);
+  Session fresh(options, weights());
+  Render measuring(fresh, options, input);
+  CHECK(finish(measuring).rgb == taken_up.rgb);
 
   Render again(session, options, pictures());
   CHECK(finish(again).rgb == picture.rgb);
@@ -84,19 +87,25 @@ TEST_CASE("the targets that were used last are kept, as far as they fit") {
       return made;
     };
   };
-  TargetCache cache(10 * sizeof(double));
-  (void)cache.find_or_make("a", targets(4));
-  (void)cache.find_or_make("b", targets(4));
-  (void)cache.find_or_make("a", targets(4));
+  const std::size_t one = targets(40)().bytes() + 1;  // and a key of one letter
+  TargetCache cache(2 * one);
+  (void)cache.find_or_make("a", targets(40));
+  (void)cache.find_or_make("b", targets(40));
+  (void)cache.find_or_make("a", targets(40));
   CHECK(cache.made() == 2);
-  (void)cache.find_or_make("c", targets(4));  // b was used longest ago
-  CHECK(cache.bytes() == 8 * sizeof(double));
-  (void)cache.find_or_make("a", targets(4));
+  (void)cache.find_or_make("c", targets(40));  // b was used longest ago
+  CHECK(cache.bytes() == 2 * one);
+  (void)cache.find_or_make("a", targets(40));
   CHECK(cache.made() == 3);
-  (void)cache.find_or_make("b", targets(4));
+  (void)cache.find_or_make("b", targets(40));
   CHECK(cache.made() == 4);
-  CHECK(cache.find_or_make("too large", targets(11))->statistics.at("a").size() == 11);
-  CHECK(cache.bytes() == 8 * sizeof(double));
+  CHECK(cache.find_or_make("too large", targets(200))->statistics.at("a").size() == 200);
+  CHECK(cache.bytes() == 2 * one);
+  cache.clear();
+  CHECK(cache.bytes() == 0);
+  TargetCache none(0);
+  (void)none.find_or_make("", [] { return StyleTargets(); });
+  CHECK(none.bytes() == 0);
 }
 
 TEST_CASE("a later render's filters are prepared when it needs them, unless the weights have gone") {
@@ -193,6 +202,139 @@ TEST_CASE("a render is stopped, kept, and goes on in the same session, beside an
   Render rest(session, options, std::move(input));
   CHECK(finish(rest).rgb == finish(whole).rgb);
   CHECK_FALSE(rest.step());
+}
+
+namespace {
+
+/// VGG-16 with random filters: its convolutions have choices on the CPU.
+struct Choosing {
+  StyleOptions options = options_with("cpu", OptimizerKind::kAdam);
+  std::shared_ptr<const Weights> network = std::make_shared<Weights>(random_weights("vgg16", 1));
+  Choosing() {
+    options.iterations = 2;
+    options.objective.content_layers = {{"relu2_1", 1}};
+    options.objective.style_layers = {{"relu1_1", 1}, {"relu2_1", 1}};
+  }
+  [[nodiscard]] Session session() const { return {options, network}; }
+  [[nodiscard]] Image fresh(Session& session) const {
+    Render render(session, options, pictures());
+    return finish(render);
+  }
+  /// Of the first evaluation, as the rule chooses.
+  [[nodiscard]] Checkpoint checkpoint() const {
+    Session own = session();
+    Render render(own, options, pictures());
+    REQUIRE(render.step());
+    return render.checkpoint();
+  }
+  /// The same with another way for each convolution: tiles that are not the rule's.
+  [[nodiscard]] Checkpoint other_checkpoint() const {
+    Checkpoint other = checkpoint();
+    std::string& tuning = other.device.at("tuning");
+    for (std::size_t at = 0; (at = tuning.find(" = F", at)) != std::string::npos; at += 5) {
+      tuning[at + 4] = tuning[at + 4] == '4' ? '2' : '4';
+    }
+    return other;
+  }
+  [[nodiscard]] RenderInput going_on(const Checkpoint& from) const {
+    RenderInput input = pictures();
+    input.resume = std::make_shared<const Checkpoint>(from);
+    return input;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a render that goes on brings the device's choices, and no other render is led astray by them") {
+  const Choosing c;
+  const Checkpoint same = c.checkpoint(), other = c.other_checkpoint();
+  REQUIRE(same.device.at("tuning") != other.device.at("tuning"));
+  Session first = c.session();
+  const Image by_rule = c.fresh(first);
+  const auto resumed_alone = [&](const Checkpoint& from) {
+    Session own = c.session();
+    Render render(own, c.options, c.going_on(from));
+    return finish(render);
+  };
+  const Image otherwise = resumed_alone(other);
+  REQUIRE(otherwise.rgb != by_rule.rgb);
+  CHECK(resumed_alone(same).rgb == by_rule.rgb);
+
+  // After a fresh render, whose style statistics are not taken up; and before one.
+  Session session = c.session();
+  CHECK(c.fresh(session).rgb == by_rule.rgb);
+  {
+    Render render(session, c.options, c.going_on(other));
+    CHECK(finish(render).rgb == otherwise.rgb);
+  }
+  CHECK(c.fresh(session).rgb == by_rule.rgb);
+
+  // Beside one that is in work: the same choices are welcome, others refused, and it goes on as it began.
+  Render beside(session, c.options, pictures());
+  REQUIRE(beside.step());
+  CHECK_THROWS_WITH(
+      Render(session, c.options, c.going_on(other)),
+      ContainsSubstring("checkpoint: expected ") && ContainsSubstring("as renders in work have it"));
+  {
+    Render render(session, c.options, c.going_on(same));
+    CHECK(finish(render).rgb == by_rule.rgb);
+  }
+  CHECK(finish(beside).rgb == by_rule.rgb);
+
+  // One that is refused for its pictures changes nothing.
+  Session untouched = c.session();
+  RenderInput wrong = c.going_on(other);
+  wrong.content = &styles()[0];
+  CHECK_THROWS_WITH(Render(untouched, c.options, wrong), ContainsSubstring("content"));
+  CHECK(c.fresh(untouched).rgb == by_rule.rgb);
+}
+
+TEST_CASE("what other renders have is no part of a render's budget") {
+  const StyleOptions options = options_with(op_devices().back(), OptimizerKind::kAdam);
+  Session session(options, weights());
+  const RenderSizes sizes{{60, 45}, {{{50, 50}}, {{40, 70}}}};
+  const std::int64_t before = session.plan(options, sizes).budget_bytes;
+  std::optional<Render> render;
+  render.emplace(session, options, pictures());
+  const RenderPlan plan = session.plan(options, sizes);
+  CHECK(before - plan.budget_bytes ==
+        static_cast<std::int64_t>(plan.device_bytes - plan.filter_bytes - plan.fixed_bytes));
+  render.reset();
+  CHECK(session.plan(options, sizes).budget_bytes == before);
+}
+
+TEST_CASE("a loss that is not finite from a scale's first evaluation leaves the picture it began with") {
+  StyleOptions options = options_with(op_devices().back(), OptimizerKind::kGradientDescent);
+  options.optimizer.learning_rate = 1e20;
+  options.coarse_iterations = 1;
+  options.iterations = 2;
+  Session session(options, weights());
+  Render render(session, options, pictures());
+  REQUIRE(render.step());
+  const Image coarse = render.picture();
+  CHECK_THROWS_WITH(render.step(), ContainsSubstring("at iteration 1 of scale 2; a smaller --learning-rate"));
+  const Image last = render.picture();
+  REQUIRE(last.size() == PixelSize{48, 36});
+  const Image begun = resize(coarse, last.size());
+  for (std::size_t i = 0; i < last.rgb.size(); ++i) {
+    CHECK(last.rgb[i] == Approx(begun.rgb[i]).epsilon(1e-3).margin(1e15));
+  }
+}
+
+TEST_CASE("a scale that cannot begin leaves the picture of the one before") {
+  StyleOptions options = options_with(op_devices().back(), OptimizerKind::kAdam);
+  options.style_size = 51;
+  options.objective.style_layers = {{"relu1_1", 1}, {"relu2_1", 1}};
+  // The last column alone: the pool of an odd width drops it, that of the coarse scale's 26 does not.
+  std::vector<Image> style{random_image(51, 51, 5)};
+  style[0].alpha.assign(static_cast<std::size_t>(style[0].pixels()), 0.0F);
+  for (std::size_t y = 0; y < 51; ++y) style[0].alpha[51 * y + 50] = 1;
+  Session session(options, weights());
+  Render render(session, options, {&content(), style_inputs({}, style), nullptr, {}});
+  for (int i = 0; i < 7; ++i) REQUIRE(render.step());
+  const Image coarse = render.picture();
+  CHECK_THROWS_WITH(render.step(), ContainsSubstring("sees, found none of its 25x25 positions"));
+  CHECK(render.picture().rgb == coarse.rgb);
 }
 
 TEST_CASE("a session plans what does not fit, too, and says what would") {

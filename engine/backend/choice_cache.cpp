@@ -5,8 +5,10 @@
 #include <fstream>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "engine/core/file.h"
+#include "engine/core/message.h"
 
 namespace impasto {
 namespace {
@@ -14,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using Choices = std::map<std::string, std::string>;
 
-Choices parse(std::istream& lines) {
+Choices parse(std::istream&& lines) {
   Choices choices;
   for (std::string line; std::getline(lines, line);) {
     const std::size_t at = line.find(" = ");
@@ -35,13 +37,20 @@ ChoiceCache::ChoiceCache(std::string title, bool measuring)
   if (!measuring) return;
   std::ifstream lines(file());
   std::string first;
-  if (std::getline(lines, first) && first == title_) measured_ = parse(lines);
+  if (std::getline(lines, first) && first == title_) measured_ = parse(std::move(lines));
 }
 
-void ChoiceCache::set_given(const std::string& lines, const std::string& source) {
+void ChoiceCache::add_given(const std::string& lines, const std::string& source, const std::string& made) {
+  const Choices standing = parse(std::istringstream(made));
+  for (const auto& [key, choice] : parse(std::istringstream(lines))) {
+    const auto other = find(standing, key);
+    if (other && *other != choice) {
+      throw make_error(ErrorCode::kUsage, "{}: expected {} = {} as renders in work have it, found {}", source,
+                       key, *other, choice);
+    }
+    given_[key] = choice;
+  }
   source_ = source;
-  std::istringstream in(lines);
-  given_ = parse(in);
 }
 
 std::optional<std::string> ChoiceCache::given(const std::string& key) const { return find(given_, key); }

@@ -10,10 +10,12 @@ class Tuning {
   virtual ~Tuning() = default;
   /// What Backend::prepare_conv chose so far, one choice a line; empty before any.
   [[nodiscard]] virtual std::string text() const = 0;
-  /// From here on the choices of an earlier run's text() (empty: none); those made so far are forgotten.
-  /// Error(kBadInput), now or where a choice is needed, if this device does not know them; `source` says
-  /// where they come from, and begins its message.
-  virtual void restore(const std::string& text, const std::string& source) = 0;
+  /// From here on the choices of an earlier run's text(), too, beside those made so far. `source` says where
+  /// they come from, and begins messages. Error(kBadInput), now or where a choice is needed, if this device
+  /// does not know them; Error(kUsage) if one was made otherwise already.
+  virtual void add(const std::string& text, const std::string& source) = 0;
+  /// All choices, made or added, are open again.
+  virtual void forget() = 0;
 };
 
 }  // namespace impasto

@@ -49,7 +49,8 @@ std::vector<PngChunk> read_chunks(Bytes file, std::vector<std::string>& warnings
     if (length > file.size() - at - kFrame) break;
     const Bytes named = file.subspan(at + 4, 4 + length);
     const std::string_view name(reinterpret_cast<const char*>(named.data()), 4);
-    if (name == "IEND") break;
+    const auto is_letter = [](unsigned char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); };
+    if (name == "IEND" || !std::all_of(name.begin(), name.end(), is_letter)) break;
     const bool beside_pixels = (named[0] & 0x20U) != 0;  // small letter: ancillary (PNG specification, 5.4)
     if (beside_pixels && crc32_z(0, named.data(), named.size()) != number(file, at + 8 + length)) {
       damaged.push_back(name);

@@ -55,9 +55,9 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
   throw make_error(ErrorCode::kBadInput, "checkpoint: expected a tensor '{}', found none", name);
 }
 
-void restore_tuning(Backend& backend, const Checkpoint& checkpoint) {
+void add_tuning(Backend& backend, const Checkpoint& checkpoint) {
   const std::string choices = recorded_choice(checkpoint, "tuning");
-  if (Tuning* const tuning = backend.tuning()) return tuning->restore(choices, "checkpoint");
+  if (Tuning* const tuning = backend.tuning()) return tuning->add(choices, "checkpoint");
   if (choices.empty()) return;
   throw make_error(ErrorCode::kBadInput,
                    "checkpoint: expected one of device {}, found the choices of another device",

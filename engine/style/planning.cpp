@@ -44,13 +44,13 @@ std::size_t filter_bytes(const Weights& weights, const NodeGraph& graph, const B
 /// The pictures as read, the largest style picture as it is measured, three pictures of the result's size in
 /// work at one time, the weights where they stay (else they go before the arena is used), style statistics.
 std::size_t host_bytes(const StyleOptions& options, const Weights& weights, const NodeGraph& graph,
-                       const RenderSizes& sizes, const RenderPlan& plan, std::size_t arena, HostShare host) {
+                       const RenderSizes& sizes, const RenderPlan& plan, std::size_t arena, Beside beside) {
   std::size_t weight_bytes = 0;
   for (const ConvWeights& layer : weights.layers) {
     weight_bytes +=
         static_cast<std::size_t>((9 * layer.in_channels + 1) * layer.out_channels) * sizeof(float);
   }
-  if (!host.weights) weight_bytes -= std::min(weight_bytes, arena);
+  if (!beside.weights) weight_bytes -= std::min(weight_bytes, arena);
   std::int64_t pixels = sizes.content.pixels(), largest_style = 0;
   for (const RenderSizes::Style& style : sizes.styles) pixels += style.size.pixels();
   for (const ScalePlan& scale : plan.scales) {
@@ -60,21 +60,23 @@ std::size_t host_bytes(const StyleOptions& options, const Weights& weights, cons
   const std::size_t statistics =
       sizes.styles.size() * style_target_bytes(options.objective, graph, picture_shape(sizes.content));
   return kProcessBytes + weight_bytes + 12 * static_cast<std::size_t>(pixels) + statistics +
-         host.target_cache;
+         beside.target_cache;
 }
 
 /// With `prepare` for each program, if there is one.
 PlannedRender plan_with(const PrepareProgram& prepare, const StyleOptions& options, const Weights& weights,
                         const NodeGraph& graph, const Backend& backend, const RenderSizes& sizes,
-                        HostShare host) {
+                        Beside beside) {
   const BackendTraits& traits = backend.traits();
   PlannedRender planned;
   RenderPlan& plan = planned.plan;
   plan.device = backend.info().name;
   plan.precision = to_string(traits.precision);
   plan.budget_bytes = options.memory_bytes;
-  // What the device has free, less a twentieth for others and for the allocator's own needs.
-  if (plan.budget_bytes == 0) plan.budget_bytes = backend.info().free_memory_bytes / 20 * 19;
+  if (plan.budget_bytes == 0) {
+    // A twentieth is for others and for the allocator's own needs.
+    plan.budget_bytes = backend.info().free_memory_bytes / 20 * 19 - static_cast<std::int64_t>(beside.in_use);
+  }
   const std::int64_t min_side = graph.min_side();
   const std::vector<PixelSize> scales = scale_sizes(options, sizes.content, min_side);
   std::size_t arena = 0;
@@ -93,16 +95,16 @@ PlannedRender plan_with(const PrepareProgram& prepare, const StyleOptions& optio
   plan.filter_bytes = filter_bytes(weights, graph, traits);
   plan.fixed_bytes = traits.fixed_bytes;
   plan.device_bytes = plan.filter_bytes + plan.fixed_bytes + arena;
-  plan.host_bytes = host_bytes(options, weights, graph, sizes, plan, arena, host);
+  plan.host_bytes = host_bytes(options, weights, graph, sizes, plan, arena, beside);
   return planned;
 }
 
 }  // namespace
 
 PlannedRender plan_render(const StyleOptions& options, const Weights& weights, const NodeGraph& graph,
-                          Backend& backend, const RenderSizes& sizes, HostShare host) {
+                          Backend& backend, const RenderSizes& sizes, Beside beside) {
   return plan_with([&](const Program& program) { prepare_convolutions(backend, program); }, options, weights,
-                   graph, backend, sizes, host);
+                   graph, backend, sizes, beside);
 }
 
 std::string misfit(const RenderPlan& plan, const StyleOptions& options, const Weights& weights,

@@ -15,18 +15,20 @@ struct PlannedRender {
   std::vector<ScaleLayout> scales;
 };
 
-/// What stays on the host beside a render: see RenderPlan::host_bytes.
-struct HostShare {
-  bool weights = false;          ///< the weights as read; else they go before the arena is used
-  std::size_t target_cache = 0;  ///< bytes of style statistics that are kept for later renders
+/// What a session has beside a render.
+struct Beside {
+  bool weights = false;          ///< on the host, as read; else they go before the arena is used
+  std::size_t target_cache = 0;  ///< bytes on the host for style statistics, kept for later renders
+  std::size_t in_use = 0;        ///< bytes on the device that other renders have or will have
 };
 
 /// Prepares the convolutions of every scale on the device (with autotune it times them), then plans. Bytes of
 /// prepared filters count convolutions up to the deepest tap; without a budget in the options it is what the
-/// device has free, less a twentieth. Error(kUsage) for a size that is too small for the network.
+/// device had free when it was opened, less a twentieth and less what is in use beside this render.
+/// Error(kUsage) for a size that is too small for the network.
 [[nodiscard]] PlannedRender plan_render(const StyleOptions& options, const Weights& weights,
                                         const NodeGraph& graph, Backend& backend, const RenderSizes& sizes,
-                                        HostShare host);
+                                        Beside beside);
 
 /// One line on a plan that does not fit its budget, with the largest size of result that would; empty for one
 /// that fits. Arguments as they made the plan.

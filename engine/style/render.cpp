@@ -37,6 +37,7 @@ void check_input(const StyleOptions& options, const RenderInput& input) {
   if (options.init == Init::kPicture && input.start == nullptr) {
     throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
   }
+  const std::vector<double>& blend = options.objective.style_blend;
   double sum = 0;
   for (std::size_t i = 0; i < input.styles.size(); ++i) {
     const StyleInput& style = input.styles[i];
@@ -53,6 +54,11 @@ void check_input(const StyleOptions& options, const RenderInput& input) {
     require(!style.picture->is_invisible(), ErrorCode::kBadInput, "a part that is not transparent", "none");
     sum += style.weight;
   }
+  const auto same = [](const StyleInput& style, double weight) { return style.weight == weight; };
+  if (!blend.empty() &&
+      !std::equal(input.styles.begin(), input.styles.end(), blend.begin(), blend.end(), same)) {
+    throw Error(ErrorCode::kUsage, "style-blend: expected the weights of the style inputs, found others");
+  }
   if (!(sum > 0)) throw Error(ErrorCode::kUsage, "styles: expected a weight above 0, found none");
 }
 
@@ -63,13 +69,15 @@ RenderSizes sizes_of(const RenderInput& input) {
 }
 
 /// What a checkpoint says of the pictures and weights that it was made with.
-std::map<std::string, std::string> identify(const RenderInput& input, const Weights& weights) {
+std::map<std::string, std::string> identify(const StyleOptions& options, const RenderInput& input,
+                                            const Weights& weights) {
+  const bool in_options = !options.objective.style_blend.empty();
   std::map<std::string, std::string> inputs{{"content", digest(*input.content)}, {"weights", weights.digest}};
   for (std::size_t i = 0; i < input.styles.size(); ++i) {
     const StyleInput& style = input.styles[i];
     const std::string name = fmt::format("style {}", i + 1);
     inputs[name] = digest(*style.picture);
-    if (style.weight != 1) inputs[name + " weight"] = format_number(style.weight);
+    if (style.weight != 1 && !in_options) inputs[name + " weight"] = format_number(style.weight);
     if (style.scale != 1) inputs[name + " scale"] = format_number(style.scale);
   }
   if (input.start != nullptr) inputs["init"] = digest(*input.start);
@@ -98,6 +106,25 @@ struct Render::Impl {
   Impl(Session::Impl& of, StyleOptions how, RenderInput what, RenderHooks tells)
       : session(of), options(std::move(how)), input(std::move(what)), hooks(std::move(tells)) {}
 
+  /// A render's part of what its session counts.
+  class Share {
+   public:
+    Share(Session::Impl& session, std::size_t bytes) : session_(session), bytes_(bytes) {
+      ++session_.num_renders;
+      session_.in_use += bytes_;
+    }
+    ~Share() {
+      --session_.num_renders;
+      session_.in_use -= bytes_;
+    }
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+
+   private:
+    Session::Impl& session_;
+    std::size_t bytes_;
+  };
+
   Session::Impl& session;
   StyleOptions options;
   RenderInput input;
@@ -106,6 +133,7 @@ struct Render::Impl {
   PlannedRender planned;
   std::map<std::string, std::string> inputs;  // for checkpoints
   Preprocessing preprocessing;
+  std::optional<Share> share;
   // From the first step on
   std::optional<Sources> sources;  // until the last scale has begun
   bool grey = false;
@@ -114,26 +142,29 @@ struct Render::Impl {
   std::optional<ScaleInWork> scale;  // borrows from all of the above
   std::vector<float> alpha;          // the content's at its size; empty: opaque
   Grain grain;                       // of the style pictures at its size
+  std::optional<Image> coarser;      // the result of the scale before, until the next has begun
   SourcePicture first;               // the picture that scales begin with, at its size, while it is needed
   Progress progress;
   State state = State::kFresh;
   bool stopped = false;
-  double seconds_before = 0, started = 0;
+  double seconds = 0;  // in steps
 
-  [[nodiscard]] double seconds() const { return seconds_before + seconds_now() - started; }
   [[nodiscard]] int num_scales() const { return static_cast<int>(planned.scales.size()); }
 
-  void check_resume() const;
+  /// Error(kBadInput) for a checkpoint of a scale or an iteration that there is not.
+  void check_place() const;
+  [[nodiscard]] std::size_t arena_bytes() const;
   void begin();
-  /// Takes the memory of the scale; the picture of the one before, if there was one.
-  void enter(int number, std::optional<Image> coarser);
+  /// Begins the scale: its targets, and x from `coarser`.
+  void enter(int number);
+  [[nodiscard]] bool advance();
   /// The network's memory with the picture in it.
   [[nodiscard]] NetworkMemory stage(const NetworkPlan& plan, const Image& image);
-  void set_styles(const ScaleLayout& layout);
+  /// The grain of their blend, too.
+  [[nodiscard]] Grain set_styles(const ScaleLayout& layout);
   [[nodiscard]] std::shared_ptr<const StyleTargets> style_targets(const ScaleLayout& layout, std::size_t i);
   /// x where the scale begins. `content` is the content at its size.
-  [[nodiscard]] std::vector<float> first_point(PixelSize size, SourcePicture content,
-                                               std::optional<Image> coarser);
+  [[nodiscard]] std::vector<float> first_point(PixelSize size, SourcePicture content);
   void report();
   [[nodiscard]] const ScaleInWork& in_work(const char* asked) const;
   /// As the optimiser has it.
@@ -146,25 +177,26 @@ Render::Render(Session& session, StyleOptions options, RenderInput input, Render
   validate(s.options);
   check_input(s.options, s.input);
   s.graph = s.session.graph(s.options.objective);
-  if (s.input.resume) restore_tuning(*s.session.backend, *s.input.resume);
+  s.preprocessing = s.session.weights->preprocessing;
+  s.inputs = identify(s.options, s.input, *s.session.weights);
+  if (s.input.resume) require_same_run(*s.input.resume, describe(s.options), s.inputs);
+  s.session.begin_choices(s.input.resume.get());
   const RenderSizes sizes = sizes_of(s.input);
   s.planned = s.session.plan(s.options, s.graph, sizes);
   if (!s.planned.plan.fits()) {
     throw Error(ErrorCode::kResources,
                 misfit(s.planned.plan, s.options, *s.session.weights, s.graph, *s.session.backend, sizes));
   }
-  s.inputs = identify(s.input, *s.session.weights);
-  s.preprocessing = s.session.weights->preprocessing;
-  s.check_resume();
+  s.check_place();
+  s.share.emplace(s.session, s.arena_bytes());
 }
 
 Render::~Render() = default;
 Render::Render(Render&&) noexcept = default;
 
-void Render::Impl::check_resume() const {
+void Render::Impl::check_place() const {
   if (!input.resume) return;
   const Checkpoint& resume = *input.resume;
-  require_same_run(resume, describe(options), inputs);
   const auto require_below = [](const char* name, std::int64_t found, std::int64_t limit) {
     if (found >= 0 && found < limit) return;
     throw make_error(ErrorCode::kBadInput, "checkpoint: expected {} below {}, found {}", name, limit, found);
@@ -174,17 +206,20 @@ void Render::Impl::check_resume() const {
   require_below("an iteration", resume.iteration, std::int64_t{iterations} + 1);
 }
 
-void Render::Impl::begin() {
-  executor.emplace(*session.backend, session.filters_for(graph), graph);
+std::size_t Render::Impl::arena_bytes() const {
   std::size_t bytes = 0;
   for (const ScaleLayout& layout : planned.scales) bytes = std::max(bytes, layout.arena_bytes());
-  arena = session.backend->allocate(bytes);
+  return bytes;
+}
+
+void Render::Impl::begin() {
+  executor.emplace(*session.backend, session.filters_for(graph), graph);
+  arena = session.backend->allocate(arena_bytes());
   sources.emplace(input, options.init == Init::kPicture);
   grey = sources->grey();
-  started = seconds_now();
   const std::shared_ptr<const Checkpoint> resume = std::move(input.resume);
-  seconds_before = resume ? resume->seconds : 0;
-  enter(resume ? static_cast<int>(resume->scale) : 0, {});
+  seconds = resume ? resume->seconds : 0;
+  enter(resume ? static_cast<int>(resume->scale) : 0);
   if (resume) {
     scale->restore(*resume);
   } else {
@@ -192,36 +227,37 @@ void Render::Impl::begin() {
   }
 }
 
-void Render::Impl::enter(int number, std::optional<Image> coarser) {
+void Render::Impl::enter(int number) {
   const ScaleLayout& layout = planned.scales[static_cast<std::size_t>(number)];
-  const bool is_last = number + 1 == num_scales();
   scale.reset();
-  scale.emplace(*session.backend, *executor, options, layout, static_cast<std::byte*>(arena.data()),
+  scale.emplace(*session.backend, *executor, options, layout.evaluation,
+                divide(layout, session.backend->traits().alignment, arena.data()),
                 ScaleInWork::Place{number, num_scales(), iterations_at(options, number, num_scales()),
                                    iterations_before(options, number)});
-  if (input.content->has_alpha()) alpha = resize_alpha(*input.content, layout.size);
   if (grey) scale->objective().keep_grey();
   SourcePicture content = sources->content().at(layout.size);
   scale->objective().set_content(stage(layout.content_pass, content.image()));
-  const std::vector<float> x = first_point(layout.size, std::move(content), std::move(coarser));
-  set_styles(layout);
-  if (is_last) {
-    first = {};
-    sources.reset();
-  }
+  const std::vector<float> x = first_point(layout.size, std::move(content));
+  const Grain styles = set_styles(layout);
   scale->objective().finish_targets(hooks.warn);
   scale->start(x, pixel_range(preprocessing));
+  grain = styles;
+  if (input.content->has_alpha()) alpha = resize_alpha(*input.content, layout.size);
+  coarser.reset();
+  if (number + 1 < num_scales()) return;
+  first = {};
+  sources.reset();
 }
 
 NetworkMemory Render::Impl::stage(const NetworkPlan& plan, const Image& image) {
   const NetworkMemory memory = scale->pass(plan);
+  if (plan.program.steps.empty()) return memory;  // no loss reads it
   const std::vector<float> x = to_network_space(image.rgb, preprocessing);
   session.backend->upload(memory.picture(), std::span(x));
   return memory;
 }
 
-std::vector<float> Render::Impl::first_point(PixelSize size, SourcePicture content,
-                                             std::optional<Image> coarser) {
+std::vector<float> Render::Impl::first_point(PixelSize size, SourcePicture content) {
   const bool changes = options.handover == Handover::kChange && options.init != Init::kNoise;
   if (coarser && !changes) return to_network_space(resize(*coarser, size).rgb, preprocessing);
   if (options.init == Init::kNoise) {
@@ -229,30 +265,26 @@ std::vector<float> Render::Impl::first_point(PixelSize size, SourcePicture conte
                  grey ? Tint::kGrey : Tint::kColour);
   }
   SourcePicture here = options.init == Init::kPicture ? sources->start().at(size) : std::move(content);
-  std::vector<float> rgb;
-  if (coarser) {
-    rgb = add_change(here.image(), first.image(), std::move(*coarser)).rgb;
-  } else {
-    rgb = here.image().rgb;
-  }
+  std::vector<float> rgb = coarser ? add_change(here.image(), first.image(), *coarser).rgb : here.image().rgb;
   if (changes) first = std::move(here);
   return to_network_space(std::move(rgb), preprocessing);
 }
 
-void Render::Impl::set_styles(const ScaleLayout& layout) {
+Grain Render::Impl::set_styles(const ScaleLayout& layout) {
   double sum = 0;
   for (const StyleInput& style : input.styles) sum += style.weight;
-  grain = {};
+  Grain blended;
   std::vector<std::shared_ptr<const StyleTargets>> targets;
   std::vector<WeightedTargets> blend;
   for (std::size_t i = 0; i < input.styles.size(); ++i) {
     const double weight = input.styles[i].weight / sum;
     targets.push_back(style_targets(layout, i));
     blend.push_back({targets.back().get(), weight});
-    grain.luminance += weight * targets.back()->grain.luminance;
-    grain.colour += weight * targets.back()->grain.colour;
+    blended.luminance += weight * targets.back()->grain.luminance;
+    blended.colour += weight * targets.back()->grain.colour;
   }
   scale->objective().set_styles(blend);
+  return blended;
 }
 
 std::shared_ptr<const StyleTargets> Render::Impl::style_targets(const ScaleLayout& layout, std::size_t i) {
@@ -278,21 +310,26 @@ bool Render::step() {
   Impl& s = *impl_;
   if (s.state == State::kEnded) return false;
   if (s.state == State::kBroken) throw Error(ErrorCode::kInternal, "render: expected no step after an error");
+  const double started = seconds_now();
   const bool fresh = s.state == State::kFresh;
   s.state = State::kBroken;  // until all went well
   if (fresh) s.begin();
-  while (!s.scale->advance(s.stopped, s.hooks.exact_every)) {
-    if (const std::string advice = s.scale->advice(); !advice.empty() && s.hooks.warn) s.hooks.warn(advice);
-    const int next = s.scale->place().scale + 1;
-    if (s.stopped || next == s.num_scales()) {
-      s.state = State::kEnded;
-      return false;
-    }
-    s.enter(next, s.plain_picture());
-    s.scale->calibrate();
+  const bool reported = s.advance();
+  s.seconds += seconds_now() - started;
+  s.state = reported ? State::kInWork : State::kEnded;
+  if (reported) s.report();
+  return reported;
+}
+
+bool Render::Impl::advance() {
+  while (!scale->advance(stopped, hooks.exact_every)) {
+    if (const std::string advice = scale->advice(); !advice.empty() && hooks.warn) hooks.warn(advice);
+    const int next = scale->place().scale + 1;
+    if (stopped || next == num_scales()) return false;
+    coarser = plain_picture();
+    enter(next);
+    scale->calibrate();
   }
-  s.report();
-  s.state = State::kInWork;
   return true;
 }
 
@@ -306,7 +343,7 @@ void Render::Impl::report() {
               planned.scales[static_cast<std::size_t>(place.scale)].size,
               values.total,
               values.losses,
-              seconds(),
+              seconds,
               scale->at_end()};
 }
 
@@ -316,6 +353,7 @@ const ScaleInWork& Render::Impl::in_work(const char* asked) const {
 }
 
 Image Render::Impl::plain_picture() const {
+  if (coarser) return *coarser;  // the next scale could not begin
   const ScaleInWork& work = in_work("picture");
   const PixelSize size = planned.scales[static_cast<std::size_t>(work.place().scale)].size;
   Image image = from_network_space(work.x(), size, preprocessing);
@@ -339,7 +377,7 @@ Checkpoint Render::checkpoint() const {
   Checkpoint checkpoint;
   checkpoint.options = describe(s.options);
   checkpoint.inputs = s.inputs;
-  checkpoint.seconds = s.seconds();
+  checkpoint.seconds = s.seconds;
   if (const Tuning* const tuning = s.session.backend->tuning(); tuning != nullptr && !tuning->text().empty())
     checkpoint.device["tuning"] = tuning->text();
   s.in_work("checkpoint").save(checkpoint);

@@ -20,9 +20,11 @@ namespace impasto {
 /// What belongs to one style picture.
 struct StyleInput {
   const Image* picture = nullptr;  ///< borrowed
-  double weight = 1;               ///< in the blend of all; the weights are divided by their sum
-  double scale = 1;                ///< of its size beside the result, times what the options say of all
-  const Image* mask = nullptr;     ///< where it is to show; no loss reads one yet: Error(kUsage) if given
+  /// In the blend of all; the weights are divided by their sum. ObjectiveOptions::style_blend is empty, or says
+  /// the same.
+  double weight = 1;
+  double scale = 1;             ///< of its size beside the result, times what the options say of all
+  const Image* mask = nullptr;  ///< where it is to show; no loss reads one yet: Error(kUsage) if given
 };
 
 /// The pictures with the weights of ObjectiveOptions::style_blend. Error(kUsage) where these are not as many.
@@ -50,18 +52,21 @@ struct Progress {
   PixelSize size;                 ///< of the picture at this scale
   double loss = 0;                ///< J
   std::vector<LossValue> losses;  ///< "content", "style", "tv", unweighted
-  double seconds = 0;             ///< since the optimisation began (resumed runs included)
+  double seconds = 0;             ///< spent in Render::step (resumed runs included)
   bool ends_scale = false;        ///< its last: all iterations are done, or it has converged (convergence.h)
 };
 
 /// Neither thread-safe nor to outlive its session. Several may be in work at once in one session, step by step
-/// in turn: each has its memory and its optimiser, they share filters and style statistics.
+/// in turn: each has its memory and its optimiser, they share filters, style statistics and the device's
+/// choices. Each ends with the bits it has alone, as long as these choices are the same: a render that goes on
+/// brings those of its checkpoint.
 class Render {
  public:
-  /// Checks everything and plans; takes no device memory yet. Of the options, device, precision, threads and
-  /// autotune are the session's. Error(kUsage) for options or inputs that do not fit together, kBadInput for
-  /// a picture that has nothing to show and for a checkpoint of another run, kResources if the plan does not
-  /// fit the budget.
+  /// Checks everything and plans; takes no device memory yet, but for the moments of autotune. Of the options,
+  /// device, precision, threads and autotune are the session's; a budget is this render's own, and without one
+  /// it is what others have left. Error(kUsage) for options or inputs that do not fit together, and for a
+  /// checkpoint whose choices are others than those of a render that there is; kBadInput for a picture that has
+  /// nothing to show and for a checkpoint of another run, kResources if the plan does not fit the budget.
   Render(Session& session, StyleOptions options, RenderInput input, RenderHooks hooks = {});
   ~Render();
   Render(Render&&) noexcept;
@@ -81,7 +86,7 @@ class Render {
   [[nodiscard]] const Progress& progress() const;
   /// From here on no evaluation is begun: step() reports the one that is queued, if one is, and ends.
   void stop();
-  /// Has every scale gone to its end?
+  /// Has every scale gone to its end? (Whether to go on is for step() to say.)
   [[nodiscard]] bool finished() const;
 
   /// The picture so far, at the current scale's size, with the content's alpha; after the first step.

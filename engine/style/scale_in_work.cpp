@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "engine/core/message.h"
 #include "engine/core/text.h"
@@ -20,24 +21,17 @@ bool is_finite(const std::vector<float>& x) {
 }  // namespace
 
 ScaleInWork::ScaleInWork(Backend& backend, Executor& executor, const StyleOptions& options,
-                         const ScaleLayout& layout, std::byte* arena, Place place)
+                         const NetworkPlan& evaluation, ScaleMemory memory, Place place)
     : backend_(backend),
       options_(options),
-      network_(arena),  // and from here on arena moves past what is taken
-      workspace_{arena += layout.network_bytes, layout.workspace_bytes},
-      objective_views_(
-          layout_views(layout.objective, backend.traits().alignment, arena += layout.workspace_bytes)),
-      optimizer_views_(layout_views(layout.optimizer, backend.traits().alignment, arena)),
-      last_pictures_(layout_views(layout.pictures, backend.traits().alignment, arena)),
+      memory_(std::move(memory)),
       place_(place),
-      objective_(backend, executor, options.objective, objective_views_, pass(layout.evaluation)),
+      objective_(backend, executor, options.objective, memory_.objective, pass(evaluation)),
       convergence_(options.tolerance) {}
 
-NetworkMemory ScaleInWork::pass(const NetworkPlan& plan) const { return {&plan, network_, workspace_}; }
-
 void ScaleInWork::start(std::span<const float> x, const PixelRange& range) {
-  backend_.upload(optimizer_views_.front(), x);
-  optimizer_ = make_optimizer(options_.optimizer, backend_, optimizer_views_, range);
+  backend_.upload(memory_.optimizer.front(), x);
+  optimizer_ = make_optimizer(options_.optimizer, backend_, memory_.optimizer, range);
 }
 
 void ScaleInWork::restore(const Checkpoint& checkpoint) {
@@ -51,7 +45,7 @@ void ScaleInWork::restore(const Checkpoint& checkpoint) {
 
 void ScaleInWork::calibrate() {
   if (!backend_.traits().scaled_gradients) return;
-  objective_.calibrate(optimizer_->tensors().front().second, optimizer_views_[1]);
+  objective_.calibrate(optimizer_->tensors().front().second, memory_.optimizer[1]);
 }
 
 bool ScaleInWork::may_begin(bool last) const {
@@ -65,9 +59,9 @@ bool ScaleInWork::may_run_ahead(int exact_every) const {
 
 void ScaleInWork::queue() {
   ++iteration_;
-  const std::size_t turn = static_cast<std::size_t>(iteration_) % last_pictures_.size();
+  const std::size_t turn = turn_of(iteration_);
   if (good_ != turn || num_bad_ == 0) {
-    backend_.copy(last_pictures_[turn], optimizer_->tensors().front().second);
+    backend_.copy(memory_.pictures[turn], optimizer_->tensors().front().second);
   }
   optimizer_->step(objective_);
   objective_.queue_values();
@@ -89,13 +83,13 @@ bool ScaleInWork::advance(bool last, int exact_every) {
 void ScaleInWork::check_finite(double loss) {
   if (std::isfinite(loss)) {
     num_bad_ = 0;
-    good_ = static_cast<std::size_t>(reported_) % last_pictures_.size();
+    good_ = turn_of(reported_);
     return;
   }
   if (++num_bad_ <= (searches() && reported_ > 1 ? kMaxNonFinite : 0)) return;
   failed_ = true;
-  const char* const advice =
-      reported_ > 1 && !searches() ? "a smaller --learning-rate" : "smaller weights of the losses";
+  const char* const advice = place_.before + reported_ > 1 && !searches() ? "a smaller --learning-rate"
+                                                                          : "smaller weights of the losses";
   throw make_error(ErrorCode::kBadInput,
                    "optimisation: expected a finite loss, found {} at iteration {} of scale {}; {} may help",
                    format_number(loss), reported_, place_.scale + 1, advice);
@@ -112,7 +106,8 @@ std::vector<float> ScaleInWork::x() const {
     std::vector<float> x = download(optimizer_->picture());
     if (!good_ || is_finite(x)) return x;
   }
-  return download(last_pictures_[good_.value_or(0)]);
+  // Where no loss of this scale was finite, what it began with.
+  return download(memory_.pictures[good_.value_or(turn_of(reported_))]);
 }
 
 void ScaleInWork::save(Checkpoint& checkpoint) const {

@@ -26,14 +26,16 @@ class ScaleInWork {
     long long before = 0;
   };
 
-  /// Everything borrowed; `arena` has layout.arena_bytes().
-  ScaleInWork(Backend& backend, Executor& executor, const StyleOptions& options, const ScaleLayout& layout,
-              std::byte* arena, Place place);
+  /// Everything borrowed.
+  ScaleInWork(Backend& backend, Executor& executor, const StyleOptions& options,
+              const NetworkPlan& evaluation, ScaleMemory memory, Place place);
 
   // --- before the first evaluation: targets, then start()
   [[nodiscard]] StyleObjective& objective() { return objective_; }
   /// Memory for a plan of the layout's, content_pass or one of style_passes.
-  [[nodiscard]] NetworkMemory pass(const NetworkPlan& plan) const;
+  [[nodiscard]] NetworkMemory pass(const NetworkPlan& plan) const {
+    return {&plan, memory_.network, memory_.workspace};
+  }
   /// x in network units, and its displayable range.
   void start(std::span<const float> x, const PixelRange& range);
   /// Goes on where the checkpoint was made; after start().
@@ -65,16 +67,17 @@ class ScaleInWork {
   [[nodiscard]] bool searches() const { return reads_loss(options_.optimizer); }
   [[nodiscard]] bool may_begin(bool last) const;
   [[nodiscard]] bool may_run_ahead(int exact_every) const;
+  /// Which of the last pictures an evaluation's point goes to.
+  [[nodiscard]] std::size_t turn_of(int iteration) const {
+    return static_cast<std::size_t>(iteration) % memory_.pictures.size();
+  }
   void queue();
   void check_finite(double loss);
   [[nodiscard]] std::vector<float> download(ConstTensorView view) const;
 
   Backend& backend_;
   const StyleOptions& options_;
-  std::byte* network_;
-  Workspace workspace_;
-  std::vector<TensorView> objective_views_, optimizer_views_;
-  std::vector<TensorView> last_pictures_;  // two or three, written in turn before each step
+  ScaleMemory memory_;  // of its pictures two or three, written in turn before each step
   Place place_;
   StyleObjective objective_;
   std::unique_ptr<Optimizer> optimizer_;

@@ -26,6 +26,19 @@ std::vector<TensorView> layout_views(std::span<const TensorSpec> specs, std::siz
   return views;
 }
 
+ScaleMemory divide(const ScaleLayout& layout, std::size_t alignment, void* arena) {
+  ScaleMemory memory;
+  auto* base = static_cast<std::byte*>(arena);
+  memory.network = base;
+  base += layout.network_bytes;
+  memory.workspace = {base, layout.workspace_bytes};
+  base += layout.workspace_bytes;
+  memory.objective = layout_views(layout.objective, alignment, base);
+  memory.optimizer = layout_views(layout.optimizer, alignment, base);
+  memory.pictures = layout_views(layout.pictures, alignment, base);
+  return memory;
+}
+
 ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
                        PixelSize size, std::span<const PixelSize> style_sizes,
                        const PrepareProgram& prepare) {

@@ -33,7 +33,15 @@ using PrepareProgram = std::function<void(const Program&)>;
                                      std::span<const PixelSize> style_sizes,
                                      const PrepareProgram& prepare = {});
 
-/// Bytes of tensors laid one after another.
+/// The parts of an arena of layout.arena_bytes().
+struct ScaleMemory {
+  void* network = nullptr;
+  Workspace workspace;
+  std::vector<TensorView> objective, optimizer, pictures;
+};
+[[nodiscard]] ScaleMemory divide(const ScaleLayout& layout, std::size_t alignment, void* arena);
+
+/// Tensors laid one after another: their bytes.
 [[nodiscard]] std::size_t layout_bytes(std::span<const TensorSpec> specs, std::size_t alignment);
 /// The same as views, from `base` on; moves base past them.
 [[nodiscard]] std::vector<TensorView> layout_views(std::span<const TensorSpec> specs, std::size_t alignment,

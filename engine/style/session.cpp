@@ -4,6 +4,7 @@
 
 #include "engine/backend/devices.h"
 #include "engine/core/message.h"
+#include "engine/style/checkpoint_device.h"
 #include "engine/style/objective.h"
 #include "engine/style/session_impl.h"
 
@@ -33,12 +34,29 @@ std::shared_ptr<const Weights> without_filters(const Weights& weights) {
 NodeGraph Session::Impl::graph(const ObjectiveOptions& objective) const {
   NodeGraph graph = build_graph(*weights, objective_taps(objective));
   if (!graph.taps.empty()) return graph;
-  throw Error(ErrorCode::kUsage, "layers: expected at least one content or style layer, found none");
+  std::string losses;
+  for (const Loss* const loss : all_losses()) {
+    if (loss->layers != nullptr) losses += fmt::format("{}{}", losses.empty() ? "" : " or ", loss->name);
+  }
+  throw make_error(ErrorCode::kUsage, "layers: expected at least one {} layer, found none", losses);
 }
 
 PlannedRender Session::Impl::plan(const StyleOptions& render, const NodeGraph& graph,
                                   const RenderSizes& sizes) {
-  return plan_render(render, *weights, graph, *backend, sizes, {options.keep_weights, targets.capacity()});
+  return plan_render(render, *weights, graph, *backend, sizes,
+                     {options.keep_weights, targets.capacity(), in_use});
+}
+
+void Session::Impl::begin_choices(const Checkpoint* resume) {
+  Tuning* const tuning = backend->tuning();
+  if (tuning != nullptr && num_renders == 0 && (resume != nullptr || foreign_choices)) {
+    tuning->forget();
+    targets.clear();  // measured by other choices, perhaps
+    foreign_choices = false;
+  }
+  if (resume == nullptr) return;
+  add_tuning(*backend, *resume);
+  foreign_choices = true;
 }
 
 const ConvFilters& Session::Impl::filters_for(const NodeGraph& graph) {
@@ -49,6 +67,7 @@ const ConvFilters& Session::Impl::filters_for(const NodeGraph& graph) {
 
 Session::Session(const StyleOptions& machine, std::shared_ptr<const Weights> weights, SessionOptions options)
     : impl_(std::make_unique<Impl>()) {
+  if (!weights) throw Error(ErrorCode::kUsage, "session: expected weights, found none");
   OpenedDevice device =
       open_device({machine.device, parse_precision(machine.precision), machine.threads, machine.autotune});
   impl_->options = options;
@@ -77,7 +96,8 @@ std::string Session::misfit(const RenderPlan& plan, const StyleOptions& options,
   return impasto::misfit(plan, options, *s.weights, s.graph(options.objective), *s.backend, sizes);
 }
 
-Backend& Session::backend() const { return *impl_->backend; }
+Backend& Session::backend() { return *impl_->backend; }
+std::size_t Session::peak_device_bytes() const { return impl_->backend->peak_allocated_bytes(); }
 std::size_t Session::measured_styles() const { return impl_->targets.made(); }
 std::string Session::device_note() const { return impl_->device_note; }
 std::string Session::device_activity() const { return impl_->backend->activity(); }

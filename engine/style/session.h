@@ -43,7 +43,10 @@ class Session {
   [[nodiscard]] std::string misfit(const RenderPlan& plan, const StyleOptions& options,
                                    const RenderSizes& sizes) const;
 
-  [[nodiscard]] Backend& backend() const;
+  /// The seam (engine/backend/backend.h, which is not installed).
+  [[nodiscard]] Backend& backend();
+  /// The most that was allocated on the device at one time, as counted.
+  [[nodiscard]] std::size_t peak_device_bytes() const;
   /// What of a style picture was measured so far, over all renders: one for each picture, size and set of
   /// layers, unless it left the cache.
   [[nodiscard]] std::size_t measured_styles() const;

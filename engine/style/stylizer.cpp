@@ -3,7 +3,6 @@
 #include <optional>
 #include <utility>
 
-#include "engine/backend/backend.h"
 #include "engine/core/message.h"
 #include "engine/style/session.h"
 
@@ -59,7 +58,7 @@ RenderResult Stylizer::run(const Image& content, std::span<const Image> styles, 
     render.stop();
   }
   result.image = render.picture();
-  result.counted_bytes = s.session.backend().peak_allocated_bytes();
+  result.counted_bytes = s.session.peak_device_bytes();
   return result;
 }
 

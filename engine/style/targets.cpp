@@ -6,8 +6,8 @@
 namespace impasto {
 
 std::size_t StyleTargets::bytes() const {
-  std::size_t bytes = 0;
-  for (const auto& [name, numbers] : statistics) bytes += numbers.size() * sizeof(double);
+  std::size_t bytes = sizeof(StyleTargets);
+  for (const auto& [name, numbers] : statistics) bytes += name.size() + numbers.size() * sizeof(double);
   return bytes;
 }
 
@@ -21,14 +21,20 @@ std::shared_ptr<const StyleTargets> TargetCache::find_or_make(const std::string&
   }
   auto targets = std::make_shared<const StyleTargets>(make());
   ++made_;
-  if (targets->bytes() > capacity_) return targets;
-  entries_.push_front({key, targets});
-  bytes_ += targets->bytes();
+  Entry entry{key, targets};
+  if (entry.bytes() > capacity_) return targets;
+  bytes_ += entry.bytes();
+  entries_.push_front(std::move(entry));
   while (bytes_ > capacity_) {
-    bytes_ -= entries_.back().targets->bytes();
+    bytes_ -= entries_.back().bytes();
     entries_.pop_back();
   }
   return targets;
+}
+
+void TargetCache::clear() {
+  entries_.clear();
+  bytes_ = 0;
 }
 
 }  // namespace impasto

@@ -26,7 +26,7 @@ struct WeightedTargets {
   double weight = 1;
 };
 
-/// Targets by a key that says all they depend on. Those used last are kept, as far as they fit its capacity;
+/// Targets by a key that says all they depend on, but for the network and the device's choices. Those used last are kept, as far as they fit its capacity;
 /// whoever holds some keeps them alive beyond it.
 class TargetCache {
  public:
@@ -34,6 +34,7 @@ class TargetCache {
 
   [[nodiscard]] std::shared_ptr<const StyleTargets> find_or_make(const std::string& key,
                                                                  const std::function<StyleTargets()>& make);
+  void clear();
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }  ///< kept now
   [[nodiscard]] std::size_t made() const { return made_; }    ///< calls of make so far
@@ -42,6 +43,7 @@ class TargetCache {
   struct Entry {
     std::string key;
     std::shared_ptr<const StyleTargets> targets;
+    [[nodiscard]] std::size_t bytes() const { return key.size() + targets->bytes(); }
   };
   std::size_t capacity_, bytes_ = 0, made_ = 0;
   std::list<Entry> entries_;  // the one used last first

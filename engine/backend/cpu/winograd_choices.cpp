@@ -139,8 +139,12 @@ std::string WinogradChoices::text() const {
   return text;
 }
 
-void WinogradChoices::restore(const std::string& text, const std::string& source) {
-  cache_.set_given(text, source);
+void WinogradChoices::add(const std::string& text, const std::string& source) {
+  cache_.add_given(text, source, this->text());
+}
+
+void WinogradChoices::forget() {
+  cache_.forget_given();
   chosen_.clear();
 }
 

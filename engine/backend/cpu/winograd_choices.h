@@ -29,7 +29,8 @@ class WinogradChoices final : public Tuning {
   [[nodiscard]] cpu::WinogradPlan plan(const WinogradKey& key) const;
   /// Of all that was prepared, a line each.
   [[nodiscard]] std::string text() const override;
-  void restore(const std::string& text, const std::string& source) override;
+  void add(const std::string& text, const std::string& source) override;
+  void forget() override;
   /// "timed 24 convolutions"; empty without autotune.
   [[nodiscard]] std::string activity() const;
 

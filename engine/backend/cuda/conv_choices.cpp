@@ -108,13 +108,17 @@ std::string ConvChoices::text() const {
   return text;
 }
 
-void ConvChoices::restore(const std::string& text, const std::string& source) {
+void ConvChoices::add(const std::string& text, const std::string& source) {
   const std::string first = text.substr(0, text.find('\n'));
   if (!text.empty() && first != cache_.title()) {
     throw Error(ErrorCode::kBadInput,
                 source + ": expected to go on with " + first + ", found " + cache_.title());
   }
-  cache_.set_given(text, source);
+  cache_.add_given(text, source, this->text());
+}
+
+void ConvChoices::forget() {
+  cache_.forget_given();
   chosen_.clear();
 }
 

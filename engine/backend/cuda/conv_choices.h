@@ -24,7 +24,8 @@ class ConvChoices final : public Tuning {
   /// precision.
   [[nodiscard]] std::string text() const override;
   /// Error(kBadInput) if the first line is another's.
-  void restore(const std::string& text, const std::string& source) override;
+  void add(const std::string& text, const std::string& source) override;
+  void forget() override;
   /// "timed 24 convolutions"; empty without autotune.
   [[nodiscard]] std::string activity() const;
 

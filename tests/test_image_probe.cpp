@@ -99,7 +99,13 @@ TEST_CASE("a probe gives format, size and warnings of every golden picture as re
     const PictureInfo info = probe_image(path, kDefaultMaxPixels, &probed_warnings);
     CHECK(info.format == format->second);
     CHECK(info.size == image.size());
-    CHECK(is_part_of(probed_warnings, warnings));
+    // The others need pixels.
+    std::erase_if(warnings, [](const std::string& warning) {
+      return warning.find("the pixels are all there") != warning.npos ||
+             warning.find("its values are taken") != warning.npos ||
+             warning.find("; clipped") != warning.npos || warning.find("all but black") != warning.npos;
+    });
+    CHECK(probed_warnings == warnings);
     ++files;
   }
   CHECK(files > 60);
@@ -204,4 +210,15 @@ TEST_CASE("a probe gives the warnings that need no pixels, with the file's name"
   probed_warnings.clear();
   (void)probe(cut, kDefaultMaxPixels, &probed_warnings);
   CHECK(probed_warnings.empty());
+}
+
+TEST_CASE("what is no chunk's name ends the walk, and no byte of it reaches a message", "[image]") {
+  const FileBytes good = samples().at(".png");
+  for (const std::string& name : {std::string(";\x1b[7"), std::string("a\nbc"), std::string("tE\0t", 4)}) {
+    FileBytes png = with_png_chunk(good, name, FileBytes(4, 0), good.size() - kPngEndBytes);
+    png[png.size() - kPngEndBytes - 1] ^= 1;  // its checksum
+    std::vector<std::string> warnings;
+    CHECK(probe(png, kDefaultMaxPixels, &warnings).size == probe(good).size);
+    CHECK(warnings.empty());
+  }
 }

@@ -66,13 +66,14 @@ struct LossScales {
 /// gram_backward       df[p,b] (+)= scale * sum_a f[p,a] * dg[a,b]. dg symmetric. Gradient of gram is scale *
 ///                     2 * this.
 /// squared_error       *loss = scales.value * sum_i (x[i]-t[i])^2;  d[i] (+)= scales.gradient * (x[i]-t[i]).
-///                     d may be empty (value only). The content loss on feature maps. Gatys et al. 2016, eq. 1, 2.
-/// gram_loss           of a finished Gram matrix g: *loss = scales.value * sum (g-t)^2;  d = scales.gradient *
+///                     d may be empty (value only). The content loss on feature maps. Gatys et al. 2016, eq.
+///                     1, 2.
+/// gram_loss           of a finished Gram matrix g: *loss = scales.value * sum (g-t)^2; d = scales.gradient *
 ///                     (g-t), of the activations' type: what gram_backward takes. g, t, d symmetric. The
 ///                     Frobenius style loss. Gatys et al. 2016, eq. 4-6.
-/// style_loss          gram_loss of g = gram_scale * sum_p f[p,a] * f[p,b], which need not be stored or rounded:
-///                     scratch may hold it afterwards, or anything. For features that are there as a whole; of
-///                     those that come in parts, gram adds up the matrix.
+/// style_loss          gram_loss of g = gram_scale * sum_p f[p,a] * f[p,b], which need not be stored or
+///                     rounded: scratch may hold it afterwards, or anything. For features that are there as a
+///                     whole; of those that come in parts, gram adds up the matrix.
 /// total_variation     x in 0..255 units, any offset; p = x / 255; over all channels.
 ///                     l2: mean of dx^2 of p over its (h,w-1,3) differences + mean of dy^2 over its (h-1,w,3)
 ///                     differences; l1: sum |x-differences| + |y-differences| of x itself; half-sum:
@@ -83,8 +84,8 @@ struct LossScales {
 /// adam_step           *step += 1; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x -= lr / (1 - b1^step) * m /
 ///                     (sqrt(v) / sqrt(1 - b2^step) + epsilon). Kingma, Ba 2015, as torch.optim.Adam.
 /// clamp               x[p,c] = min(max(x[p,c], lower[c]), upper[c]), 3 channels.
-/// average_channels    x[p,c] = (x[p,0] + x[p,1] + x[p,2]) / 3, 3 channels, the same bits in each: the projection
-///                     of a gradient onto moves that keep a grey picture grey.
+/// average_channels    x[p,c] = (x[p,0] + x[p,1] + x[p,2]) / 3, 3 channels, the same bits in each: the
+///                     projection of a gradient onto moves that keep a grey picture grey.
 /// add_scaled          out = a + *scale * b; out may be a. scale is a slot.
 /// dot                 *out = sum_i a[i] * b[i], products and sums in double.
 /// lincomb             out = sum_r coefficients[r] * rows[r] (rows contiguous, one after another) +

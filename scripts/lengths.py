@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long functions and files are: functions have at most 70 lines, files at most 500.
+"""How long functions, files and lines are: functions have at most 70 lines, files at most 500, lines at most 110 characters.
 
     scripts/lengths.py            print the ten longest functions and the ten longest files
     scripts/lengths.py --check    print what is longer than allowed and end with 1, or nothing and 0
@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-MAX_FUNCTION, MAX_FILE = 70, 500
+MAX_FUNCTION, MAX_FILE, MAX_LINE = 70, 500, 110
 PLACES = ("engine/", "kernels/", "apps/", "profiling/", "tests/")
 FREE_FUNCTIONS = ("tests/",)
 
@@ -144,6 +144,8 @@ def too_long(sources):
     faults += [f"{file}:{line}: {name} has {count} lines, more than {MAX_FUNCTION}"
                for file, line, name, count in measured if count > MAX_FUNCTION]
     faults += [f"{file}: {count} lines, more than {MAX_FILE}" for file, count in files.items() if count > MAX_FILE]
+    faults += [f"{file}:{number}: {len(line)} characters, more than {MAX_LINE}"
+               for file, text in sources.items() for number, line in enumerate(text.splitlines(), 1) if len(line) > MAX_LINE]
     return sorted(faults)
 
 

@@ -17,8 +17,8 @@ class ChoiceCache {
   [[nodiscard]] const std::string& title() const { return title_; }
   [[nodiscard]] bool measuring() const { return measuring_; }
 
-  /// Adds choices of an earlier run, "KEY = CHOICE" a line; other lines mean nothing. `source`: where they come
-  /// from, for messages. `made`: lines of those that stand already. Error(kUsage) where they contradict.
+  /// Adds choices of an earlier run, "KEY = CHOICE" a line; other lines mean nothing. `source`: where they
+  /// come from, for messages. `made`: lines of those that stand already. Error(kUsage) where they contradict.
   void add_given(const std::string& lines, const std::string& source, const std::string& made);
   void forget_given() { given_.clear(); }
   [[nodiscard]] const std::string& source() const { return source_; }

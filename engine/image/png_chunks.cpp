@@ -37,8 +37,8 @@ bool is_of_use(std::string_view name) {
   return false;
 }
 
-/// The chunks that are of use and whole. A chunk beside the pixels whose checksum is wrong is not used, nor is
-/// another of its name; the warning has the names.
+/// The chunks that are of use and whole. A chunk beside the pixels whose checksum is wrong is not used, nor
+/// is another of its name; the warning has the names.
 std::vector<PngChunk> read_chunks(Bytes file, std::vector<std::string>& warnings) {
   constexpr std::size_t kSignature = 8, kFrame = 12;         // a chunk's length, name and checksum
   constexpr std::size_t kMostChunks = 998, kMostNamed = 12;  // any file has fewer: bounds on work and words

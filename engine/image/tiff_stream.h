@@ -36,7 +36,8 @@ T tiff_field(TIFF* file, std::uint32_t tag, T otherwise) {
   return TIFFGetFieldDefaulted(file, tag, &value) ? value : otherwise;
 }
 
-/// The picture of a TIFF file, with and without its pixels, and writing one (tiff_read.cpp, tiff.cpp); as in Codec.
+/// The picture of a TIFF file, with and without its pixels, and writing one (tiff_read.cpp, tiff.cpp); as in
+/// Codec.
 [[nodiscard]] Raster probe_tiff(Bytes file, std::int64_t max_pixels);
 [[nodiscard]] Raster decode_tiff(Bytes file, std::int64_t max_pixels);
 [[nodiscard]] std::vector<std::uint8_t> encode_tiff(const Raster& picture, const WriteOptions& options);

@@ -15,9 +15,9 @@ namespace impasto {
 /// traits().filter_format may share them.
 using ConvFilters = std::vector<std::shared_ptr<const ConvFilter>>;
 
-/// Prepares the filters of every convolution in the graph that `filters` does not have yet. The weights are not
-/// kept. Preprocessing::scale is folded into the first layer, so that the picture is always in 0..255 units
-/// less the mean. Error(kUsage) for a layer whose numbers have been let go.
+/// Prepares the filters of every convolution in the graph that `filters` does not have yet. The weights are
+/// not kept. Preprocessing::scale is folded into the first layer, so that the picture is always in 0..255
+/// units less the mean. Error(kUsage) for a layer whose numbers have been let go.
 void prepare_conv_filters(Backend& backend, const Weights& weights, const NodeGraph& graph,
                           ConvFilters& filters);
 /// The same from none.

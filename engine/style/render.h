@@ -20,8 +20,8 @@ namespace impasto {
 /// What belongs to one style picture.
 struct StyleInput {
   const Image* picture = nullptr;  ///< borrowed
-  /// In the blend of all; the weights are divided by their sum. ObjectiveOptions::style_blend is empty, or says
-  /// the same.
+  /// In the blend of all; the weights are divided by their sum. ObjectiveOptions::style_blend is empty, or
+  /// says the same.
   double weight = 1;
   double scale = 1;             ///< of its size beside the result, times what the options say of all
   const Image* mask = nullptr;  ///< where it is to show; no loss reads one yet: Error(kUsage) if given
@@ -56,31 +56,31 @@ struct Progress {
   bool ends_scale = false;        ///< its last: all iterations are done, or it has converged (convergence.h)
 };
 
-/// Neither thread-safe nor to outlive its session. Several may be in work at once in one session, step by step
-/// in turn: each has its memory and its optimiser, they share filters, style statistics and the device's
-/// choices. Each ends with the bits it has alone, as long as these choices are the same: a render that goes on
-/// brings those of its checkpoint.
+/// Neither thread-safe nor to outlive its session. Several may be in work at once in one session, step by
+/// step in turn: each has its memory and its optimiser, they share filters, style statistics and the device's
+/// choices. Each ends with the bits it has alone, as long as these choices are the same: a render that goes
+/// on brings those of its checkpoint.
 class Render {
  public:
-  /// Checks everything and plans; takes no device memory yet, but for the moments of autotune. Of the options,
-  /// device, precision, threads and autotune are the session's; a budget is this render's own, and without one
-  /// it is what others have left. Error(kUsage) for options or inputs that do not fit together, and for a
-  /// checkpoint whose choices are others than those of a render that there is; kBadInput for a picture that has
-  /// nothing to show and for a checkpoint of another run, kResources if the plan does not fit the budget.
+  /// Checks everything and plans; takes no device memory yet, but for the moments of autotune. Of the
+  /// options, device, precision, threads and autotune are the session's; a budget is this render's own, and
+  /// without one it is what others have left. Error(kUsage) for options or inputs that do not fit together,
+  /// and for a checkpoint whose choices are others than those of a render that there is; kBadInput for a
+  /// picture that has nothing to show and for a checkpoint of another run, kResources if the plan does not
+  /// fit the budget.
   Render(Session& session, StyleOptions options, RenderInput input, RenderHooks hooks = {});
   ~Render();
   Render(Render&&) noexcept;
 
   [[nodiscard]] const RenderPlan& plan() const;
 
-  /// Makes one more evaluation, and reports it in progress(). False, and nothing reported, once all scales are
-  /// done or the render was stopped. picture() and checkpoint() show the state after that evaluation. But so
-  /// that a GPU never waits for the host, the next one may be queued already when one is reported (never with
-  /// a tolerance, which may end the scale), and both then show the state after that one; where the number of
-  /// the evaluation over all scales is a multiple of RenderHooks::exact_every (0: nowhere but at a scale's
-  /// end) they show its own.
-  /// Error(kBadInput) for a loss that is not finite; picture() then is the last good one. No step after an
-  /// error.
+  /// Makes one more evaluation, and reports it in progress(). False, and nothing reported, once all scales
+  /// are done or the render was stopped. picture() and checkpoint() show the state after that evaluation. But
+  /// so that a GPU never waits for the host, the next one may be queued already when one is reported (never
+  /// with a tolerance, which may end the scale), and both then show the state after that one; where the
+  /// number of the evaluation over all scales is a multiple of RenderHooks::exact_every (0: nowhere but at a
+  /// scale's end) they show its own. Error(kBadInput) for a loss that is not finite; picture() then is the
+  /// last good one. No step after an error.
   bool step();
   /// Of the last step; iteration 0 before the first.
   [[nodiscard]] const Progress& progress() const;

@@ -44,8 +44,8 @@ class ScaleInWork {
   void calibrate();
 
   // --- evaluations
-  /// Makes and reads one more, and says whether there was one; with `last` none is begun, only the one that is
-  /// queued is read. The next may be queued before it is read, unless its number over all scales is a
+  /// Makes and reads one more, and says whether there was one; with `last` none is begun, only the one that
+  /// is queued is read. The next may be queued before it is read, unless its number over all scales is a
   /// multiple of `exact_every` (0: of nothing). Error(kBadInput) for a loss that is not finite.
   bool advance(bool last, int exact_every);
   [[nodiscard]] int reported() const { return reported_; }

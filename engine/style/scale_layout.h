@@ -1,5 +1,5 @@
 #pragma once
-// Where everything of one scale lies in the render's arena. Pure: sizes and options in, offsets and bytes out.
+// Where everything of one scale lies in the render's arena. Pure: from sizes and options, offsets and bytes.
 #include <cstddef>
 #include <functional>
 #include <span>

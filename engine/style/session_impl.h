@@ -28,10 +28,11 @@ struct Session::Impl {
   [[nodiscard]] NodeGraph graph(const ObjectiveOptions& objective) const;
   [[nodiscard]] PlannedRender plan(const StyleOptions& render, const NodeGraph& graph,
                                    const RenderSizes& sizes);
-  /// What the device chooses by from here on, before a render is planned: what its checkpoint says, beside what
-  /// renders that there are go by. Error as of add_tuning.
+  /// What the device chooses by from here on, before a render is planned: what its checkpoint says, beside
+  /// what renders that there are go by. Error as of add_tuning.
   void begin_choices(const Checkpoint* resume);
-  /// Those of the graph; what no render before needed is prepared now. Error(kUsage) if the weights have gone.
+  /// Those of the graph; what no render before needed is prepared now. Error(kUsage) if the weights have
+  /// gone.
   [[nodiscard]] const ConvFilters& filters_for(const NodeGraph& graph);
 };
 

@@ -26,8 +26,8 @@ struct WeightedTargets {
   double weight = 1;
 };
 
-/// Targets by a key that says all they depend on, but for the network and the device's choices. Those used last are kept, as far as they fit its capacity;
-/// whoever holds some keeps them alive beyond it.
+/// Targets by a key that says all they depend on, but for the network and the device's choices. Those used
+/// last are kept, as far as they fit its capacity; whoever holds some keeps them alive beyond it.
 class TargetCache {
  public:
   explicit TargetCache(std::size_t capacity_bytes) : capacity_(capacity_bytes) {}

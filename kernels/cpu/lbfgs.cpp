@@ -41,9 +41,9 @@ void lbfgs_dots(const Kernels& kernels, const Runs& runs, double* dots, const fl
       n, [&](std::int64_t first, std::int64_t count) { return kernels.dot(g + first, g + first, count); });
 }
 
-/// The two-loop recursion on inner products alone (Chen, Wang, Zhou, "Large-scale L-BFGS using MapReduce", NIPS
-/// 2014): every vector in it is a combination of s_i, y_i and g, so its products with s_i and y_i are sums of
-/// known products.
+/// The two-loop recursion on inner products alone (Chen, Wang, Zhou, "Large-scale L-BFGS using MapReduce",
+/// NIPS 2014): every vector in it is a combination of s_i, y_i and g, so its products with s_i and y_i are
+/// sums of known products.
 void lbfgs_direction(double* coefficients, double* state, const double* dots, std::int64_t slots,
                      double learning_rate) {
   const std::int64_t num_rows = 2 * slots;

@@ -36,6 +36,10 @@ class Lengths(unittest.TestCase):
         self.assertEqual(lengths.too_long({"engine/a.h": "\n" * 500, "tests/b.h": "\n" * 501}),
                          ["tests/b.h: 501 lines, more than 500"])
 
+    def test_a_line_of_111_characters_is_a_fault_and_one_of_110_is_none(self):
+        self.assertEqual(lengths.too_long({"engine/a.h": "// " + 107 * "ä" + "\n", "tests/b.h": "\n// " + 108 * "b"}),
+                         ["tests/b.h:2: 111 characters, more than 110"])
+
     def test_the_tests_functions_are_free(self):
         self.assertEqual(lengths.too_long({"tests/test_a.cpp": 'TEST_CASE("a") {\n' + BODY + "}\n"}), [])
 

@@ -1,7 +1,7 @@
 #pragma once
-// The losses of the objective. A loss is a file of its own here: its Loss, and the LossTerm that it has at each of
-// its layers (where it attaches, what it keeps on the device, its targets, value and gradient); and a line in
-// all_losses(). docs/losses.md has the formulas.
+// The losses of the objective. A loss is a file of its own here: its Loss, and the LossTerm that it has at
+// each of its layers (where it attaches, what it keeps on the device, its targets, value and gradient); and a
+// line in all_losses(). docs/losses.md has the formulas.
 #include <cstdint>
 #include <memory>
 #include <span>

@@ -85,6 +85,7 @@ TEST_CASE("the bytes that were planned are the bytes that were counted") {
       const RenderResult result = stylizer.run(content(), styles());
       INFO(device << " " << name_of(options.optimizer));
       CHECK(plan.device_bytes == result.counted_bytes);
+      CHECK(stylizer.plan({60, 45}, sizes).budget_bytes == plan.budget_bytes);
     }
   }
 }

@@ -34,6 +34,11 @@ RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) 
   RenderSizes sizes{content, {}};
   for (const PixelSize& style : styles) sizes.styles.push_back({style});
   RenderPlan plan = impl_->session.plan(impl_->options, sizes);
+  if (impl_->render && impl_->options.memory_bytes == 0) {
+    // The last render's memory goes before the next one's is taken.
+    const RenderPlan& last = impl_->render->plan();
+    plan.budget_bytes += static_cast<std::int64_t>(last.device_bytes - last.filter_bytes - last.fixed_bytes);
+  }
   if (plan.fits()) return plan;
   throw Error(ErrorCode::kResources, impl_->session.misfit(plan, impl_->options, sizes));
 }

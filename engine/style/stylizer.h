@@ -55,7 +55,7 @@ class Stylizer {
   [[nodiscard]] RenderResult run(const Image& content, std::span<const Image> styles,
                                  const RunHooks& hooks = {});
 
-  /// The picture so far, at the current scale's size; only during run() or after it.
+  /// The picture so far, at the current scale's size; only during run() or after it, until the next begins.
   [[nodiscard]] Image picture() const;
   [[nodiscard]] Checkpoint checkpoint() const;
 

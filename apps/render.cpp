@@ -246,7 +246,8 @@ int RenderRun::run() {
   } catch (const Error& error) {
     display_.clear_line();
     if (error.code() != ErrorCode::kBadInput || display_.last().iteration == 0) throw;
-    // The loss is not a number any more: what was good until then is worth keeping.
+    // The loss is not a number any more, or the next scale could not begin: what was good until then is
+    // worth keeping.
     save(args_.output, render_->picture(), false);
     throw make_error(error.code(), "{}; the last good picture is in '{}'", error.what(), args_.output);
   }

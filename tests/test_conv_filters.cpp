@@ -163,36 +163,67 @@ TEST_CASE("planning times nothing, and a layer that was not prepared is done as 
         plain->traits().conv_workspace_bytes(kInput, kOut, {}));
   CHECK(convolve(*backend) == convolve(*plain));
   CHECK(backend->activity() == "timed 0 convolutions");
-  CHECK(backend->tuning()->text().empty());
+  CHECK(backend->tuning()->end().empty());
 }
 
 TEST_CASE("what is prepared is timed once, planned for, told, and taken up by another backend") {
   const CacheFolder folder;
   const auto backend = make_cpu_backend({.threads = 2, .autotune = true});
+  Tuning& tuning = *backend->tuning();
+  tuning.begin({}, {});
   backend->prepare_conv(kInput, kOut, {});
   CHECK(backend->activity() == "timed 2 convolutions");
   const Floats y = convolve(*backend);
   backend->prepare_conv(kInput, kOut, {});
   CHECK(backend->activity() == "timed 2 convolutions");
-  const std::string chosen = backend->tuning()->text();
+  const std::string chosen = tuning.end();
   CHECK_THAT(chosen, ContainsSubstring("forward 56x40 64 to 48 = F") &&
                          ContainsSubstring("backward 56x40 48 to 64 = F"));
+  tuning.begin({}, {});
+  CHECK(tuning.end().empty());  // for another that asks for nothing
 
   const auto plain = make_cpu_backend({.threads = 2});
-  plain->tuning()->add(chosen, "a list");
+  plain->tuning()->begin(chosen, "a list");
   CHECK(plain->traits().conv_workspace_bytes(kInput, kOut, {}) ==
         backend->traits().conv_workspace_bytes(kInput, kOut, {}));
-  CHECK(convolve(*plain) == y);
   plain->prepare_conv(kInput, kOut, {});
-  CHECK(plain->tuning()->text() == chosen);
-  plain->tuning()->add(chosen, "the same list");
-  const std::string other = "forward 56x40 64 to 48 = F5 own 1 1\n";
-  CHECK_THROWS_WITH(plain->tuning()->add(other, "a list"),
-                    ContainsSubstring("a list: expected forward 56x40 64 to 48 = F") &&
-                        ContainsSubstring("as renders in work have it, found F5 own 1 1"));
-  plain->tuning()->forget();
-  CHECK(plain->tuning()->text().empty());
-  plain->tuning()->add(other, "a list");
-  CHECK_THROWS_WITH(plain->prepare_conv(kInput, kOut, {}),
+  CHECK(plain->tuning()->end() == chosen);
+  CHECK(convolve(*plain) == y);
+  CHECK(plain->traits().conv_workspace_bytes(kInput, kOut, {}) ==
+        backend->traits().conv_workspace_bytes(kInput, kOut, {}));
+}
+
+TEST_CASE("choices that contradict those that stand are refused, and what is taken back leaves no trace") {
+  const auto backend = make_cpu_backend({.threads = 2});
+  Tuning& tuning = *backend->tuning();
+  const auto by_rule = [&] {
+    tuning.begin({}, {});
+    backend->prepare_conv(kInput, kOut, {});
+    return tuning.end();
+  };
+  const std::string rule = by_rule();
+  std::string other = rule;
+  for (std::size_t at = 0; (at = other.find(" = F", at)) != std::string::npos; at += 5) {
+    other[at + 4] = other[at + 4] == '4' ? '2' : '4';
+  }
+  tuning.begin(other, "a list");
+  CHECK_THROWS_WITH(
+      backend->prepare_conv(kInput, kOut, {}),
+      ContainsSubstring("a list: expected ") && ContainsSubstring("as renders before it have it, found F"));
+  tuning.take_back();
+  CHECK(by_rule() == rule);
+  tuning.begin("forward 1x1 16 to 16 = F2 own 1 1\n", "of another layer");
+  backend->prepare_conv(kInput, kOut, {});
+  CHECK(tuning.end() == rule);
+
+  tuning.forget();
+  tuning.begin(other, "a list");
+  backend->prepare_conv(kInput, kOut, {});
+  tuning.take_back();
+  CHECK(by_rule() == rule);
+
+  tuning.forget();
+  tuning.begin("forward 56x40 64 to 48 = F5 own 1 1\n", "a list");
+  CHECK_THROWS_WITH(backend->prepare_conv(kInput, kOut, {}),
                     ContainsSubstring("a list: convolution forward 56x40 64 to 48: expected how it was cut"));
 }

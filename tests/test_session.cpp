@@ -276,11 +276,21 @@ TEST_CASE("a render that goes on brings the device's choices, and no other rende
   REQUIRE(beside.step());
   CHECK_THROWS_WITH(
       Render(session, c.options, c.going_on(other)),
-      ContainsSubstring("checkpoint: expected ") && ContainsSubstring("as renders in work have it"));
+      ContainsSubstring("checkpoint: expected ") && ContainsSubstring("as renders before it have it"));
   {
     Render render(session, c.options, c.going_on(same));
     CHECK(finish(render).rgb == by_rule.rgb);
   }
+  // Refused for its budget, a checkpoint of other layers leaves none of its choices to a fresh render.
+  Choosing wide;
+  wide.options.size = 64;
+  Session own = wide.session();
+  const Image wide_by_rule = wide.fresh(own);
+  StyleOptions tight = wide.options;
+  tight.memory_bytes = 1;
+  CHECK_THROWS_WITH(Render(session, tight, wide.going_on(wide.other_checkpoint())),
+                    ContainsSubstring("memory:"));
+  CHECK(wide.fresh(session).rgb == wide_by_rule.rgb);
   CHECK(finish(beside).rgb == by_rule.rgb);
 
   // One that is refused for its pictures changes nothing.
@@ -299,8 +309,8 @@ TEST_CASE("what other renders have is no part of a render's budget") {
   std::optional<Render> render;
   render.emplace(session, options, pictures());
   const RenderPlan plan = session.plan(options, sizes);
-  CHECK(before - plan.budget_bytes ==
-        static_cast<std::int64_t>(plan.device_bytes - plan.filter_bytes - plan.fixed_bytes));
+  CHECK(before - plan.budget_bytes == static_cast<std::int64_t>(plan.arena_bytes()));
+  CHECK(session.plan(options, sizes, plan.arena_bytes()).budget_bytes == before);
   render.reset();
   CHECK(session.plan(options, sizes).budget_bytes == before);
 }

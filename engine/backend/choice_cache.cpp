@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "engine/core/file.h"
-#include "engine/core/message.h"
 
 namespace impasto {
 namespace {
@@ -40,17 +39,9 @@ ChoiceCache::ChoiceCache(std::string title, bool measuring)
   if (std::getline(lines, first) && first == title_) measured_ = parse(std::move(lines));
 }
 
-void ChoiceCache::add_given(const std::string& lines, const std::string& source, const std::string& made) {
-  const Choices standing = parse(std::istringstream(made));
-  for (const auto& [key, choice] : parse(std::istringstream(lines))) {
-    const auto other = find(standing, key);
-    if (other && *other != choice) {
-      throw make_error(ErrorCode::kUsage, "{}: expected {} = {} as renders in work have it, found {}", source,
-                       key, *other, choice);
-    }
-    given_[key] = choice;
-  }
+void ChoiceCache::set_given(const std::string& lines, const std::string& source) {
   source_ = source;
+  given_ = parse(std::istringstream(lines));
 }
 
 std::optional<std::string> ChoiceCache::given(const std::string& key) const { return find(given_, key); }

@@ -17,10 +17,9 @@ class ChoiceCache {
   [[nodiscard]] const std::string& title() const { return title_; }
   [[nodiscard]] bool measuring() const { return measuring_; }
 
-  /// Adds choices of an earlier run, "KEY = CHOICE" a line; other lines mean nothing. `source`: where they
-  /// come from, for messages. `made`: lines of those that stand already. Error(kUsage) where they contradict.
-  void add_given(const std::string& lines, const std::string& source, const std::string& made);
-  void forget_given() { given_.clear(); }
+  /// Choices of an earlier run, "KEY = CHOICE" a line; other lines mean nothing. `source`: where they come
+  /// from, for messages.
+  void set_given(const std::string& lines, const std::string& source);
   [[nodiscard]] const std::string& source() const { return source_; }
   [[nodiscard]] std::optional<std::string> given(const std::string& key) const;
   /// Measured in this run or an earlier one.

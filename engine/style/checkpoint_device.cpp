@@ -55,10 +55,9 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
   throw make_error(ErrorCode::kBadInput, "checkpoint: expected a tensor '{}', found none", name);
 }
 
-void add_tuning(Backend& backend, const Checkpoint& checkpoint) {
-  const std::string choices = recorded_choice(checkpoint, "tuning");
-  if (Tuning* const tuning = backend.tuning()) return tuning->add(choices, "checkpoint");
-  if (choices.empty()) return;
+std::string recorded_tuning(Backend& backend, const Checkpoint* checkpoint) {
+  std::string choices = checkpoint == nullptr ? "" : recorded_choice(*checkpoint, "tuning");
+  if (choices.empty() || backend.tuning() != nullptr) return choices;
   throw make_error(ErrorCode::kBadInput,
                    "checkpoint: expected one of device {}, found the choices of another device",
                    backend.info().name);

@@ -14,9 +14,9 @@ namespace impasto {
 /// where there is none, or one of another shape, type or size.
 void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::string& name, TensorView view);
 
-/// From here on the device chooses as it did when the checkpoint was made. Error(kBadInput) for the choices
-/// of another device, Error(kUsage) where it has chosen otherwise already.
-void add_tuning(Backend& backend, const Checkpoint& checkpoint);
+/// What the device chose for the render; empty for none and for no checkpoint. Error(kBadInput) where this
+/// device has no choices.
+[[nodiscard]] std::string recorded_tuning(Backend& backend, const Checkpoint* checkpoint);
 
 /// The power of two that gradients were scaled by; nothing where none was recorded. Error(kBadInput) for
 /// another number, for one that no device would have chosen, and for none where one is `wanted`.

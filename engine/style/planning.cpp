@@ -75,7 +75,8 @@ PlannedRender plan_with(const PrepareProgram& prepare, const StyleOptions& optio
   plan.budget_bytes = options.memory_bytes;
   if (plan.budget_bytes == 0) {
     // A twentieth is for others and for the allocator's own needs.
-    plan.budget_bytes = backend.info().free_memory_bytes / 20 * 19 - static_cast<std::int64_t>(beside.in_use);
+    plan.budget_bytes = std::max<std::int64_t>(
+        0, backend.info().free_memory_bytes / 20 * 19 - static_cast<std::int64_t>(beside.in_use));
   }
   const std::int64_t min_side = graph.min_side();
   const std::vector<PixelSize> scales = scale_sizes(options, sizes.content, min_side);

@@ -132,6 +132,7 @@ struct Render::Impl {
   NodeGraph graph;
   PlannedRender planned;
   std::map<std::string, std::string> inputs;  // for checkpoints
+  std::string choices;                        // the device's, for checkpoints
   Preprocessing preprocessing;
   std::optional<Share> share;
   // From the first step on
@@ -153,7 +154,6 @@ struct Render::Impl {
 
   /// Error(kBadInput) for a checkpoint of a scale or an iteration that there is not.
   void check_place() const;
-  [[nodiscard]] std::size_t arena_bytes() const;
   void begin();
   /// Begins the scale: its targets, and x from `coarser`.
   void enter(int number);
@@ -180,7 +180,7 @@ Render::Render(Session& session, StyleOptions options, RenderInput input, Render
   s.preprocessing = s.session.weights->preprocessing;
   s.inputs = identify(s.options, s.input, *s.session.weights);
   if (s.input.resume) require_same_run(*s.input.resume, describe(s.options), s.inputs);
-  s.session.begin_choices(s.input.resume.get());
+  Session::Impl::Choosing choosing(s.session, s.input.resume.get());
   const RenderSizes sizes = sizes_of(s.input);
   s.planned = s.session.plan(s.options, s.graph, sizes);
   if (!s.planned.plan.fits()) {
@@ -188,7 +188,8 @@ Render::Render(Session& session, StyleOptions options, RenderInput input, Render
                 misfit(s.planned.plan, s.options, *s.session.weights, s.graph, *s.session.backend, sizes));
   }
   s.check_place();
-  s.share.emplace(s.session, s.arena_bytes());
+  s.choices = choosing.keep();
+  s.share.emplace(s.session, s.planned.plan.arena_bytes());
 }
 
 Render::~Render() = default;
@@ -206,15 +207,9 @@ void Render::Impl::check_place() const {
   require_below("an iteration", resume.iteration, std::int64_t{iterations} + 1);
 }
 
-std::size_t Render::Impl::arena_bytes() const {
-  std::size_t bytes = 0;
-  for (const ScaleLayout& layout : planned.scales) bytes = std::max(bytes, layout.arena_bytes());
-  return bytes;
-}
-
 void Render::Impl::begin() {
   executor.emplace(*session.backend, session.filters_for(graph), graph);
-  arena = session.backend->allocate(arena_bytes());
+  arena = session.backend->allocate(planned.plan.arena_bytes());
   sources.emplace(input, options.init == Init::kPicture);
   grey = sources->grey();
   const std::shared_ptr<const Checkpoint> resume = std::move(input.resume);
@@ -349,7 +344,8 @@ void Render::Impl::report() {
 
 const ScaleInWork& Render::Impl::in_work(const char* asked) const {
   if (scale && scale->started()) return *scale;
-  throw make_error(ErrorCode::kInternal, "{}: nothing has been rendered yet", asked);
+  throw make_error(ErrorCode::kInternal, "{}: {}", asked,
+                   coarser ? "the next scale could not begin" : "nothing has been rendered yet");
 }
 
 Image Render::Impl::plain_picture() const {
@@ -378,8 +374,7 @@ Checkpoint Render::checkpoint() const {
   checkpoint.options = describe(s.options);
   checkpoint.inputs = s.inputs;
   checkpoint.seconds = s.seconds;
-  if (const Tuning* const tuning = s.session.backend->tuning(); tuning != nullptr && !tuning->text().empty())
-    checkpoint.device["tuning"] = tuning->text();
+  if (!s.choices.empty()) checkpoint.device["tuning"] = s.choices;
   s.in_work("checkpoint").save(checkpoint);
   return checkpoint;
 }

@@ -65,9 +65,9 @@ class Render {
   /// Checks everything and plans; takes no device memory yet, but for the moments of autotune. Of the
   /// options, device, precision, threads and autotune are the session's; a budget is this render's own, and
   /// without one it is what others have left. Error(kUsage) for options or inputs that do not fit together,
-  /// and for a checkpoint whose choices are others than those of a render that there is; kBadInput for a
-  /// picture that has nothing to show and for a checkpoint of another run, kResources if the plan does not
-  /// fit the budget.
+  /// and for a checkpoint that has other choices for a layer than stand in the session; kBadInput for a
+  /// picture that has nothing to show and for a checkpoint of another run or device, kResources if the plan
+  /// does not fit the budget.
   Render(Session& session, StyleOptions options, RenderInput input, RenderHooks hooks = {});
   ~Render();
   Render(Render&&) noexcept;
@@ -89,7 +89,8 @@ class Render {
   /// Has every scale gone to its end? (Whether to go on is for step() to say.)
   [[nodiscard]] bool finished() const;
 
-  /// The picture so far, at the current scale's size, with the content's alpha; after the first step.
+  /// The picture so far, at the current scale's size, with the content's alpha; after the first step. Where
+  /// the next scale could not begin, the one before's, and there is no checkpoint then.
   [[nodiscard]] Image picture() const;
   [[nodiscard]] Checkpoint checkpoint() const;
 

@@ -39,6 +39,8 @@ struct RenderPlan {
   std::size_t host_bytes = 0;    ///< pictures, weights, style statistics beside it (an estimate, stated so)
   std::int64_t budget_bytes = 0;
 
+  /// What a render takes of its own beside what its session has.
+  [[nodiscard]] std::size_t arena_bytes() const { return device_bytes - filter_bytes - fixed_bytes; }
   [[nodiscard]] bool fits() const { return static_cast<std::int64_t>(device_bytes) <= budget_bytes; }
 };
 

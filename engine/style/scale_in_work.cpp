@@ -39,6 +39,10 @@ void ScaleInWork::restore(const Checkpoint& checkpoint) {
   optimizer_->restore_host_state(checkpoint.host_state);
   convergence_.restore(checkpoint.best_losses, checkpoint.iteration);
   iteration_ = reported_ = static_cast<int>(checkpoint.iteration);
+  if (iteration_ > 0) {  // what there is if nothing after this is finite
+    good_ = turn_of(iteration_);
+    backend_.copy(memory_.pictures[*good_], optimizer_->picture());
+  }
   const bool wanted = backend_.traits().scaled_gradients;
   if (const auto scale = recorded_gradient_scale(checkpoint, wanted)) objective_.set_gradient_scale(*scale);
 }

@@ -1,5 +1,6 @@
 #include "engine/style/session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/backend/devices.h"
@@ -42,21 +43,33 @@ NodeGraph Session::Impl::graph(const ObjectiveOptions& objective) const {
 }
 
 PlannedRender Session::Impl::plan(const StyleOptions& render, const NodeGraph& graph,
-                                  const RenderSizes& sizes) {
+                                  const RenderSizes& sizes, std::size_t released) {
   return plan_render(render, *weights, graph, *backend, sizes,
-                     {options.keep_weights, targets.capacity(), in_use});
+                     {options.keep_weights, targets.capacity(), in_use - std::min(in_use, released)});
 }
 
-void Session::Impl::begin_choices(const Checkpoint* resume) {
-  Tuning* const tuning = backend->tuning();
-  if (tuning != nullptr && num_renders == 0 && (resume != nullptr || foreign_choices)) {
-    tuning->forget();
-    targets.clear();  // measured by other choices, perhaps
-    foreign_choices = false;
+Session::Impl::Choosing::Choosing(Impl& session, const Checkpoint* resume)
+    : session_(session), tuning_(session.backend->tuning()) {
+  const std::string recorded = recorded_tuning(*session.backend, resume);
+  foreign_ = !recorded.empty();
+  if (tuning_ == nullptr) return;
+  if (session.num_renders == 0) {
+    tuning_->forget();
+    // What was measured by other choices, perhaps, goes with them.
+    if (session.foreign_choices || foreign_) session.targets.clear();
+    session.foreign_choices = false;
   }
-  if (resume == nullptr) return;
-  add_tuning(*backend, *resume);
-  foreign_choices = true;
+  tuning_->begin(recorded, "checkpoint");
+}
+
+Session::Impl::Choosing::~Choosing() {
+  if (tuning_ != nullptr) tuning_->take_back();
+}
+
+std::string Session::Impl::Choosing::keep() {
+  if (tuning_ == nullptr) return {};
+  session_.foreign_choices = session_.foreign_choices || foreign_;
+  return std::exchange(tuning_, nullptr)->end();
 }
 
 const ConvFilters& Session::Impl::filters_for(const NodeGraph& graph) {
@@ -85,9 +98,11 @@ void Session::check(const StyleOptions& options) const {
   (void)impl_->graph(options.objective);
 }
 
-RenderPlan Session::plan(const StyleOptions& options, const RenderSizes& sizes) {
+RenderPlan Session::plan(const StyleOptions& options, const RenderSizes& sizes, std::size_t released) {
   validate(options);
-  return impl_->plan(options, impl_->graph(options.objective), sizes).plan;
+  const NodeGraph graph = impl_->graph(options.objective);
+  const Impl::Choosing choosing(*impl_, nullptr);
+  return impl_->plan(options, graph, sizes, released).plan;
 }
 
 std::string Session::misfit(const RenderPlan& plan, const StyleOptions& options,

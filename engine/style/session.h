@@ -37,8 +37,10 @@ class Session {
   /// Error(kUsage) for options that make no sense and for layers that the network does not have.
   void check(const StyleOptions& options) const;
   /// Sizes in, bytes out, whether it fits (RenderPlan::fits) or not; with autotune it times the convolutions
-  /// of these sizes first. Error(kUsage) as of check().
-  [[nodiscard]] RenderPlan plan(const StyleOptions& options, const RenderSizes& sizes);
+  /// of these sizes first. Without a budget in the options it is what other renders have left, and `released`
+  /// bytes of these. Error(kUsage) as of check().
+  [[nodiscard]] RenderPlan plan(const StyleOptions& options, const RenderSizes& sizes,
+                                std::size_t released = 0);
   /// One line on a plan that does not fit, with the largest size that would; empty for one that fits.
   [[nodiscard]] std::string misfit(const RenderPlan& plan, const StyleOptions& options,
                                    const RenderSizes& sizes) const;

@@ -22,15 +22,31 @@ struct Session::Impl {
   TargetCache targets{0};
   int num_renders = 0;           // that there are now
   std::size_t in_use = 0;        // bytes of the arenas that they have or will have
-  bool foreign_choices = false;  // the device's are a checkpoint's
+  bool foreign_choices = false;  // some that stand on the device are a checkpoint's
+
+  /// The device's choices for one render while it is planned: a checkpoint's, beside those that stand for
+  /// renders that there are; where there is none, nothing stands. Taken back unless they are kept.
+  class Choosing {
+   public:
+    /// Error as of Tuning::begin and recorded_tuning.
+    Choosing(Impl& session, const Checkpoint* resume);
+    ~Choosing();
+    Choosing(const Choosing&) = delete;
+    Choosing& operator=(const Choosing&) = delete;
+    /// From here on they stand. Their text, for checkpoints.
+    [[nodiscard]] std::string keep();
+
+   private:
+    Impl& session_;
+    Tuning* tuning_;  // null: a device without choices, or kept
+    bool foreign_;
+  };
 
   /// The network up to the objective's taps. Error(kUsage) for an unknown layer, and where there is none.
   [[nodiscard]] NodeGraph graph(const ObjectiveOptions& objective) const;
+  /// While Choosing. `released`: of what is in use.
   [[nodiscard]] PlannedRender plan(const StyleOptions& render, const NodeGraph& graph,
-                                   const RenderSizes& sizes);
-  /// What the device chooses by from here on, before a render is planned: what its checkpoint says, beside
-  /// what renders that there are go by. Error as of add_tuning.
-  void begin_choices(const Checkpoint* resume);
+                                   const RenderSizes& sizes, std::size_t released = 0);
   /// Those of the graph; what no render before needed is prepared now. Error(kUsage) if the weights have
   /// gone.
   [[nodiscard]] const ConvFilters& filters_for(const NodeGraph& graph);

@@ -33,12 +33,9 @@ Stylizer::Stylizer(Stylizer&&) noexcept = default;
 RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) const {
   RenderSizes sizes{content, {}};
   for (const PixelSize& style : styles) sizes.styles.push_back({style});
-  RenderPlan plan = impl_->session.plan(impl_->options, sizes);
-  if (impl_->render && impl_->options.memory_bytes == 0) {
-    // The last render's memory goes before the next one's is taken.
-    const RenderPlan& last = impl_->render->plan();
-    plan.budget_bytes += static_cast<std::int64_t>(last.device_bytes - last.filter_bytes - last.fixed_bytes);
-  }
+  // The last render's memory goes before the next one's is taken.
+  const std::size_t released = impl_->render ? impl_->render->plan().arena_bytes() : 0;
+  RenderPlan plan = impl_->session.plan(impl_->options, sizes, released);
   if (plan.fits()) return plan;
   throw Error(ErrorCode::kResources, impl_->session.misfit(plan, impl_->options, sizes));
 }

@@ -18,21 +18,6 @@ using cpu::WinogradChoice;
 constexpr int kTimedRuns = 3;
 constexpr double kHopeless = 1.5;  // so many times the best: no further runs
 
-std::string to_string(const WinogradKey& key) {
-  char text[128];
-  std::snprintf(text, sizeof text, "%s %lldx%lld %lld to %lld", key.flipped ? "backward" : "forward",
-                static_cast<long long>(key.out_w), static_cast<long long>(key.out_h),
-                static_cast<long long>(key.in_c), static_cast<long long>(key.out_c));
-  return text;
-}
-
-std::string to_string(const WinogradChoice& choice) {
-  char text[128];
-  std::snprintf(text, sizeof text, "F%d %s %lld %lld", choice.m, choice.own_blocks ? "own" : "shared",
-                static_cast<long long>(choice.block), static_cast<long long>(choice.part));
-  return text;
-}
-
 /// m = 0 where the text is no choice.
 WinogradChoice parse(const std::string& text) {
   WinogradChoice choice;
@@ -54,17 +39,24 @@ WinogradChoice parse(const std::string& text) {
 
 }  // namespace
 
+std::string to_string(const WinogradKey& key) {
+  char text[128];
+  std::snprintf(text, sizeof text, "%s %lldx%lld %lld to %lld", key.flipped ? "backward" : "forward",
+                static_cast<long long>(key.out_w), static_cast<long long>(key.out_h),
+                static_cast<long long>(key.in_c), static_cast<long long>(key.out_c));
+  return text;
+}
+
 WinogradChoices::WinogradChoices(const cpu::Kernels& kernels, cpu::ThreadPool& pool, std::string processor,
                                  bool autotune, int tile)
-    : kernels_(kernels), pool_(pool), cache_(std::move(processor), autotune), tile_(tile) {}
+    : TunedChoices(std::move(processor), autotune, false), kernels_(kernels), pool_(pool), tile_(tile) {}
 
 void WinogradChoices::prepare(const WinogradKey& key) {
-  if (chosen_.contains(key)) return;
+  if (made(key)) return;
   WinogradChoice choice = known(key);
   if (choice.m == 0 && cache_.measuring()) {
     choice = fastest(key);
-    ++num_timed_;
-    cache_.keep(to_string(key), to_string(choice));
+    keep_measured(key, describe(choice));
   }
   chosen_[key] = choice.m != 0 ? choice : by_rule(key);
 }
@@ -133,23 +125,11 @@ WinogradChoice WinogradChoices::fastest(const WinogradKey& key) {
   return best;
 }
 
-std::string WinogradChoices::text() const {
-  std::string text;
-  for (const auto& [key, chosen] : chosen_) text += to_string(key) + " = " + to_string(chosen) + "\n";
+std::string WinogradChoices::describe(const WinogradChoice& choice) const {
+  char text[128];
+  std::snprintf(text, sizeof text, "F%d %s %lld %lld", choice.m, choice.own_blocks ? "own" : "shared",
+                static_cast<long long>(choice.block), static_cast<long long>(choice.part));
   return text;
-}
-
-void WinogradChoices::add(const std::string& text, const std::string& source) {
-  cache_.add_given(text, source, this->text());
-}
-
-void WinogradChoices::forget() {
-  cache_.forget_given();
-  chosen_.clear();
-}
-
-std::string WinogradChoices::activity() const {
-  return cache_.measuring() ? "timed " + std::to_string(num_timed_) + " convolutions" : std::string();
 }
 
 }  // namespace impasto

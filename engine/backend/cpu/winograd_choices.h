@@ -1,11 +1,10 @@
 #pragma once
 // How each convolution is cut: what a resumed render says, else what was timed (autotune), now when it is
 // prepared or before, else choose_winograd()'s. Asking for a plan times nothing.
-#include <map>
 #include <string>
 
 #include "engine/backend/backend.h"
-#include "engine/backend/choice_cache.h"
+#include "engine/backend/tuned_choices.h"
 #include "kernels/cpu/winograd.h"
 
 namespace impasto {
@@ -17,7 +16,9 @@ struct WinogradKey {
   auto operator<=>(const WinogradKey&) const = default;
 };
 
-class WinogradChoices final : public Tuning {
+[[nodiscard]] std::string to_string(const WinogradKey& key);
+
+class WinogradChoices final : public TunedChoices<WinogradKey, cpu::WinogradChoice> {
  public:
   /// `tile`: m of every convolution, or 0.
   WinogradChoices(const cpu::Kernels& kernels, cpu::ThreadPool& pool, std::string processor, bool autotune,
@@ -27,14 +28,9 @@ class WinogradChoices final : public Tuning {
   void prepare(const WinogradKey& key);
   /// What was prepared, else what prepare() would choose without timing.
   [[nodiscard]] cpu::WinogradPlan plan(const WinogradKey& key) const;
-  /// Of all that was prepared, a line each.
-  [[nodiscard]] std::string text() const override;
-  void add(const std::string& text, const std::string& source) override;
-  void forget() override;
-  /// "timed 24 convolutions"; empty without autotune.
-  [[nodiscard]] std::string activity() const;
 
  private:
+  [[nodiscard]] std::string describe(const cpu::WinogradChoice& choice) const override;
   /// What a resumed render says or was timed before; m = 0: neither.
   [[nodiscard]] cpu::WinogradChoice known(const WinogradKey& key) const;
   [[nodiscard]] cpu::WinogradChoice by_rule(const WinogradKey& key) const;
@@ -42,9 +38,7 @@ class WinogradChoices final : public Tuning {
 
   const cpu::Kernels& kernels_;
   cpu::ThreadPool& pool_;
-  ChoiceCache cache_;
-  int tile_, num_timed_ = 0;
-  std::map<WinogradKey, cpu::WinogradChoice> chosen_;
+  int tile_;
 };
 
 }  // namespace impasto

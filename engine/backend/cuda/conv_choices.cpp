@@ -20,15 +20,14 @@ std::string title(const Context& context) {
 }  // namespace
 
 ConvChoices::ConvChoices(Context& context, ConvPlanner& planner, bool autotune)
-    : context_(context), planner_(planner), cache_(title(context), autotune) {}
+    : TunedChoices(title(context), autotune, true), context_(context), planner_(planner) {}
 
 void ConvChoices::prepare(const ConvKey& key) {
-  if (chosen_.contains(key)) return;
+  if (made(key)) return;
   const ConvPlan* chosen = known(key);
   if (chosen == nullptr && cache_.measuring()) {
     if (const std::string fastest = time(key); !fastest.empty()) {
-      ++num_timed_;
-      cache_.keep(to_string(key), fastest);
+      keep_measured(key, fastest);
       chosen = planner_.find(key, fastest);
     }
   }
@@ -99,31 +98,6 @@ std::string ConvChoices::time(const ConvKey& key) {
     if (ms < best_ms) best = i, best_ms = ms;
   }
   return plans.at(best).engine;
-}
-
-std::string ConvChoices::text() const {
-  if (chosen_.empty()) return {};
-  std::string text = cache_.title() + "\n";
-  for (const auto& [key, plan] : chosen_) text += to_string(key) + " = " + plan->engine + "\n";
-  return text;
-}
-
-void ConvChoices::add(const std::string& text, const std::string& source) {
-  const std::string first = text.substr(0, text.find('\n'));
-  if (!text.empty() && first != cache_.title()) {
-    throw Error(ErrorCode::kBadInput,
-                source + ": expected to go on with " + first + ", found " + cache_.title());
-  }
-  cache_.add_given(text, source, this->text());
-}
-
-void ConvChoices::forget() {
-  cache_.forget_given();
-  chosen_.clear();
-}
-
-std::string ConvChoices::activity() const {
-  return cache_.measuring() ? "timed " + std::to_string(num_timed_) + " convolutions" : std::string();
 }
 
 }  // namespace impasto::cuda

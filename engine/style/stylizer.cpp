@@ -9,6 +9,8 @@
 namespace impasto {
 
 struct Stylizer::Impl {
+  Impl(StyleOptions how, Session&& in) : options(std::move(how)), session(std::move(in)) {}
+
   StyleOptions options;
   Session session;
   std::optional<Render> render;  // the last one, for picture() and checkpoint()

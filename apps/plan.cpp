@@ -9,7 +9,6 @@
 #include "apps/places.h"
 #include "apps/plan_report.h"
 #include "apps/render_arguments.h"
-#include "apps/text.h"
 
 namespace impasto::apps {
 namespace {
@@ -27,16 +26,14 @@ void run_plan(const RenderArguments& a, bool json) {
   const auto size_of_file = [&](const std::string& path) {
     std::vector<std::string> warnings;
     const PictureInfo picture = probe_image(path, a.max_pixels, &warnings);
-    for (const std::string& warning : warnings)
-      std::fprintf(stderr, "impasto: warning: %s\n", one_line(warning).c_str());
+    for (const std::string& warning : warnings) print_warning(warning);
     return picture.size;
   };
   RenderSizes sizes{size_of_file(a.content), {}};
   for (const std::string& style : a.styles) sizes.styles.push_back({size_of_file(style)});
   auto weights = std::make_shared<const Weights>(find_weights(a.weights));
   Session session(options, std::move(weights), SessionOptions::one_render());  // as the render will
-  if (const std::string note = session.device_note(); !note.empty())
-    std::fprintf(stderr, "impasto: warning: %s\n", note.c_str());
+  if (const std::string note = session.device_note(); !note.empty()) print_warning(note);
   const RenderPlan plan = session.plan(options, sizes);
   const Speed speed{conv_flops_per_second(session.backend())};
   const std::string text = json ? plan_json(plan, speed).dump(2) + "\n" : plan_table(plan, speed);

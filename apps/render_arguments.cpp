@@ -8,6 +8,7 @@
 #include "apps/text.h"
 #include "engine/backend/devices.h"
 #include "engine/options/option_table.h"
+#include "engine/style/machine.h"
 
 namespace impasto::apps {
 namespace {
@@ -140,10 +141,13 @@ StyleOptions resolve_options(const RenderArguments& a) {
   return options;
 }
 
+void print_warning(const std::string& message) {
+  std::fprintf(stderr, "impasto: warning: %s\n", one_line(message).c_str());
+}
+
 std::unique_ptr<Backend> open_device(const StyleOptions& options) {
-  const Precision precision = find_precision(options.precision).value_or(Precision::kAuto);
-  OpenedDevice device = impasto::open_device({options.device, precision, options.threads, options.autotune});
-  if (!device.note.empty()) std::fprintf(stderr, "impasto: warning: %s\n", device.note.c_str());
+  OpenedDevice device = impasto::open_device(backend_options(options));
+  if (!device.note.empty()) print_warning(device.note);
   return std::move(device.backend);
 }
 

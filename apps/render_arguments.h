@@ -44,6 +44,9 @@ CLI::Option* add_render_arguments(CLI::App& app, RenderArguments& arguments);
 /// The options that say which device is opened, for the other subcommands.
 void add_device_options(CLI::App& app, GivenOptions& given);
 
+/// One line on standard error.
+void print_warning(const std::string& message);
+
 /// Opens the device that the options name. What --device auto has to say of a GPU that it passed over is
 /// printed on standard error.
 [[nodiscard]] std::unique_ptr<Backend> open_device(const StyleOptions& options);

@@ -8,10 +8,10 @@ A function is counted from the first line of its head (its template's, if it has
 leaves it; what is inside it, lambdas and local classes, is a part of it. The tests' functions are free: one test case says one
 thing, however long. This is no compiler: it reads brackets and the words before them. A test runs it."""
 
-import pathlib
 import re
-import subprocess
 import sys
+
+import sources
 
 MAX_FUNCTION, MAX_FILE, MAX_LINE = 70, 500, 110
 PLACES = ("engine/", "kernels/", "apps/", "profiling/", "tests/")
@@ -124,10 +124,10 @@ def functions(text):
     return found
 
 
-def measure(sources):
+def measure(texts):
     """({file: number of lines}, [(file, line, function, number of lines)], [faults]) of {file: text}."""
     files, measured, faults = {}, [], []
-    for file, text in sorted(sources.items()):
+    for file, text in sorted(texts.items()):
         files[file] = len(text.splitlines())
         if file.startswith(FREE_FUNCTIONS):
             continue
@@ -138,28 +138,24 @@ def measure(sources):
     return files, measured, faults
 
 
-def too_long(sources):
+def too_long(texts):
     """What is longer than allowed or cannot be read, one line each."""
-    files, measured, faults = measure(sources)
+    files, measured, faults = measure(texts)
     faults += [f"{file}:{line}: {name} has {count} lines, more than {MAX_FUNCTION}"
                for file, line, name, count in measured if count > MAX_FUNCTION]
     faults += [f"{file}: {count} lines, more than {MAX_FILE}" for file, count in files.items() if count > MAX_FILE]
     faults += [f"{file}:{number}: {len(line)} characters, more than {MAX_LINE}"
-               for file, text in sources.items() for number, line in enumerate(text.splitlines(), 1) if len(line) > MAX_LINE]
+               for file, text in texts.items() for number, line in enumerate(text.splitlines(), 1) if len(line) > MAX_LINE]
     return sorted(faults)
 
 
 def main(arguments):
-    root = pathlib.Path(__file__).resolve().parent.parent
-    listed = subprocess.run(["git", "ls-files", "*.h", "*.cuh", "*.cpp", "*.cu"], cwd=root, check=True,
-                            capture_output=True, text=True).stdout.split()
-    sources = {f: (root / f).read_text(encoding="utf-8", errors="replace")
-               for f in listed if f.startswith(PLACES) and (root / f).exists()}
+    checked = {file: text for file, text in sources.tracked().items() if file.startswith(PLACES)}
     if arguments == ["--check"]:
-        lines = too_long(sources)
+        lines = too_long(checked)
         print("\n".join(lines), end="\n" if lines else "")
         return 1 if lines else 0
-    files, measured, _ = measure(sources)
+    files, measured, _ = measure(checked)
     for file, line, name, count in sorted(measured, key=lambda row: -row[3])[:10]:
         print(f"{count:4}  {name}  {file}:{line}")
     print()

@@ -6,10 +6,10 @@
 
 A common include path cannot hold walls: this does, and a test runs it."""
 
-import pathlib
 import re
-import subprocess
 import sys
+
+import sources
 
 # A room is the files under a path, less those of the rooms that are named after it; "NAME." a file's both halves.
 # Every room may include itself.
@@ -68,9 +68,9 @@ def room_of(path):
     return max(found)[1] if found else None
 
 
-def read(root, files):
+def read(texts):
     """{file: [included files]} of quoted includes, which are all from the repository's root."""
-    return {f: INCLUDE.findall((root / f).read_text(encoding="utf-8", errors="replace")) for f in files}
+    return {file: INCLUDE.findall(text) for file, text in texts.items()}
 
 
 def faults(includes):
@@ -125,10 +125,7 @@ def room_graph(includes):
 
 
 def main(arguments):
-    root = pathlib.Path(__file__).resolve().parent.parent
-    listed = subprocess.run(["git", "ls-files", "*.h", "*.cuh", "*.cpp", "*.cu"], cwd=root, check=True,
-                            capture_output=True, text=True).stdout.split()
-    includes = read(root, [f for f in listed if (root / f).exists()])
+    includes = read(sources.tracked())
     if arguments == ["--check"]:
         lines = faults(includes) + [f"{' -> '.join(c)}: rooms in a circle" for c in circles({a: b for a, b in ARROWS.items() if b})]
         print("\n".join(lines), end="\n" if lines else "")

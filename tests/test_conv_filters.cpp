@@ -10,6 +10,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/test_device.h"
 #include "tests/support/tiny_vgg.h"
+#include "tests/support/tuning_text.h"
 
 namespace fs = std::filesystem;
 using namespace impasto;
@@ -202,10 +203,7 @@ TEST_CASE("choices that contradict those that stand are refused, and what is tak
     return tuning.end();
   };
   const std::string rule = by_rule();
-  std::string other = rule;
-  for (std::size_t at = 0; (at = other.find(" = F", at)) != std::string::npos; at += 5) {
-    other[at + 4] = other[at + 4] == '4' ? '2' : '4';
-  }
+  const std::string other = test::with_other_tiles(rule);
   tuning.begin(other, "a list");
   CHECK_THROWS_WITH(
       backend->prepare_conv(kInput, kOut, {}),

@@ -12,6 +12,7 @@
 #include "engine/style/targets.h"
 #include "tests/support/catch.h"
 #include "tests/support/small_renders.h"
+#include "tests/support/tuning_text.h"
 
 using namespace impasto;
 using namespace impasto::test;
@@ -233,9 +234,7 @@ struct Choosing {
   [[nodiscard]] Checkpoint other_checkpoint() const {
     Checkpoint other = checkpoint();
     std::string& tuning = other.device.at("tuning");
-    for (std::size_t at = 0; (at = tuning.find(" = F", at)) != std::string::npos; at += 5) {
-      tuning[at + 4] = tuning[at + 4] == '4' ? '2' : '4';
-    }
+    tuning = with_other_tiles(tuning);
     return other;
   }
   [[nodiscard]] RenderInput going_on(const Checkpoint& from) const {

@@ -71,7 +71,7 @@ void ChoiceCache::save() const {
   const fs::path path = file();
   if (path.empty()) return;
   std::string text = title_ + '\n';
-  for (const auto& [key, choice] : measured_) text += key + " = " + choice + '\n';
+  for (const auto& [key, choice] : measured_) text += line(key, choice);
   std::error_code ignored;
   fs::create_directories(path.parent_path(), ignored);
   try {

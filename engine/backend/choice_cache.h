@@ -14,6 +14,11 @@ class ChoiceCache {
   /// `measuring`: reads the file now. One that is damaged or another's counts as empty.
   ChoiceCache(std::string title, bool measuring);
 
+  /// "KEY = CHOICE", with its end of line.
+  [[nodiscard]] static std::string line(const std::string& key, const std::string& choice) {
+    return key + " = " + choice + "\n";
+  }
+
   [[nodiscard]] const std::string& title() const { return title_; }
   [[nodiscard]] bool measuring() const { return measuring_; }
 

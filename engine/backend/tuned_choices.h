@@ -29,7 +29,7 @@ class TunedChoices : public Tuning {
   std::string end() final {
     cache_.set_given({}, {});
     std::string text;
-    for (const Key& key : asked_) text += line(key, chosen_.at(key));
+    for (const Key& key : asked_) text += ChoiceCache::line(to_string(key), describe(chosen_.at(key)));
     return text.empty() || !titled_ ? text : cache_.title() + "\n" + text;
   }
   void take_back() final {
@@ -71,10 +71,6 @@ class TunedChoices : public Tuning {
   std::map<Key, Choice> chosen_;
 
  private:
-  [[nodiscard]] std::string line(const Key& key, const Choice& choice) const {
-    return to_string(key) + " = " + describe(choice) + "\n";
-  }
-
   bool titled_;
   int num_timed_ = 0;
   std::map<Key, Choice> before_;

@@ -3,19 +3,14 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/backend/devices.h"
 #include "engine/core/message.h"
 #include "engine/style/checkpoint_device.h"
+#include "engine/style/machine.h"
 #include "engine/style/objective.h"
 #include "engine/style/session_impl.h"
 
 namespace impasto {
 namespace {
-
-Precision parse_precision(const std::string& text) {
-  if (const auto precision = find_precision(text)) return *precision;
-  throw make_error(ErrorCode::kUsage, "precision: expected {}, found '{}'", precision_names(), text);
-}
 
 /// Names, sizes and preprocessing only.
 std::shared_ptr<const Weights> without_filters(const Weights& weights) {
@@ -81,8 +76,7 @@ const ConvFilters& Session::Impl::filters_for(const NodeGraph& graph) {
 Session::Session(const StyleOptions& machine, std::shared_ptr<const Weights> weights, SessionOptions options)
     : impl_(std::make_unique<Impl>()) {
   if (!weights) throw Error(ErrorCode::kUsage, "session: expected weights, found none");
-  OpenedDevice device =
-      open_device({machine.device, parse_precision(machine.precision), machine.threads, machine.autotune});
+  OpenedDevice device = open_device(backend_options(machine));
   impl_->options = options;
   impl_->weights = std::move(weights);
   impl_->backend = std::move(device.backend);

@@ -2,7 +2,7 @@
 // The pictures that a render works from, as few times as they must be made: opaque ones are borrowed as they
 // are, and each is resized once for a scale.
 #include <optional>
-#include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/image/image.h"
@@ -16,7 +16,6 @@ class SourcePicture {
   SourcePicture() = default;
   explicit SourcePicture(const Image& borrowed) : borrowed_(&borrowed) {}
   explicit SourcePicture(Image&& own) : own_(std::move(own)) {}
-  [[nodiscard]] bool empty() const { return borrowed_ == nullptr && !own_; }
   [[nodiscard]] const Image& image() const { return own_ ? *own_ : *borrowed_; }
   /// The same at that size: borrowed from this one where it has it.
   [[nodiscard]] SourcePicture at(PixelSize size) const;

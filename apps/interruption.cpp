@@ -1,9 +1,13 @@
 #include "apps/interruption.h"
 
+#include <limits.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
+#include <string>
 #include <string_view>
 
 #include "engine/core/error.h"
@@ -24,7 +28,12 @@ void say(std::string_view text) {
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
+/// Read by the handler up to their number, which is raised once a name stands whole.
+std::array<std::array<char, PATH_MAX>, 4> files_to_remove{};
+std::atomic<std::size_t> num_to_remove{0};
+
 void end_at_once() {
+  for (std::size_t i = 0; i < num_to_remove; ++i) ::unlink(files_to_remove[i].data());
   if (on_terminal) say("\r\033[K");  // a bar may stand there
   say("impasto: error: render: expected to finish, found an interruption; ended at once\n");
   ::_exit(exit_code_at_once);
@@ -52,6 +61,13 @@ void install_interruption() {
 
 void begin_run() { graceful = true; }
 bool stop_requested() { return signals_seen > 0; }
+void remove_when_ended_at_once(const std::filesystem::path& file) {
+  const std::string name = std::filesystem::absolute(file).string();
+  const std::size_t number = num_to_remove;
+  if (number == files_to_remove.size() || name.size() >= PATH_MAX) return;
+  std::copy(name.begin(), name.end(), files_to_remove[number].begin());
+  ++num_to_remove;
+}
 void set_resumable() { exit_code_at_once = static_cast<int>(ErrorCode::kInterruptedResumable); }
 
 WriteSection::WriteSection() { writing = true; }

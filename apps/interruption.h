@@ -3,6 +3,7 @@
 // (exit code 130). From begin_run() on, the first only raises a flag, which the render reads after each
 // iteration; the second ends the program at once, or, while a file is being written, when that file is whole
 // or gone again, so that nothing half-written is left.
+#include <filesystem>
 
 namespace impasto::apps {
 
@@ -13,6 +14,8 @@ void install_interruption();
 void begin_run();
 /// Was the render asked to stop?
 [[nodiscard]] bool stop_requested();
+/// Ending at once removes this file. Of the first few; the others stay.
+void remove_when_ended_at_once(const std::filesystem::path& file);
 /// A checkpoint of this run exists: ending at once then returns 75, not 130.
 void set_resumable();
 

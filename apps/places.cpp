@@ -1,5 +1,12 @@
 #include "apps/places.h"
 
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <optional>
+
 #include "engine/core/file.h"
 #include "engine/core/message.h"
 
@@ -24,6 +31,27 @@ bool same_file(const Place& a, const Place& b) {
   return place(a) == place(b);
 }
 
+void require_kept(const Place& output, Existing existing) {
+  std::error_code ignored;
+  if (existing == Existing::kKeep && fs::is_regular_file(output.path, ignored)) {
+    refuse(output, "no file there, or --overwrite", "a file");
+  }
+}
+
+/// Which of the numbered places this is, by its name.
+std::optional<long long> number_of(const NumberedPlaces& places, const fs::path& file) {
+  const std::string stem = places.output.stem().string() + "-", end = places.output.extension().string();
+  const std::string name = file.filename().string();
+  if (!name.starts_with(stem) || !name.ends_with(end) || name.size() <= stem.size() + end.size()) return {};
+  const char *const first = name.data() + stem.size(), *const last = name.data() + name.size() - end.size();
+  if (!std::all_of(first, last, [](unsigned char c) { return std::isdigit(c) != 0; })) return {};
+  long long number = 0;
+  const auto [stop, error] = std::from_chars(first, last, number);
+  if (error != std::errc() || numbered(places.output, number).filename() != name) return {};
+  const bool written = number > places.after && number <= places.last && number % places.every == 0;
+  return written ? std::optional(number) : std::nullopt;
+}
+
 }  // namespace
 
 void require_inputs(const std::vector<Place>& inputs) {
@@ -40,19 +68,44 @@ void require_inputs(const std::vector<Place>& inputs) {
 
 void require_writable(const Place& output, Existing existing) {
   if (output.path.empty()) return;
-  std::error_code ignored;
-  const fs::file_status status = fs::status(output.path, ignored);
-  if (fs::is_regular_file(status) && existing == Existing::kRefuse) {
-    refuse(output, "no file there, or --overwrite", "a file");
-  }
+  require_kept(output, existing);
   const NewFile made_and_gone(name_of(output), output.path);
 }
 
+std::unique_ptr<Claim> claim(const Place& output, Existing existing) {
+  if (output.path.empty()) return nullptr;
+  require_kept(output, existing);
+  const NewFile made_and_gone(name_of(output), output.path);  // names the folder's faults better than a lock
+  return std::make_unique<Claim>(name_of(output), output.path);
+}
+
+int standard_stream(const fs::path& path) {
+  const std::string name = path.string();
+  if (name == "/dev/stdout") return 1;
+  if (name == "/dev/stderr") return 2;
+  int number = -1;
+  for (const std::string_view start : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (!name.starts_with(start)) continue;
+    const char* const end = name.data() + name.size();
+    const auto [stop, error] = std::from_chars(name.data() + start.size(), end, number);
+    return error == std::errc() && stop == end ? number : -1;
+  }
+  return -1;
+}
+
 void require_stream(const Place& output, Existing existing) {
+  if (output.path.empty()) return;
+  if (const int stream = standard_stream(output.path); stream >= 0) {
+    const int flags = ::fcntl(stream, F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return;
+    refuse(output, "a stream that can be written", flags < 0 ? "one that is closed" : "one for reading");
+  }
   std::error_code ignored;
   const fs::file_status status = fs::status(output.path, ignored);
-  const bool file = fs::is_regular_file(status) || fs::is_directory(status);
-  if (fs::exists(status) && !file) return;  // a terminal, a pipe
+  if (fs::is_character_file(status) || fs::is_fifo(status)) return;
+  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) {
+    refuse(output, "a file, a pipe or a terminal", fs::is_socket(status) ? "a socket" : "a disk");
+  }
   require_writable(output, existing);
 }
 
@@ -69,10 +122,49 @@ void require_distinct(const std::vector<Place>& outputs, const std::vector<Place
 }
 
 fs::path numbered(const fs::path& output, long long number) {
-  fs::path name = output.stem();
-  name += fmt::format("-{:06}", number);
-  name += output.extension();
-  return output.parent_path() / name;
+  return with_suffix(output, fmt::format("-{:06}", number));
+}
+
+void require_numbered(const NumberedPlaces& places, const std::vector<Place>& others, Existing existing) {
+  const long long last = places.last / places.every * places.every;
+  if (last <= places.after) return;
+  const auto place = [&](long long number) {
+    return Place{"intermediate picture", numbered(places.output, number)};
+  };
+  const fs::path folder = folder_of(places.output);
+  std::error_code ignored;
+  for (const Place& other : others) {  // also where neither is there yet
+    if (other.path.empty()) continue;
+    const fs::path target = place_behind_links(name_of(other), other.path);
+    const auto number = number_of(places, target);
+    if (number && fs::equivalent(folder_of(target), folder, ignored))
+      require_distinct({place(*number)}, {other});
+  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    const auto number = number_of(places, entry.path());
+    if (!number) continue;
+    require_distinct({place(*number)}, others);
+    require_writable(place(*number), existing);
+  }
+  require_writable(place(last), existing);  // the longest name
+}
+
+fs::path partial_name(const fs::path& output) { return beside(output, "-partial"); }
+
+std::string partial_mark(const std::string& how_far) { return ", partial: " + how_far; }
+
+bool is_partial_picture(const fs::path& file) {
+  try {
+    const std::vector<std::uint8_t> bytes = read_file(file.string(), file);
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    constexpr std::string_view kBefore = " # weights ";
+    constexpr std::size_t kMostBetween = 100;  // a digest
+    const std::size_t at = text.find(kBefore);
+    return at != std::string_view::npos &&
+           text.substr(at, kBefore.size() + kMostBetween).find(partial_mark("")) != std::string_view::npos;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 }  // namespace impasto::apps

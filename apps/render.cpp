@@ -3,6 +3,7 @@
 #include <csignal>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -42,34 +43,21 @@ Settings read_settings(const RenderArguments& a) {
   return s;
 }
 
+/// Everything that is read, but for the checkpoint that may be gone on with in its own place.
 std::vector<Place> input_places(const RenderArguments& a) {
   std::vector<Place> inputs{{"content picture", a.content}};
   for (const std::string& style : a.styles) inputs.push_back({"style picture", style});
   inputs.push_back({"initial picture", a.start_picture});
+  for (const std::filesystem::path& file : weight_files(a.weights)) inputs.push_back({"weights", file});
   return inputs;
 }
 
-/// Everything that can be known to go wrong at the end is found here, before the work.
-void check_places(const RenderArguments& a, const Settings& s) {
+void check_format(const RenderArguments& a, const Settings& s) {
   (void)output_format_keeps_alpha(a.output);  // throws for a suffix that is not known
   if (s.write.bits == 16 && !output_format_keeps_16_bits(a.output)) {
     throw make_error(ErrorCode::kUsage, "option --output-bits: expected 8 for '{}' files, found 16",
                      std::filesystem::path(a.output).extension().string());
   }
-  std::vector<Place> inputs = input_places(a);
-  const Place resume{"resumed checkpoint", a.resume};
-  const Place output{"output", a.output}, trace{"trace", a.trace}, checkpoint{"checkpoint", a.checkpoint};
-  require_distinct({output, checkpoint, trace}, inputs);
-  require_distinct({output, trace}, {resume});
-  inputs.push_back(resume);
-  require_inputs(inputs);
-
-  const Existing existing = a.overwrite ? Existing::kReplace : Existing::kRefuse;
-  require_writable(output, existing);
-  require_stream(trace, a.resume.empty() ? existing : Existing::kReplace);
-  std::error_code ignored;
-  const bool goes_on = !a.resume.empty() && std::filesystem::equivalent(a.resume, a.checkpoint, ignored);
-  require_writable(checkpoint, goes_on ? Existing::kReplace : existing);
 }
 
 /// One run of the subcommand.
@@ -81,15 +69,24 @@ class RenderRun {
   int run();
 
  private:
+  /// Everything that can be known to go wrong at the end is found here, before the work. From here on no
+  /// other process writes what this one does.
+  void take_places();
   void load();
   void check_intermediates(const RenderPlan& plan) const;
   /// Plans, checks what is left to check, and shows how it begins.
   void begin();
+  void render_all();
   void after_iteration(const Progress& progress);
+  void trace(const Progress& progress);
   /// Once the last scale has begun they are not read any more.
   void release_pictures();
   void save(const std::filesystem::path& path, const Image& image, bool finished);
   void save_state();
+  void finish();
+  [[noreturn]] void end_early();
+  /// After a failure: keeps what can be kept. What its message has to add.
+  [[nodiscard]] std::string rescue();
   /// Evaluations so far over all scales, with those that a
   /// converged scale left out: what numbers intermediate pictures.
   [[nodiscard]] long long total(const Progress& p) const {
@@ -108,11 +105,46 @@ class RenderRun {
   std::string weights_name_;
   std::optional<Session> session_;
   std::optional<Render> render_;
+  std::unique_ptr<Claim> output_claim_, checkpoint_claim_;
+  std::filesystem::path partial_;  // where a picture goes that is not the last
   std::optional<TraceWriter> trace_;
+  std::optional<TracePosition> resumed_at_;
   std::exception_ptr failure_;  // of a file that could not be written on the way
   bool stopped_ = false;
-  bool resumable_ = false;
+  bool picture_is_safe_ = false;  // the last one, finished or not
+  bool stepping_ = false;         // an error now leaves no state that could be gone on from
+  bool resumable_ = false;        // a checkpoint of this run is there
+  bool replaces_state_ = false;   // it, or what the user wants replaced
+  TracePosition saved_;           // what it is of
 };
+
+void RenderRun::take_places() {
+  const RenderArguments& a = args_;
+  std::vector<Place> inputs = input_places(a);
+  const Place resume{"resumed checkpoint", a.resume}, output{"output", a.output}, trace{"trace", a.trace},
+      checkpoint{"checkpoint", a.checkpoint};
+  // Only where there is a finished picture that must stay until there is another.
+  std::error_code ignored;
+  const bool beside =
+      a.overwrite && std::filesystem::is_regular_file(a.output, ignored) && !is_partial_picture(a.output);
+  partial_ = beside ? partial_name(a.output) : std::filesystem::path(a.output);
+  const Place partial{"partial picture", beside ? partial_ : std::filesystem::path()};
+  require_distinct({output, partial, checkpoint, trace}, inputs);
+  require_distinct({output, partial, trace}, {resume});
+  inputs.push_back(resume);
+  require_inputs(inputs);
+
+  const Existing existing = a.overwrite ? Existing::kReplace : Existing::kKeep;
+  output_claim_ = claim(output, existing);
+  require_writable(partial, existing);
+  require_stream(trace, a.resume.empty() ? existing : Existing::kReplace);
+  const bool goes_on = !a.resume.empty() && std::filesystem::equivalent(a.resume, a.checkpoint, ignored);
+  replaces_state_ = goes_on || a.overwrite;
+  checkpoint_claim_ = claim(checkpoint, replaces_state_ ? Existing::kReplace : Existing::kKeep);
+  for (const auto* const held : {&output_claim_, &checkpoint_claim_}) {
+    if (*held) remove_when_ended_at_once((*held)->lock_file());
+  }
+}
 
 void RenderRun::load() {
   const auto read_visible = [this](const std::string& what, const std::string& path) {
@@ -129,14 +161,17 @@ void RenderRun::load() {
   if (!args_.resume.empty()) {
     resume_ = std::make_shared<const Checkpoint>(load_checkpoint(args_.resume));
     done_before_ = iterations_before(settings_.options, resume_->scale) + resume_->iteration;
+    resumed_at_ = {resume_->scale, resume_->iteration};
   }
   weights_ = std::make_shared<const Weights>(find_weights(args_.weights));
   weights_name_ = weights_->name;
   if (!weights_->note.empty()) display_.warn(weights_->note);
-  settings_.write.metadata = {
-      {"Software", "Impasto " IMPASTO_VERSION},
-      {"Comment", fmt::format("{} # weights {}", repeat_command(args_, settings_.options, *weights_),
-                              weights_->digest)}};
+  if (!args_.no_metadata) {
+    settings_.write.metadata = {
+        {"Software", "Impasto " IMPASTO_VERSION},
+        {"Comment", fmt::format("{} # weights {}", repeat_command(args_, settings_.options, *weights_),
+                                weights_->digest)}};
+  }
   if (content_.has_alpha() && !output_format_keeps_alpha(args_.output)) {
     display_.warn(fmt::format(
         "output '{}': expected a format that keeps the content's transparency, found {}; written over white",
@@ -149,34 +184,38 @@ void RenderRun::check_intermediates(const RenderPlan& plan) const {
   const StyleOptions& options = settings_.options;
   const long long end =
       iterations_before(options, static_cast<long long>(plan.scales.size()) - 1) + options.iterations;
-  const Existing existing = args_.overwrite ? Existing::kReplace : Existing::kRefuse;
-  const std::vector<Place> inputs = input_places(args_);
-  Place last;
-  for (long long n = args_.save_every; n <= end; n += args_.save_every) {
-    if (n <= done_before_) continue;
-    last = {"intermediate picture", numbered(args_.output, n)};
-    std::error_code ignored;
-    if (!std::filesystem::exists(std::filesystem::symlink_status(last.path, ignored))) continue;
-    require_distinct({last}, inputs);
-    require_writable(last, existing);
-  }
-  require_writable(last, existing);  // the longest name
+  std::vector<Place> others = input_places(args_);
+  others.insert(others.end(), {{"resumed checkpoint", args_.resume},
+                               {"checkpoint", args_.checkpoint},
+                               {"trace", args_.trace},
+                               {"output", args_.output}});
+  require_numbered({args_.output, args_.save_every, done_before_, end}, others,
+                   args_.overwrite ? Existing::kReplace : Existing::kKeep);
 }
 
 void RenderRun::save(const std::filesystem::path& path, const Image& image, bool finished) {
   WriteOptions write = settings_.write;
-  if (!finished) write.metadata["Comment"] += ", " + done_so_far();
-  const WriteSection section;
-  write_image(path, image, write);
+  write.replace = args_.overwrite;
+  if (!finished && !args_.no_metadata) write.metadata["Comment"] += partial_mark(done_so_far());
+  const bool last = path == args_.output || path == partial_;
+  try {
+    const WriteSection section;
+    write_image(path, image, write);
+  } catch (const KeptBeside&) {
+    picture_is_safe_ = last;
+    throw;
+  }
+  picture_is_safe_ = last;
 }
 
 void RenderRun::save_state() {
   const Checkpoint state = render_->checkpoint();
   {
     const WriteSection section;
-    save_checkpoint(args_.checkpoint, state);
+    save_checkpoint(args_.checkpoint, state, replaces_state_);
   }
-  resumable_ = true;
+  replaces_state_ = resumable_ = true;
+  saved_ = {state.scale, state.iteration};
   set_resumable();
 }
 
@@ -193,19 +232,33 @@ void RenderRun::release_pictures() {
   styles_.clear();
 }
 
+/// A trace that cannot be written is no reason to stop.
+void RenderRun::trace(const Progress& progress) {
+  if (!trace_) return;
+  try {
+    trace_->write(progress);
+  } catch (const Error& error) {
+    trace_.reset();
+    display_.warn(fmt::format("{}; the render goes on without it", error.what()));
+  }
+}
+
 /// A file that cannot be written ends the run as an interruption does, so that the work is not lost.
 void RenderRun::after_iteration(const Progress& progress) {
   display_.update(progress);
   if (progress.scale + 1 == progress.num_scales) release_pictures();
+  trace(progress);
   const long long n = total(progress);
   const bool stop = stop_requested() && !render_->finished();
   try {
-    if (trace_) trace_->write(progress);
+    if (failure_) return;  // that was queued before it
     if (args_.save_every > 0 && n % args_.save_every == 0) {
       save(numbered(args_.output, n), render_->picture(), false);
     }
+    // The next scale may find no memory: what this one made is kept.
+    const bool scale_ends = progress.ends_scale && !render_->finished();
     const long long every = args_.save_every > 0 ? args_.save_every : kCheckpointEvery;
-    if (!args_.checkpoint.empty() && (stop || n % every == 0)) save_state();
+    if (!args_.checkpoint.empty() && (stop || scale_ends || n % every == 0)) save_state();
   } catch (const Error&) {
     failure_ = std::current_exception();
   }
@@ -219,15 +272,21 @@ void RenderRun::begin() {
   RenderHooks hooks;
   hooks.exact_every = static_cast<int>(std::min(args_.save_every, 1'000'000'000LL));
   hooks.warn = [this](const std::string& message) { display_.warn(message); };
-  render_.emplace(*session_, settings_.options,
-                  RenderInput{&content_, style_inputs(settings_.options.objective, styles_),
-                              args_.start_picture.empty() ? nullptr : &start_, std::move(resume_)},
-                  std::move(hooks));
+  render_.emplace(
+      *session_, settings_.options,
+      RenderInput{&content_, style_inputs(settings_.options.objective, styles_),
+                  args_.start_picture.empty() ? nullptr : &start_, std::move(resume_), args_.resume_inexact},
+      std::move(hooks));
+  std::error_code ignored;
+  if (resumed_at_ && std::filesystem::equivalent(args_.resume, args_.checkpoint, ignored)) {
+    saved_ = *resumed_at_;
+    resumable_ = true;
+    set_resumable();
+  }
   const RenderPlan& plan = render_->plan();
   check_intermediates(plan);
   if (!args_.trace.empty()) {
-    trace_.emplace(args_.trace,
-                   args_.resume.empty() ? TraceWriter::Mode::kReplace : TraceWriter::Mode::kAppend);
+    trace_.emplace(args_.trace, args_.overwrite ? Existing::kReplace : Existing::kKeep, resumed_at_);
   }
   if (args_.verbose && settings_.progress != ProgressKind::kJson) {  // JSON has the plan in its first line
     std::fputs(plan_table(plan, {}).c_str(), stderr);
@@ -237,42 +296,89 @@ void RenderRun::begin() {
   display_.start(plan, session_->device_description(), weights_name_);
 }
 
-int RenderRun::run() {
-  check_places(args_, settings_);
-  load();
-  begin();
-  try {
-    while (render_->step()) after_iteration(render_->progress());
-  } catch (const Error& error) {
-    display_.clear_line();
-    if (error.code() != ErrorCode::kBadInput || display_.last().iteration == 0) throw;
-    // The loss is not a number any more, or the next scale could not begin: what was good until then is
-    // worth keeping.
-    save(args_.output, render_->picture(), false);
-    throw make_error(error.code(), "{}; the last good picture is in '{}'", error.what(), args_.output);
-  }
+void RenderRun::render_all() {
+  const auto step = [this] {
+    stepping_ = true;
+    const bool reported = render_->step();
+    stepping_ = false;
+    return reported;
+  };
+  while (step()) after_iteration(render_->progress());
   stopped_ = stopped_ && !render_->finished();  // what was queued already may have been all that was left
+}
+
+void RenderRun::finish() {
   const Image picture = render_->picture();
-  save(args_.output, picture, !stopped_);
-  display_.end({args_.output, picture.size(), !stopped_, session_->peak_device_bytes()});
+  save(args_.output, picture, true);
+  display_.end({args_.output, picture.size(), true, session_->peak_device_bytes()});
   if (const std::string activity = session_->device_activity(); args_.verbose && !activity.empty()) {
     std::fprintf(stderr, "%s\n", activity.c_str());
   }
-  if (failure_) {
-    try {
-      std::rethrow_exception(failure_);
-    } catch (const Error& error) {
-      throw make_error(error.code(), "{}; the picture after {} is in '{}'", error.what(), done_so_far(),
-                       args_.output);
-    }
-  }
-  if (!stopped_) return 0;
+}
+
+void RenderRun::end_early() {
+  if (failure_) std::rethrow_exception(failure_);
+  const Image picture = render_->picture();
+  save(partial_, picture, false);
+  display_.end({partial_.string(), picture.size(), false, session_->peak_device_bytes()});
   const std::string message =
       fmt::format("render: expected to finish, found an interruption; the picture after {} is in '{}'",
-                  done_so_far(), args_.output);
+                  done_so_far(), partial_.string());
   if (!resumable_) throw Error(ErrorCode::kInterrupted, message);
   throw make_error(ErrorCode::kInterruptedResumable, "{}; go on with --resume {}", message,
                    shell_quote(args_.checkpoint));
+}
+
+std::string RenderRun::rescue() {
+  if (failure_ && picture_is_safe_ && !stopped_) {
+    return fmt::format("; the finished picture is in '{}'", args_.output);
+  }
+  std::string text;
+  const auto attempt = [](const auto& work) {
+    try {
+      work();
+      return true;
+    } catch (const std::exception&) {  // the failure that led here is the one to tell of
+      return false;
+    }
+  };
+  const Progress& last = render_->progress();
+  const bool sound = !stepping_ && last.iteration > 0;
+  const bool saved = resumable_ && saved_ == TracePosition{last.scale, last.iteration};
+  const bool wanted = !args_.checkpoint.empty() && !render_->finished();
+  if (sound && !saved && (wanted || !picture_is_safe_)) attempt([this] { save_state(); });
+  if (display_.last().iteration > 0 && !picture_is_safe_ &&
+      attempt([this] { save(partial_, render_->picture(), false); })) {
+    text += fmt::format("; the {} is in '{}'",
+                        sound ? "picture after " + done_so_far() : std::string("last good picture"),
+                        partial_.string());
+  }
+  if (resumable_) text += "; go on with --resume " + shell_quote(args_.checkpoint);
+  return text;
+}
+
+int RenderRun::run() {
+  check_format(args_, settings_);
+  take_places();
+  load();
+  begin();
+  try {
+    render_all();
+    if (!stopped_) finish();
+    if (!stopped_ && !failure_) return 0;
+    end_early();
+  } catch (const Error& error) {
+    display_.clear_line();
+    if (error.exit_code() >= static_cast<int>(ErrorCode::kInterruptedResumable)) throw;
+    throw Error(error.code(), error.what() + rescue());
+  } catch (const std::bad_alloc&) {
+    display_.clear_line();
+    throw Error(ErrorCode::kResources, "memory: expected enough on the host, found none left" + rescue());
+  } catch (const std::exception& error) {
+    display_.clear_line();
+    throw make_error(ErrorCode::kInternal, "internal: expected no failure here, found: {}{}", error.what(),
+                     rescue());
+  }
 }
 
 }  // namespace

@@ -76,6 +76,13 @@ std::vector<Option<A>> file_rows() {
           Of::text(&A::resume, {}, "none")),
       row("trace", "FILE", "write one JSON object a line for each iteration; appended to when resuming",
           Of::text(&A::trace, {}, "none")),
+      row("resume-inexact", "",
+          "go on also where device, instruction set, precision or version are others than the checkpoint's: "
+          "the "
+          "result is that of neither",
+          Of::boolean(&A::resume_inexact)),
+      row("no-metadata", "", "keep names, options and weights out of the pictures",
+          Of::boolean(&A::no_metadata)),
       row("progress", "KIND", "on standard error", Of::choice(progress_kinds(), &A::progress)),
       row("verbose", "", "say sizes, memory and device before the work", Of::boolean(&A::verbose), 'v'),
       row("quiet", "", "say nothing but errors", Of::boolean(&A::quiet), 'q'),
@@ -149,6 +156,18 @@ std::unique_ptr<Backend> open_device(const StyleOptions& options) {
   OpenedDevice device = impasto::open_device(backend_options(options));
   if (!device.note.empty()) print_warning(device.note);
   return std::move(device.backend);
+}
+
+std::vector<std::filesystem::path> weight_files(const std::string& weights) {
+  std::error_code ignored;
+  if (std::filesystem::exists(weights, ignored)) return {weights};
+  std::vector<std::filesystem::path> files;
+  for (const KnownWeights& known : known_weights()) {
+    if (known.found) files.push_back(*known.found);
+  }
+  const char* const given = std::getenv("IMPASTO_WEIGHTS");
+  if (given != nullptr && std::filesystem::is_regular_file(given, ignored)) files.emplace_back(given);
+  return files;
 }
 
 std::string repeat_command(const RenderArguments& a, const StyleOptions& options, const Weights& weights) {

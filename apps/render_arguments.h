@@ -32,7 +32,7 @@ struct RenderArguments {
   long long save_every = 0;  ///< iterations; 0: never
   WriteOptions write;
   std::int64_t max_pixels = kDefaultMaxPixels;
-  bool overwrite = false, verbose = false, quiet = false;
+  bool overwrite = false, verbose = false, quiet = false, no_metadata = false, resume_inexact = false;
 };
 
 /// Declares the operands and options; `arguments` must outlive the parse. Gives back the output's.
@@ -50,6 +50,9 @@ void print_warning(const std::string& message);
 /// Opens the device that the options name. What --device auto has to say of a GPU that it passed over is
 /// printed on standard error.
 [[nodiscard]] std::unique_ptr<Backend> open_device(const StyleOptions& options);
+
+/// The weight files that --weights may come to mean, of those that are there.
+[[nodiscard]] std::vector<std::filesystem::path> weight_files(const std::string& weights);
 
 /// A command line that repeats the render: every option that changes the result, written out.
 [[nodiscard]] std::string repeat_command(const RenderArguments& arguments, const StyleOptions& options,

@@ -7,7 +7,7 @@
 #include <system_error>
 #include <utility>
 
-#include "engine/core/file.h"
+#include "engine/core/new_file.h"
 
 namespace impasto {
 namespace {

@@ -6,9 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <random>
 
 #include "engine/core/message.h"
 
@@ -119,6 +117,20 @@ fs::path folder_of(const fs::path& file) {
   return file.has_parent_path() ? file.parent_path() : fs::path(".");
 }
 
+fs::path with_suffix(const fs::path& file, const std::string& suffix) {
+  fs::path name = file.stem();
+  name += suffix;
+  name += file.extension();
+  return file.parent_path() / name;
+}
+
+fs::path beside(const fs::path& file, const std::string& suffix) {
+  const std::string end = suffix + file.extension().string();
+  const std::string stem = file.stem().string();
+  if (end.size() >= NAME_MAX) return file.parent_path() / end.substr(0, NAME_MAX);
+  return file.parent_path() / (stem.substr(0, NAME_MAX - end.size()) + end);
+}
+
 void require_short_name(const std::string& what, const fs::path& file) {
   const std::size_t bytes = file.filename().string().size();
   const long most = ::pathconf(folder_of(file).c_str(), _PC_NAME_MAX);  // -1: no such folder, or no limit
@@ -133,61 +145,6 @@ void require_short_name(const std::string& what, const fs::path& file) {
                      "{}: expected a path of at most {} bytes, each name in it of {}, found one of {}", what,
                      PATH_MAX - 1, NAME_MAX, file.string().size());
   }
-}
-
-NewFile::NewFile(std::string what, const fs::path& place)
-    : what_(std::move(what)), target_(place_behind_links(what_, place)) {
-  const fs::path folder = folder_of(target_);
-  require_short_name(what_, target_);
-  std::error_code error;
-  const auto status = fs::status(target_, error);
-  if (fs::is_directory(status)) throw file_error(what_, "a file", "a folder");
-  if (fs::exists(status) && !fs::is_regular_file(status)) {
-    throw file_error(what_, "a file", "a device or a pipe");
-  }
-  const auto above = fs::status(folder, error);
-  if (!fs::is_directory(above)) {
-    throw file_error(what_, fmt::format("a folder '{}'", folder.string()),
-                     fs::exists(above) ? "a file" : "none");
-  }
-  std::random_device random;
-  for (int attempt = 0; attempt < 100 && !file_.valid(); ++attempt) {
-    temporary_ = folder / temporary_name(random());
-    file_ = Descriptor::open(temporary_, Access::kNew);
-    if (!file_.valid() && errno != EEXIST) break;
-  }
-  if (!file_.valid()) throw file_error(what_, "a folder that can be written to");
-}
-
-NewFile::~NewFile() {
-  if (!committed_ && !temporary_.empty()) ::unlink(temporary_.c_str());
-}
-
-void NewFile::write_at(std::size_t offset, const void* data, std::size_t bytes) {
-  if (!file_.write_at(offset, data, bytes)) {
-    throw file_error(what_, fmt::format("room for {} bytes", bytes));
-  }
-}
-
-void NewFile::commit() {
-  if (::fsync(file_.number()) != 0 || !file_.close()) throw file_error(what_, "the file to reach the disk");
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw file_error(what_, "a name that can be taken");
-  committed_ = true;
-  // So that the new name survives a power failure. Some file systems cannot; the file itself is safe.
-  const Descriptor folder = Descriptor::open(folder_of(target_), Access::kRead);
-  if (folder.valid()) ::fsync(folder.number());
-}
-
-/// Holds the file's own name where there is room, so that a file system that refuses some characters says so
-/// before the work; never longer than a name may be.
-std::string NewFile::temporary_name(unsigned int number) const {
-  char text[32];
-  std::snprintf(text, sizeof text, ".impasto-%08x.tmp", number);
-  const std::string own = target_.filename().string();
-  const long most = ::pathconf(folder_of(target_).c_str(), _PC_NAME_MAX);
-  const bool fits = own.size() + std::strlen(text) + 1 <= static_cast<std::size_t>(most > 0 ? most : 0) &&
-                    target_.string().size() + std::strlen(text) + 1 < PATH_MAX;
-  return fits ? std::string(text, 17) + "-" + own + ".tmp" : text;
 }
 
 }  // namespace impasto

@@ -1,7 +1,5 @@
 #pragma once
-// The owner of file descriptors, and files that appear whole or not at all: written under a temporary name in
-// the folder of their place, synced, renamed. A place is what a user named: where links lead from there, the
-// last one's target is meant, whether or not anything is there yet, and the links stay.
+// The owner of file descriptors, whole files that are read, and where a name leads.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -40,6 +38,8 @@ class Descriptor {
 
   [[nodiscard]] int number() const { return number_; }
   [[nodiscard]] bool valid() const { return number_ >= 0; }
+  /// Owns nothing from here on.
+  void release() { number_ = -1; }
   /// The next `bytes`, fewer only at the end; how many they were, or nothing for an error.
   [[nodiscard]] std::optional<std::size_t> read(void* to, std::size_t bytes) const;
   /// All of it, or false.
@@ -67,30 +67,13 @@ class Descriptor {
 
 [[nodiscard]] std::filesystem::path folder_of(const std::filesystem::path& file);
 
+/// "folder/out.png", "-new" -> "folder/out-new.png"
+[[nodiscard]] std::filesystem::path with_suffix(const std::filesystem::path& file, const std::string& suffix);
+
+/// The same with the name cut before the suffix where it would be longer than names are.
+[[nodiscard]] std::filesystem::path beside(const std::filesystem::path& file, const std::string& suffix);
+
 /// Error(kBadInput) for a name or path that is longer than the file system allows.
 void require_short_name(const std::string& what, const std::filesystem::path& file);
-
-/// A file in the making. Destroyed before commit(), it leaves nothing behind and the old file as it was.
-class NewFile {
- public:
-  /// Error(kBadInput) "WHAT: expected ..., found ..." for a place where no file can be made: missing folder,
-  /// no permission, a folder or device of that name, too long a name. `what` stands in all messages.
-  NewFile(std::string what, const std::filesystem::path& place);
-  ~NewFile();
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-
-  void write_at(std::size_t offset, const void* data, std::size_t bytes);
-  /// The file takes its name.
-  void commit();
-
- private:
-  [[nodiscard]] std::string temporary_name(unsigned int number) const;
-
-  std::string what_;
-  std::filesystem::path target_, temporary_;
-  Descriptor file_;
-  bool committed_ = false;
-};
 
 }  // namespace impasto

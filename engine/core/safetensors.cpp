@@ -1,6 +1,8 @@
 #include "engine/core/safetensors.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <bit>
@@ -95,18 +97,17 @@ struct Source {
 
 /// Everything before the data: the length and the header.
 std::string read_header(Source& source, const std::filesystem::path& path, const std::string& kind) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-    throw source.bad(kind, "no regular file");  // opening a pipe would wait for its other end
-  }
-  source.file = Descriptor::open(path, Access::kRead);
-  if (!source.file.valid()) throw file_error(source.what, kind);
-  const std::uint64_t bytes = std::filesystem::file_size(path, error);
+  // One open for all that is asked of it; a pipe would wait for its other end.
+  source.file = Descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  struct stat status {};
+  if (!source.file.valid() || ::fstat(source.file.number(), &status) != 0)
+    throw file_error(source.what, kind);
+  if (!S_ISREG(status.st_mode)) throw source.bad(kind, "no regular file");
+  const auto bytes = static_cast<std::uint64_t>(status.st_size);
   constexpr std::size_t kStart = kLengthBytes + 1;
   std::vector<unsigned char> start(kFileKindBytes);
   start.resize(source.read(start.data(), kStart));
-  if (error || start.size() < kStart || bytes < kStart || start[kLengthBytes] != '{') {
+  if (start.size() < kStart || bytes < kStart || start[kLengthBytes] != '{') {
     const std::size_t read = start.size();
     start.resize(kFileKindBytes);
     start.resize(read + source.read(start.data() + read, kFileKindBytes - read));
@@ -227,7 +228,8 @@ std::vector<Entry> read_entries(const Source& source, const Json& header) {
 
 }  // namespace
 
-void write(const std::filesystem::path& path, Metadata metadata, std::span<const View> tensors) {
+void write(const std::filesystem::path& path, Existing existing, Metadata metadata,
+           std::span<const View> tensors) {
   std::vector<const View*> order;
   for (const View& tensor : tensors) order.push_back(&tensor);
   std::stable_sort(order.begin(), order.end(),
@@ -236,7 +238,7 @@ void write(const std::filesystem::path& path, Metadata metadata, std::span<const
   const std::uint64_t length = header.size();
   header.insert(0, std::string(reinterpret_cast<const char*>(&length), kLengthBytes));
 
-  NewFile file(path.string(), path);
+  NewFile file(path.string(), path, existing);
   Sha256 digest;
   digest.update(header.data(), header.size());
   std::size_t offset = header.size();
@@ -247,7 +249,9 @@ void write(const std::filesystem::path& path, Metadata metadata, std::span<const
   }
   // In a text the quotes would be escaped: only the seal itself can read so.
   const std::string name = fmt::format("\"{}\":\"", kSeal);
-  header.replace(header.find(name + kNoDigest) + name.size(), kNoDigest.size(), digest.hex());
+  const std::string hex = digest.hex();
+  if (hex.size() != kNoDigest.size()) throw unwritable(kSeal, "a digest by OpenSSL");
+  header.replace(header.find(name + kNoDigest) + name.size(), kNoDigest.size(), hex);
   file.write_at(0, header.data(), header.size());
   file.commit();
 }

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/new_file.h"
 #include "engine/core/tensor.h"
 
 namespace impasto::safetensors {
@@ -44,10 +45,11 @@ struct File {
   std::vector<Tensor> tensors;  ///< in the order of their bytes
 };
 
-/// Replaces the file at `path`, whole or not at all; tensors of wider types come first, so that each is
-/// aligned. Error(kBadInput) if it cannot be; kInternal for names that are not distinct, texts that are not
+/// Writes the file at `path`, whole or not at all (NewFile); tensors of wider types come first, so that each
+/// is aligned. Error(kBadInput) if it cannot be; kInternal for names that are not distinct, texts that are not
 /// UTF-8, data of another size than the shape's, and a header that read() would refuse.
-void write(const std::filesystem::path& path, Metadata metadata, std::span<const View> tensors);
+void write(const std::filesystem::path& path, Existing existing, Metadata metadata,
+           std::span<const View> tensors);
 
 /// A sealed file. Nothing in it is believed: memory is taken for what the file holds and no more.
 /// Error(kBadInput) "PATH: expected ..., found ..." in one line for anything else; `kind` is what it expects

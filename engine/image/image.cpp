@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "engine/core/file.h"
+#include "engine/core/new_file.h"
 #include "engine/core/utf8.h"
 #include "engine/image/codec.h"
 #include "engine/image/exif.h"
@@ -161,7 +161,7 @@ void write_image(const fs::path& path, const Image& image, const WriteOptions& o
     for (auto& [key, value] : valid.metadata) value = printable_utf8(value);
     return codec.encode(raster, valid);
   });
-  NewFile out(path.string(), path);
+  NewFile out(path.string(), path, options.replace ? Existing::kReplace : Existing::kKeep);
   out.write_at(0, file.data(), file.size());
   out.commit();
 }

@@ -73,6 +73,7 @@ struct WriteOptions {
   /// Keys such as "Software", "Comment"; PNG text, EXIF or XMP elsewhere. Written as UTF-8: bytes that are
   /// none and control characters become U+FFFD.
   std::map<std::string, std::string> metadata;
+  bool replace = true;  ///< a file that is there
 };
 
 /// True where the format of that suffix keeps alpha (PNG, WebP, TIFF). Throws Error(kUsage), naming the
@@ -81,9 +82,9 @@ struct WriteOptions {
 /// The same for 16 bits a channel (PNG, TIFF).
 [[nodiscard]] bool output_format_keeps_16_bits(const std::filesystem::path& path);
 
-/// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile, to a temporary name in the same
-/// folder, synced and renamed: the file at `path` is either the old one or the whole new one. Where `path` is
-/// a link, its target is written, also one that is not there yet. Values are
+/// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile: the file at `path` is at all times
+/// either the old one or the whole new one, on the disk; where an old one is not to be replaced, the Error
+/// says under which name beside it the picture is. Where `path` is a link, its target is written, also one that is not there yet. Values are
 /// clamped to 0..1 and rounded to nearest. Alpha is dropped where the format has none (composited over
 /// white). Throws Error(kUsage) for an unknown suffix, Error(kBadInput) for a place that cannot be written (a
 /// missing folder, a folder or device of that name, a name too long, a circle of links, a full disk, no

@@ -192,7 +192,7 @@ void require_same(const std::string& prefix, const Texts& made_with, const Texts
 
 }  // namespace
 
-void save_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
+void save_checkpoint(const fs::path& path, const Checkpoint& checkpoint, bool replace) {
   Metadata metadata{{"format", kFormat},
                     {"version", kVersion},
                     {"scale", std::to_string(checkpoint.scale)},
@@ -204,12 +204,18 @@ void save_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
   std::vector<safetensors::View> tensors{view_of(kHostState, checkpoint.host_state),
                                          view_of(kBestLosses, checkpoint.best_losses)};
   for (const Checkpoint::Tensor& tensor : checkpoint.tensors) tensors.push_back(view_of(tensor));
-  safetensors::write(path, std::move(metadata), tensors);
+  safetensors::write(path, replace ? Existing::kReplace : Existing::kKeep, std::move(metadata), tensors);
 }
 
 Checkpoint load_checkpoint(const fs::path& path) {
-  refuse_earlier_version(path);
-  safetensors::File file = safetensors::read(path, "a checkpoint");
+  safetensors::File file = [&] {
+    try {
+      return safetensors::read(path, "a checkpoint");
+    } catch (const Error&) {
+      refuse_earlier_version(path);
+      throw;
+    }
+  }();
   Checkpoint checkpoint;
   read_texts(path.string(), std::move(file.metadata), checkpoint);
   read_tensors(path.string(), std::move(file.tensors), checkpoint);

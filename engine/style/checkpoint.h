@@ -31,7 +31,7 @@ struct Checkpoint {
   /// "content", "style 1", ..., "init" (of a starting picture), "weights": digests; "style 1 weight" and
   /// "style 1 scale": StyleInput's, where they are not 1.
   std::map<std::string, std::string> inputs;
-  /// "tuning": Tuning::text(); "gradient_scale": a power of two.
+  /// "maker": version, device and precision; "tuning": Tuning::text(); "gradient_scale": a power of two.
   std::map<std::string, std::string> device;
   std::int64_t scale = 0;      ///< index of the scale in work
   std::int64_t iteration = 0;  ///< evaluations done at this scale
@@ -41,9 +41,9 @@ struct Checkpoint {
   std::vector<Tensor> tensors;      ///< once loaded, those of float64 come first
 };
 
-/// Written to a temporary name in the same folder, synced and renamed: the file at `path` is either the old
-/// one or the whole new one. Error(kBadInput) if it cannot be.
-void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
+/// The file at `path` is at all times either the old one or the whole new one, on the disk. Error(kBadInput)
+/// if it cannot be; where it is not to `replace` one and there is one, that says where the new one is kept.
+void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint, bool replace = true);
 /// Error(kBadInput) "PATH: expected ..., found ..." for anything that is not a whole checkpoint of ours.
 [[nodiscard]] Checkpoint load_checkpoint(const std::filesystem::path& path);
 /// Error(kBadInput) naming the first difference between what the checkpoint was made with and what is given

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "engine/core/message.h"
+#include "engine/core/safetensors.h"
 
 namespace impasto {
 namespace {
@@ -55,6 +56,17 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
   throw make_error(ErrorCode::kBadInput, "checkpoint: expected a tensor '{}', found none", name);
 }
 
+std::string maker(const Backend& backend) {
+  const BackendTraits& traits = backend.traits();
+  return fmt::format("impasto {}, {}, {}", IMPASTO_VERSION, traits.numerics, to_string(traits.precision));
+}
+
+std::optional<std::string> other_maker(const Backend& backend, const Checkpoint& checkpoint) {
+  const std::string recorded = recorded_choice(checkpoint, "maker");
+  if (recorded == maker(backend)) return {};
+  return recorded.empty() ? "an earlier version" : recorded.substr(0, recorded.find('\n'));
+}
+
 std::string recorded_tuning(Backend& backend, const Checkpoint* checkpoint) {
   std::string choices = checkpoint == nullptr ? "" : recorded_choice(*checkpoint, "tuning");
   if (choices.empty() || backend.tuning() != nullptr) return choices;
@@ -74,7 +86,7 @@ std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint, bool
       std::abs(exponent) > kMostExponent) {
     throw make_error(ErrorCode::kBadInput,
                      "checkpoint: expected a power of two as the gradients' scale, found {}",
-                     text.empty() ? "none" : text);
+                     text.empty() ? "none" : safetensors::in_quotes(text));
   }
   return scale;
 }

@@ -14,6 +14,12 @@ namespace impasto {
 /// where there is none, or one of another shape, type or size.
 void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::string& name, TensorView view);
 
+/// Version, device and precision, which the bits of a result hang on: "impasto 0.1.0, cpu avx2, fp32".
+[[nodiscard]] std::string maker(const Backend& backend);
+/// Where another one made the checkpoint, which one, as it says; else nothing. "an earlier version" where it
+/// does not say.
+[[nodiscard]] std::optional<std::string> other_maker(const Backend& backend, const Checkpoint& checkpoint);
+
 /// What the device chose for the render; empty for none and for no checkpoint. Error(kBadInput) where this
 /// device has no choices.
 [[nodiscard]] std::string recorded_tuning(Backend& backend, const Checkpoint* checkpoint);

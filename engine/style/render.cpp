@@ -148,10 +148,13 @@ struct Render::Impl {
   Progress progress;
   State state = State::kFresh;
   bool stopped = false;
-  double seconds = 0;  // in steps
+  bool made_elsewhere = false;  // the checkpoint, on a device that gives other bits
+  double seconds = 0;           // in steps
 
   [[nodiscard]] int num_scales() const { return static_cast<int>(planned.scales.size()); }
 
+  /// Error(kBadInput) for a checkpoint that was made elsewhere, unless that is allowed.
+  void check_maker();
   /// Error(kBadInput) for a checkpoint of a scale or an iteration that there is not.
   void check_place() const;
   void begin();
@@ -180,7 +183,8 @@ Render::Render(Session& session, StyleOptions options, RenderInput input, Render
   s.preprocessing = s.session.weights->preprocessing;
   s.inputs = identify(s.options, s.input, *s.session.weights);
   if (s.input.resume) require_same_run(*s.input.resume, describe(s.options), s.inputs);
-  Session::Impl::Choosing choosing(s.session, s.input.resume.get());
+  s.check_maker();
+  Session::Impl::Choosing choosing(s.session, s.made_elsewhere ? nullptr : s.input.resume.get());
   const RenderSizes sizes = sizes_of(s.input);
   s.planned = s.session.plan(s.options, s.graph, sizes);
   if (!s.planned.plan.fits()) {
@@ -194,6 +198,22 @@ Render::Render(Session& session, StyleOptions options, RenderInput input, Render
 
 Render::~Render() = default;
 Render::Render(Render&&) noexcept = default;
+
+void Render::Impl::check_maker() {
+  if (!input.resume) return;
+  const auto other = other_maker(*session.backend, *input.resume);
+  if (!other) return;
+  const std::string here = maker(*session.backend);
+  if (!input.resume_inexact) {
+    throw make_error(ErrorCode::kBadInput,
+                     "checkpoint: expected one made by {}, found one by {}; go on there, or here with "
+                     "--resume-inexact, to a result that is neither's",
+                     here, *other);
+  }
+  made_elsewhere = true;
+  if (!hooks.warn) return;
+  hooks.warn(fmt::format("checkpoint: made by {}, goes on by {}; the result is neither's", *other, here));
+}
 
 void Render::Impl::check_place() const {
   if (!input.resume) return;
@@ -216,7 +236,7 @@ void Render::Impl::begin() {
   seconds = resume ? resume->seconds : 0;
   enter(resume ? static_cast<int>(resume->scale) : 0);
   if (resume) {
-    scale->restore(*resume);
+    scale->restore(*resume, made_elsewhere);
   } else {
     scale->calibrate();
   }
@@ -374,6 +394,7 @@ Checkpoint Render::checkpoint() const {
   checkpoint.options = describe(s.options);
   checkpoint.inputs = s.inputs;
   checkpoint.seconds = s.seconds;
+  checkpoint.device["maker"] = maker(*s.session.backend);
   if (!s.choices.empty()) checkpoint.device["tuning"] = s.choices;
   s.in_work("checkpoint").save(checkpoint);
   return checkpoint;

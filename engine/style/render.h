@@ -37,6 +37,9 @@ struct RenderInput {
   std::vector<StyleInput> styles;
   const Image* start = nullptr;              ///< the picture of Init::kPicture
   std::shared_ptr<const Checkpoint> resume;  ///< of the same options, pictures and weights; let go once read
+  /// Goes on with one of another version, device, instruction set or precision too, whose choices it then does
+  /// not take over: the result is neither that of a run there nor that of one here.
+  bool resume_inexact = false;
 };
 
 struct RenderHooks {

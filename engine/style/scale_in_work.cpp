@@ -34,7 +34,7 @@ void ScaleInWork::start(std::span<const float> x, const PixelRange& range) {
   optimizer_ = make_optimizer(options_.optimizer, backend_, memory_.optimizer, range);
 }
 
-void ScaleInWork::restore(const Checkpoint& checkpoint) {
+void ScaleInWork::restore(const Checkpoint& checkpoint, bool made_elsewhere) {
   for (const auto& [name, view] : optimizer_->tensors()) restore_tensor(backend_, checkpoint, name, view);
   optimizer_->restore_host_state(checkpoint.host_state);
   convergence_.restore(checkpoint.best_losses, checkpoint.iteration);
@@ -43,6 +43,7 @@ void ScaleInWork::restore(const Checkpoint& checkpoint) {
     good_ = turn_of(iteration_);
     backend_.copy(memory_.pictures[*good_], optimizer_->picture());
   }
+  if (made_elsewhere) return calibrate();
   const bool wanted = backend_.traits().scaled_gradients;
   if (const auto scale = recorded_gradient_scale(checkpoint, wanted)) objective_.set_gradient_scale(*scale);
 }

@@ -50,6 +50,7 @@ RenderResult Stylizer::run(const Image& content, std::span<const Image> styles, 
     if (hooks.warn) hooks.warn(message);
   };
   RenderInput input{&content, style_inputs(s.options.objective, styles), hooks.start, {}};
+  input.resume_inexact = hooks.resume_inexact;
   // Borrowed: it is the caller's until run() returns.
   if (hooks.resume != nullptr) input.resume = {std::shared_ptr<void>(), hooks.resume};
 

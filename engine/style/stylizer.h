@@ -29,6 +29,7 @@ struct RunHooks {
   const Checkpoint* resume = nullptr;            ///< must come from the same options, pictures and weights
   const Image* start = nullptr;                  ///< the picture of Init::kPicture
   int exact_every = 1;                           ///< RenderHooks::exact_every
+  bool resume_inexact = false;                   ///< RenderInput::resume_inexact
 };
 
 struct RenderResult {

@@ -77,6 +77,7 @@ class CpuBackend final : public Backend {
         partials_(allocate(Runs::kPartials * sizeof(double))),
         runs_(pool_, static_cast<double*>(partials_.data())) {
     traits_.precision = convolutions_.precision;
+    traits_.numerics = std::string("cpu ") + kernels.name;
     traits_.alignment = kAlignment;
     traits_.fixed_bytes = partials_.bytes();
     traits_.filter_format = std::string("cpu ") + kernels.name + " " + to_string(traits_.precision);

@@ -73,6 +73,7 @@ class CudaBackend final : public Backend {
         choices_(context_, planner_, options.autotune),
         records_(options.record && kMayRecord),
         pinned_(make_pinned_memory(kPinnedBytes)) {
+    traits_.numerics = info_.description;
     info_.description += std::string(", ") + impasto::to_string(precision);
     traits_.precision = precision;
     traits_.activation = activation_of(precision);

@@ -60,6 +60,7 @@ DeviceInfo reference_info() {
 BackendTraits reference_traits() {
   BackendTraits traits;
   traits.precision = Precision::kFp64;
+  traits.numerics = "reference";
   traits.activation = traits.real = DType::kFloat64;
   traits.input_channels = 3;
   traits.alignment = kAlignment;

@@ -26,7 +26,7 @@ bool same_file(const Place& a, const Place& b) {
   std::error_code ignored;
   if (fs::equivalent(a.path, b.path, ignored)) return true;
   const auto place = [&](const Place& p) {
-    return fs::weakly_canonical(place_behind_links(name_of(p), p.path), ignored);
+    return fs::weakly_canonical(fs::absolute(place_behind_links(name_of(p), p.path), ignored), ignored);
   };
   return place(a) == place(b);
 }

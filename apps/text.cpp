@@ -64,8 +64,10 @@ std::string shell_quote(const std::string& word) {
 }
 
 std::string one_line(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = ' ';
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (static_cast<unsigned char>(text[i]) < ' ' || text[i] == 127) text[i] = ' ';
+    // U+0080 to U+009F, which terminals obey as well
+    if (text[i] == '\xC2' && i + 1 < text.size() && (text[i + 1] & 0xE0) == 0x80) text[i] = text[i + 1] = ' ';
   }
   return text;
 }

@@ -65,6 +65,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
+  [[nodiscard]] pid_t id() const { return pid_; }
   void send(int signal) const { ::kill(pid_, signal); }
   [[nodiscard]] bool running() {
     if (!reaped_ && ::waitpid(pid_, &status_, WNOHANG) == pid_) reaped_ = true;

@@ -17,6 +17,6 @@ if(NOT IMPASTO_SANITIZE AND NOT IMPASTO_COVERAGE)
   endforeach()
   add_test(NAME "install: a program elsewhere builds and runs against the installed library"
     COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DSOURCE=${PROJECT_SOURCE_DIR}
-            -DWORK=${PROJECT_BINARY_DIR}/install_test -DCOMPILER=${CMAKE_CXX_COMPILER}
+            -DWORK=${PROJECT_BINARY_DIR}/install_test -DCOMPILER=${CMAKE_CXX_COMPILER} -DPYTHON=${IMPASTO_PYTHON}
             -P ${PROJECT_SOURCE_DIR}/tests/test_install.cmake)
 endif()

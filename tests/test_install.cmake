@@ -52,6 +52,11 @@ foreach(file share/man/man1/impasto.1 share/bash-completion/completions/impasto 
     message(FATAL_ERROR "installation: expected ${file}, found none")
   endif()
 endforeach()
+# Nothing looks for libraries in the current folder.
+run(${PYTHON} ${SOURCE}/scripts/runpaths.py --check ${WORK}/moved)
+file(WRITE ${WORK}/hostile/liblcms2.so.2 "no library")
+run(${CMAKE_COMMAND} -E chdir ${WORK}/hostile ${WORK}/moved/bin/impasto --version)
+
 run(${WORK}/moved/bin/impasto completion bash)
 file(READ ${WORK}/moved/share/bash-completion/completions/impasto completion)
 if(NOT completion STREQUAL output)

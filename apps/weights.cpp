@@ -31,18 +31,17 @@ void list() {
       "(~/.local/share/impasto), the installation. To get one: impasto weights fetch NAME");
 }
 
-/// A tool of this installation, or of the source tree that the program was built from.
+/// A tool of this installation; of the source tree where the program lies as it was built. Who has an
+/// installed program need not own that tree's place.
 fs::path tool_program(const char* name) {
   std::error_code ignored;
-  const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
-  const fs::path installed =
-      program.parent_path().parent_path() / IMPASTO_DATA_FOLDER / "weights_tools" / name;
-  const fs::path source = fs::path(IMPASTO_FETCH_SOURCE).parent_path() / name;
-  for (const fs::path& candidate : {installed, source}) {
-    if (fs::is_regular_file(candidate, ignored)) return candidate;
-  }
-  throw make_error(ErrorCode::kBadInput, "{}: expected at '{}' or '{}', found nothing there", name,
-                   installed.string(), source.string());
+  const fs::path folder = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+  const fs::path tools = folder == fs::path(IMPASTO_BUILT_IN)
+                             ? fs::path(IMPASTO_SOURCE_TOOLS)
+                             : folder.parent_path() / IMPASTO_DATA_FOLDER / "weights_tools";
+  if (fs::is_regular_file(tools / name, ignored)) return tools / name;
+  throw make_error(ErrorCode::kBadInput, "{}: expected in '{}', found none; install impasto again", name,
+                   tools.string());
 }
 
 /// Does not come back: the tool takes this program's place, exit code included.

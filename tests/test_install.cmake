@@ -57,6 +57,14 @@ run(${PYTHON} ${SOURCE}/scripts/runpaths.py --check ${WORK}/moved)
 file(WRITE ${WORK}/hostile/liblcms2.so.2 "no library")
 run(${CMAKE_COMMAND} -E chdir ${WORK}/hostile ${WORK}/moved/bin/impasto --version)
 
+# The tools are the installation's, never those of the source tree.
+set(tools ${WORK}/moved/share/impasto/weights_tools)
+file(RENAME ${tools} ${WORK}/tools)
+execute_process(COMMAND ${WORK}/moved/bin/impasto weights convert none none.h5 RESULT_VARIABLE result ERROR_VARIABLE output)
+if(NOT result EQUAL 3 OR NOT output MATCHES "convert.py: expected in '${tools}', found none")
+  message(FATAL_ERROR "installation: expected none but its own tools to be run, found exit status ${result}\n${output}")
+endif()
+
 run(${WORK}/moved/bin/impasto completion bash)
 file(READ ${WORK}/moved/share/bash-completion/completions/impasto completion)
 if(NOT completion STREQUAL output)

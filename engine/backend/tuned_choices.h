@@ -28,12 +28,14 @@ class TunedChoices : public Tuning {
   }
   std::string end() final {
     cache_.set_given({}, {});
+    cache_.save();
     std::string text;
     for (const Key& key : asked_) text += ChoiceCache::line(to_string(key), describe(chosen_.at(key)));
     return text.empty() || !titled_ ? text : cache_.title() + "\n" + text;
   }
   void take_back() final {
     cache_.set_given({}, {});
+    cache_.save();
     chosen_ = before_;
   }
   void forget() final { chosen_.clear(); }

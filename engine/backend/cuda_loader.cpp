@@ -1,10 +1,10 @@
 // Finds and opens the CUDA module.
 #include <dlfcn.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "engine/backend/cuda/module.h"
+#include "engine/core/environment.h"
 
 namespace impasto {
 namespace {
@@ -33,8 +33,7 @@ fs::path own_folder() {
 /// Beside the program or library, in the build's or the
 /// installation's library folder, or what IMPASTO_CUDA_MODULE names.
 fs::path module_path() {
-  if (const char* const given = std::getenv("IMPASTO_CUDA_MODULE"); given != nullptr && *given != '\0')
-    return given;
+  if (fs::path given = environment_path("IMPASTO_CUDA_MODULE"); !given.empty()) return given;
   const fs::path folder = own_folder();
   for (const char* const place : {".", "../lib", "../" IMPASTO_LIBRARY_FOLDER}) {
     std::error_code error;

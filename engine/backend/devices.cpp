@@ -1,12 +1,12 @@
 #include "engine/backend/devices.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "engine/backend/cpu/cpu_backend.h"
 #include "engine/backend/cuda/module.h"
 #include "engine/backend/reference/reference_backend.h"
 #include "engine/backend/system.h"
+#include "engine/core/environment.h"
 #include "engine/core/error.h"
 
 namespace impasto {
@@ -32,7 +32,7 @@ CudaOptions cuda_options(const BackendOptions& options) {
 /// The first GPU that can be used, else the CPU.
 OpenedDevice open_best(const BackendOptions& options) {
   system::GpuSearch search;
-  search.visible_devices = std::getenv("CUDA_VISIBLE_DEVICES");
+  search.visible_devices = environment("CUDA_VISIBLE_DEVICES");
   const CudaModule* const module = find_cuda_module(&search.reason);
   for (int i = 0; module != nullptr && i < module->num_devices(); ++i) {
     try {

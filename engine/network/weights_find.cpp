@@ -2,9 +2,9 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <cstdlib>
 #include <system_error>
 
+#include "engine/core/environment.h"
 #include "engine/network/weights_file.h"
 
 namespace impasto {
@@ -45,22 +45,17 @@ std::string note_on(const Weights& weights, const std::string& differs) {
                      expected.md5, fs::file_size(file, ignored), md5_of_file(file), again));
 }
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 /// Folders in the order they are searched. $IMPASTO_WEIGHTS counts here where it is a folder.
 std::vector<fs::path> search_folders() {
   std::vector<fs::path> folders;
   std::error_code ignored;
-  const fs::path given = environment("IMPASTO_WEIGHTS");
+  const fs::path given = environment_path("IMPASTO_WEIGHTS");
   if (!given.empty() && fs::is_directory(given, ignored)) folders.push_back(given);
-  const std::string data = environment("XDG_DATA_HOME"), home = environment("HOME");
+  const fs::path data = environment_folder("XDG_DATA_HOME"), home = environment_folder("HOME");
   if (!data.empty()) {
-    folders.push_back(fs::path(data) / "impasto");
+    folders.push_back(data / "impasto");
   } else if (!home.empty()) {
-    folders.push_back(fs::path(home) / ".local/share/impasto");
+    folders.push_back(home / ".local/share/impasto");
   }
   // The installation's: PREFIX/share/impasto of the program in PREFIX/bin.
   const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
@@ -70,7 +65,7 @@ std::vector<fs::path> search_folders() {
 
 /// The file $IMPASTO_WEIGHTS names, if it names one.
 std::optional<fs::path> given_file() {
-  const fs::path given = environment("IMPASTO_WEIGHTS");
+  const fs::path given = environment_path("IMPASTO_WEIGHTS");
   std::error_code ignored;
   if (given.empty() || fs::is_directory(given, ignored)) return std::nullopt;
   return given;

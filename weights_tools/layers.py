@@ -1,12 +1,11 @@
 """VGG's layers: names, order, shapes, and the own schema's file. Needs numpy, and h5py for writing."""
 import dataclasses
-import os
-import pathlib
+import io
 import re
-import tempfile
 
 import numpy
 
+from weights_tools import part
 from weights_tools.known import Failure, printable
 
 # Convolutions in each block, and torchvision's index of each in `features`, where ReLUs and pools count too.
@@ -97,28 +96,29 @@ def check(layers, network=None):
     return network
 
 
-def write(path, layers, network, preprocessing, source, licence):
-    """The own schema (docs/weights.md), under its name only once it is whole."""
+def encode(layers, network, preprocessing, source, licence):
+    """The bytes of a file of the own schema (docs/weights.md)."""
     import h5py
-    path = pathlib.Path(path)
-    handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        with h5py.File(part, "w") as file:
-            file.attrs["format"] = "impasto-weights"
-            file.attrs["version"] = numpy.int32(1)
-            file.attrs["network"] = network
-            file.attrs["channel_order"] = preprocessing.channel_order
-            file.attrs["mean"] = numpy.array(preprocessing.mean, "<f8")
-            file.attrs["scale"] = numpy.array(preprocessing.scale, "<f8")
-            file.attrs["source"] = printable(source)
-            file.attrs["licence"] = printable(licence)
-            for layer in layers:
-                file.create_dataset(f"{layer.name}/filter", data=numpy.asarray(layer.filter, "<f4"))
-                file.create_dataset(f"{layer.name}/bias", data=numpy.asarray(layer.bias, "<f4"))
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(part, 0o666 & ~umask)
-        os.replace(part, path)
-    finally:
-        pathlib.Path(part).unlink(missing_ok=True)
+    made = io.BytesIO()
+    with h5py.File(made, "w") as file:
+        file.attrs["format"] = "impasto-weights"
+        file.attrs["version"] = numpy.int32(1)
+        file.attrs["network"] = network
+        file.attrs["channel_order"] = preprocessing.channel_order
+        file.attrs["mean"] = numpy.array(preprocessing.mean, "<f8")
+        file.attrs["scale"] = numpy.array(preprocessing.scale, "<f8")
+        file.attrs["source"] = printable(source)
+        file.attrs["licence"] = printable(licence)
+        for layer in layers:
+            file.create_dataset(f"{layer.name}/filter", data=numpy.asarray(layer.filter, "<f4"))
+            file.create_dataset(f"{layer.name}/bias", data=numpy.asarray(layer.bias, "<f4"))
+    return made.getbuffer()
+
+
+def write(path, *content):
+    """What encode() makes, under its name only once it is whole."""
+    data = encode(*content)
+    with part.making(path) as making:
+        part.write_all(making.handle, data, f"output '{printable(path)}'", len(data))
+        part.sync(making.handle, f"output '{printable(path)}'", len(data))
+        making.install(path)

@@ -388,6 +388,8 @@ class Fetch(Folder):
     def test_the_data_folder(self):
         with unittest.mock.patch.dict(os.environ, {"XDG_DATA_HOME": "/x", "HOME": "/h"}):
             self.assertEqual(known.data_folder(), pathlib.Path("/x/impasto"))
+            os.environ["XDG_DATA_HOME"] = "relative"
+            self.assertEqual(known.data_folder(), pathlib.Path("/h/.local/share/impasto"))
             del os.environ["XDG_DATA_HOME"]
             self.assertEqual(known.data_folder(), pathlib.Path("/h/.local/share/impasto"))
 

@@ -7,6 +7,7 @@
 #include "apps/declare.h"
 #include "apps/text.h"
 #include "engine/backend/devices.h"
+#include "engine/core/environment.h"
 #include "engine/options/option_table.h"
 #include "engine/style/machine.h"
 
@@ -165,7 +166,7 @@ std::vector<std::filesystem::path> weight_files(const std::string& weights) {
   for (const KnownWeights& known : known_weights()) {
     if (known.found) files.push_back(*known.found);
   }
-  const char* const given = std::getenv("IMPASTO_WEIGHTS");
+  const char* const given = environment("IMPASTO_WEIGHTS");
   if (given != nullptr && std::filesystem::is_regular_file(given, ignored)) files.emplace_back(given);
   return files;
 }

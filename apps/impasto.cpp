@@ -6,8 +6,11 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <new>
+#include <string_view>
+#include <system_error>
 
 #include "apps/commands.h"
 #include "apps/completion.h"
@@ -20,9 +23,30 @@ namespace {
 
 using namespace impasto;
 
-int fail(ErrorCode code, const std::string& message) {
-  std::fputs(("impasto: error: " + apps::one_line(message) + "\n").c_str(), stderr);
+constexpr std::string_view kError = "impasto: error: ";
+constexpr std::string_view kNoMemory = "memory: expected enough on the host, found none left";
+
+/// Takes no memory: there may be none left.
+int fail(ErrorCode code, std::string_view what, std::string_view found = {}) {
+  apps::print_one_line(stderr, {kError, what, found});
   return static_cast<int>(code);
+}
+
+/// What is thrown where nothing can be, for want of memory most of all, ends the program as other failures
+/// do.
+[[noreturn]] void end_at_once() {
+  ErrorCode code = ErrorCode::kInternal;
+  try {
+    if (std::current_exception()) throw;
+  } catch (const std::bad_alloc&) {
+    code = ErrorCode::kResources;
+  } catch (...) {
+    code = ErrorCode::kInternal;
+  }
+  const std::string_view what = code == ErrorCode::kResources
+                                    ? kNoMemory
+                                    : "internal: expected no failure here, found one that nothing awaits";
+  ::_exit(fail(code, what, "; ended at once"));
 }
 
 /// What the build installs beside the program, made from its own declarations: the manual page, and
@@ -93,14 +117,22 @@ void fill_standard_streams() {
 int main(int argc, char** argv) {
   fill_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then a failed write, as a full disk is
+  std::set_terminate(end_at_once);
   try {
     return run(argc, argv);
   } catch (const Error& error) {
     return fail(error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kResources, "memory: expected enough on the host, found none left");
+    return fail(ErrorCode::kResources, kNoMemory);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return fail(ErrorCode::kBadInput,
+                "files: expected those named to be within reach, found: ", error.what());
+  } catch (const std::system_error& error) {
+    const bool resources = error.code() == std::errc::resource_unavailable_try_again ||
+                           error.code() == std::errc::not_enough_memory;
+    return fail(resources ? ErrorCode::kResources : ErrorCode::kInternal,
+                "system: expected what the work needs, found: ", error.what());
   } catch (const std::exception& error) {
-    return fail(ErrorCode::kInternal,
-                std::string("internal: expected no failure here, found: ") + error.what());
+    return fail(ErrorCode::kInternal, "internal: expected no failure here, found: ", error.what());
   }
 }

@@ -21,7 +21,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr auto kRedraw = std::chrono::milliseconds(100);
 
-void say(const std::string& line) { std::fputs((one_line(line) + "\n").c_str(), stderr); }
+void say(const std::string& line) { print_one_line(stderr, {line}); }
 
 /// Text that a user's file names may be part of: bytes that are not UTF-8 are replaced.
 void say(const Json& object) { say(object.dump(-1, ' ', false, Json::error_handler_t::replace)); }

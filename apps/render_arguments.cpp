@@ -149,9 +149,7 @@ StyleOptions resolve_options(const RenderArguments& a) {
   return options;
 }
 
-void print_warning(const std::string& message) {
-  std::fprintf(stderr, "impasto: warning: %s\n", one_line(message).c_str());
-}
+void print_warning(const std::string& message) { print_one_line(stderr, {"impasto: warning: ", message}); }
 
 std::unique_ptr<Backend> open_device(const StyleOptions& options) {
   OpenedDevice device = impasto::open_device(backend_options(options));

@@ -23,6 +23,8 @@ std::size_t columns(std::string_view text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
+char visible(char c) { return static_cast<unsigned char>(c) < ' ' || c == 127 ? ' ' : c; }
+
 }  // namespace
 
 std::string format_fixed(double value, int digits) { return print("%.*f", digits, value); }
@@ -63,13 +65,24 @@ std::string shell_quote(const std::string& word) {
   return (printable ? quoted : escaped) + "'";
 }
 
-std::string one_line(std::string text) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (static_cast<unsigned char>(text[i]) < ' ' || text[i] == 127) text[i] = ' ';
-    // U+0080 to U+009F, which terminals obey as well
-    if (text[i] == '\xC2' && i + 1 < text.size() && (text[i + 1] & 0xE0) == 0x80) text[i] = text[i + 1] = ' ';
+void print_one_line(std::FILE* to, std::initializer_list<std::string_view> parts) {
+  std::array<char, 4096> line;  // most lines go out at once, whoever else writes
+  std::size_t size = 0;
+  const auto put = [&](char c) {
+    line[size++] = c;
+    if (size < line.size() && c != '\n') return;
+    std::fwrite(line.data(), 1, size, to);
+    size = 0;
+  };
+  for (const std::string_view part : parts) {
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      // U+0080 to U+009F, which terminals obey as well
+      const bool obeyed = part[i] == '\xC2' && i + 1 < part.size() && (part[i + 1] & 0xE0) == 0x80;
+      put(obeyed ? ' ' : visible(part[i]));
+      if (obeyed) ++i;
+    }
   }
-  return text;
+  put('\n');
 }
 
 std::vector<std::string> wrap(std::string_view text, std::size_t width) {

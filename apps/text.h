@@ -1,6 +1,8 @@
 #pragma once
 // Numbers and tables as people read them, and the integers that they type.
 #include <cstdint>
+#include <cstdio>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,8 +18,9 @@ namespace impasto::apps {
 /// One word of a POSIX shell: as it is where nothing needs quotes, $'...' with octal bytes where it holds
 /// control characters or is not UTF-8.
 [[nodiscard]] std::string shell_quote(const std::string& word);
-/// A blank for every control character, so that a file's name cannot break a line or move the cursor.
-[[nodiscard]] std::string one_line(std::string text);
+/// The parts as one line, with a blank for every control character, so that a file's name cannot break a line
+/// or move the cursor. Takes no memory.
+void print_one_line(std::FILE* to, std::initializer_list<std::string_view> parts);
 /// Broken at spaces so that no line is longer than `width`; a word that is longer stands alone.
 [[nodiscard]] std::vector<std::string> wrap(std::string_view text, std::size_t width);
 /// The whole text as a decimal integer from `lower` to `upper`; else Error(kUsage) naming `option`.

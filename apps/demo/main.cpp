@@ -1,6 +1,7 @@
 // impasto-paint: writes one of the painter's pictures.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <new>
 
 #include "apps/demo/paint.h"
 #include "engine/core/message.h"
@@ -45,6 +46,9 @@ int main(int argc, char** argv) {
   } catch (const impasto::Error& error) {
     std::fprintf(stderr, "impasto-paint: error: %s\n", error.what());
     return error.exit_code();
+  } catch (const std::bad_alloc&) {
+    std::fputs("impasto-paint: error: memory: expected enough on the host, found none left\n", stderr);
+    return static_cast<int>(impasto::ErrorCode::kResources);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "impasto-paint: error: %s\n", error.what());
     return static_cast<int>(impasto::ErrorCode::kInternal);

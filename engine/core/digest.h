@@ -8,7 +8,6 @@
 #include <type_traits>
 
 struct evp_md_ctx_st;  // OpenSSL's context of a digest
-struct evp_md_st;      // and its kind
 
 namespace impasto {
 
@@ -27,7 +26,7 @@ class Digest {
   [[nodiscard]] std::string hex();
 
  protected:
-  explicit Digest(const evp_md_st* kind);
+  explicit Digest(const char* kind);  // OpenSSL's name of it
   [[nodiscard]] bool available() const { return context_ != nullptr; }
 
  private:
@@ -39,8 +38,9 @@ class Digest {
 
 class Sha256 : public Digest {
  public:
-  /// Error(kInternal) where OpenSSL has no SHA-256.
+  /// std::bad_alloc where OpenSSL has no memory for it.
   Sha256();
+  [[nodiscard]] std::string hex();  ///< never empty; std::bad_alloc as above
 };
 
 /// For telling published files only. OpenSSL has none in FIPS mode.

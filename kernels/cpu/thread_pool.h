@@ -11,6 +11,7 @@ namespace impasto::cpu {
 
 class ThreadPool {
  public:
+  /// std::system_error where the machine has no more threads.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -37,6 +38,7 @@ class ThreadPool {
   /// Claims and runs items until none is left.
   void work(int thread);
   void worker(int thread);
+  void end_workers();
 
   // The ticket holds the job's number in its high half and the items left to claim in its low half, so a
   // worker that wakes late cannot claim from another job than the one it then reads.

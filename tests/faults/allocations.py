@@ -19,7 +19,7 @@ def prepare(scene):
     """A checkpoint on the way, and how many allocations each command makes: once for all cases."""
     scene.allocations = {}
     with scene.folder("checkpoint") as folder:
-        p.run(scene.program, s.RENDER, folder, rules="write@14=after:9")
+        scene.interrupt(folder, s.RENDER, 14)
         scene.half_way = folder.parent / "half way"
         shutil.copytree(folder, scene.half_way)
     for name, arguments in COMMANDS.items():
@@ -36,7 +36,8 @@ def put(scene, name, folder):
         shutil.copytree(scene.half_way, folder, dirs_exist_ok=True)
 
 
-def case(scene, folder, random):
+def case(scene, folder, number):
+    random = scene.random(number)
     name = random.choice(list(COMMANDS))
     put(scene, name, folder)
     most = scene.allocations[name]
@@ -45,7 +46,9 @@ def case(scene, folder, random):
     rule = f"alloc@{when}={ENOMEM}"
     done = p.command_line(scene.program, COMMANDS[name], folder, rule)
     ran = p.run(scene.program, COMMANDS[name], folder, rules=rule)
-    found = p.ended_badly(ran, (0, 4))
+    # libhdf5, in a process of its own, takes the lack for damage, or crashes.
+    taken_for_damage = ran.code == 3 and f"error: weights '{p.WEIGHTS}': " in ran.err
+    found = p.ended_badly(ran, (0, 3, 4) if taken_for_damage else (0, 4))
     if name in ("render", "resume"):
         found += scene.broken(folder)
         if ran.code == 0:

@@ -32,25 +32,28 @@ def rule_for(scene, random):
     return f"{name}@{n}{more}={number}", errno.errorcode[number]
 
 
-def after_success(scene, folder, ran, survivable):
+def after_success(scene, folder, ran, survivable, rule):
     but = set()
     warned = [line for line in ran.lines if "warning: " in line]
     if any("trace" in line for line in warned):
         but.add("t")
     if any("x-0" in line for line in warned):
         but |= {name for name in scene.left if name.startswith("x-0")}
+    if rule.startswith("unlink"):  # what could not be removed is there
+        but |= {name for name in p.files_in(folder) if name.startswith(".")}
     found = scene.differs(folder, but)
     if survivable and but:
         found.append(("other", f"a warning where nothing was wrong: {ran.told()}"))
     return found
 
 
-def after_failure(scene, folder, ran, old):
+def after_failure(scene, folder, ran, old, rule):
     found = scene.broken(folder)
     left = p.files_in(folder)
     for name in old.keys() - left.keys():
         found.append(("lost", f"the older {name} is gone: {ran.told()}"))
-    found += [("stray", f"{name} is left: {ran.told()}") for name in left if name.endswith(".tmp")]
+    if not rule.startswith("unlink"):  # else nothing could be done
+        found += [("stray", f"{name} is left: {ran.told()}") for name in left if name.endswith(".tmp")]
     new = "c" in left and left["c"] != old.get("c")
     if not new:
         return found
@@ -59,7 +62,8 @@ def after_failure(scene, folder, ran, old):
     return found + scene.resume(folder, but=[name for name in left if "partial" in name])
 
 
-def case(scene, folder, random):
+def case(scene, folder, number):
+    random = scene.random(number)
     rule, what = rule_for(scene, random)
     old = scene.old if random.random() < 0.3 else {}
     if old:
@@ -72,5 +76,5 @@ def case(scene, folder, random):
     if found:
         return done, found
     if ran.code == 0:
-        return done, after_success(scene, folder, ran, survivable)
-    return done, after_failure(scene, folder, ran, old)
+        return done, after_success(scene, folder, ran, survivable, rule)
+    return done, after_failure(scene, folder, ran, old, rule)

@@ -65,8 +65,7 @@ struct Record {
   char name[24];
   uint64_t count;
 };
-Record own_records[kFunctions];
-Record* records = own_records;
+Record* records = nullptr;
 
 enum class What { kNothing, kFail, kHalf, kBefore, kAfter, kTorn };
 struct Rule {
@@ -146,18 +145,25 @@ void parse(const char* text) {
   }
 }
 
+/// Shared with the program's children, and with whoever reads the file.
 void open_records(const char* file) {
-  const long number = syscall(SYS_openat, AT_FDCWD, file, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (number < 0 || syscall(SYS_ftruncate, number, sizeof own_records) != 0) refuse("faults: no counts\n");
+  const int kind = file == nullptr ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
+  long number = -1;
+  if (file != nullptr) {
+    number = syscall(SYS_openat, AT_FDCWD, file, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (number < 0 || syscall(SYS_ftruncate, number, kFunctions * sizeof(Record)) != 0) {
+      refuse("faults: expected a file for the counts\n");
+    }
+  }
   const long at =
-      syscall(SYS_mmap, nullptr, sizeof own_records, PROT_READ | PROT_WRITE, MAP_SHARED, number, 0);
-  if (at == -1) refuse("faults: no counts\n");
-  syscall(SYS_close, number);
+      syscall(SYS_mmap, nullptr, kFunctions * sizeof(Record), PROT_READ | PROT_WRITE, kind, number, 0);
+  if (at == -1) refuse("faults: expected memory for the counts\n");
+  if (file != nullptr) syscall(SYS_close, number);
   records = reinterpret_cast<Record*>(at);
 }
 
 void begin() {
-  if (const char* const file = getenv("IMPASTO_FAULTS_COUNTS")) open_records(file);
+  open_records(getenv("IMPASTO_FAULTS_COUNTS"));
   for (int i = 0; i < kFunctions; ++i) strncpy(records[i].name, kNames[i], sizeof records[i].name - 1);
   if (const char* const text = getenv("IMPASTO_FAULTS")) parse(text);
   program = syscall(SYS_getpid);

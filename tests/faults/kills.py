@@ -23,7 +23,8 @@ def kill(scene, folder, arguments, random):
             p.run(scene.program, arguments, folder, rules=rule))
 
 
-def case(scene, folder, random):
+def case(scene, folder, number):
+    random = scene.random(number)
     old = random.random() < 0.3
     if old:
         scene.put_old(folder)

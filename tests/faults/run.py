@@ -10,7 +10,6 @@ import argparse
 import concurrent.futures
 import os
 import pathlib
-import random
 import sys
 
 sys.dont_write_bytecode = True
@@ -18,11 +17,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import allocations  # noqa: E402
 import calls  # noqa: E402
 import kills  # noqa: E402
+import known  # noqa: E402
 import program  # noqa: E402
 import scene as scenes  # noqa: E402
 import signals  # noqa: E402
 
-KINDS = {"kills": kills, "signals": signals, "calls": calls, "allocations": allocations}
+KINDS = {"known": known, "kills": kills, "signals": signals, "calls": calls, "allocations": allocations}
 
 
 def arguments():
@@ -37,10 +37,10 @@ def arguments():
     return parser.parse_args()
 
 
-def try_one(scene, seed, kind, number):
-    """One case: what was done, and what was wrong as (sign, text)s. It follows from seed, kind and number."""
+def try_one(scene, kind, number):
+    """One case: what was done, and what was wrong as (sign, text)s."""
     with scene.folder(f"{kind}-{number}") as folder:
-        return KINDS[kind].case(scene, folder, random.Random(f"{seed} {kind} {number}"))
+        return KINDS[kind].case(scene, folder, number)
 
 
 def table(tries, failures):
@@ -60,12 +60,12 @@ def main():
         kind, number = a.only.split(":")
         cases = [(kind, int(number))]
         tries = {kind: 1}
-    scene, failures = scenes.Scene(program.Program(a.program, a.preload)), []
+    scene, failures = scenes.Scene(program.Program(a.program, a.preload), a.seed), []
     try:
         for kind in {kind for kind, _ in cases}:
             getattr(KINDS[kind], "prepare", lambda _: None)(scene)
         with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
-            ran = pool.map(lambda c: (*c, *try_one(scene, a.seed, *c)), cases)
+            ran = pool.map(lambda c: (*c, *try_one(scene, *c)), cases)
             for kind, number, done, found in ran:
                 if found:
                     failures.append((kind, number, done, found))

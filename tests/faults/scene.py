@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import random
 import shutil
 import tempfile
 
@@ -17,8 +18,8 @@ RENDER = [*BASE, *KEEPS]
 class Scene:
     """The undisturbed run, made once."""
 
-    def __init__(self, program):
-        self.program = program
+    def __init__(self, program, seed):
+        self.program, self.seed = program, seed
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="impasto-faults-"))
         with self.folder("undisturbed") as folder:
             ran, self.counts = p.counts_of(program, RENDER, folder)
@@ -31,6 +32,9 @@ class Scene:
                 raise SystemExit(f"faults: expected the older render to finish, found {old.told()}")
             self.old = p.files_in(folder)
         self.trace = p.trace_lines(self.left["t"])
+
+    def random(self, case):
+        return random.Random(f"{self.seed} {case}")
 
     def close(self):
         shutil.rmtree(self.root, ignore_errors=True)
@@ -48,6 +52,15 @@ class Scene:
     def put_old(self, folder):
         for name, data in self.old.items():
             (folder / name).write_bytes(data)
+
+    def interrupt(self, folder, arguments, line):
+        """A render interrupted after this line of its trace `t`, with a checkpoint; the trace is written line by line."""
+        with self.folder(f"{folder.name}-counts") as other:
+            whole, counts = p.counts_of(self.program, arguments, other)
+            before = counts.get("write", 0) - len(p.files_in(other).get("t", b"").splitlines())
+        ran = p.run(self.program, arguments, folder, rules=f"write@{before + line}=after:2")
+        if whole.code != 0 or ran.code != 75:
+            raise SystemExit(f"faults: expected a render to be interrupted, found {whole.told()} and {ran.told()}")
 
     def broken(self, folder):
         """Files under the names of results that are neither old nor whole."""

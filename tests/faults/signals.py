@@ -31,7 +31,8 @@ def judge(scene, folder, ran, sent):
     return found
 
 
-def case(scene, folder, random):
+def case(scene, folder, number):
+    random = scene.random(number)
     kinds = ENDS * 4 + PASSES + KILLS + (signal.SIGTSTP,)
     first = random.choice(kinds)
     calls = [name for name in CALLS if scene.counts.get(name)]

@@ -16,13 +16,15 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import allocations  # noqa: E402
 import calls  # noqa: E402
+import checkpoints  # noqa: E402
 import kills  # noqa: E402
 import known  # noqa: E402
 import program  # noqa: E402
 import scene as scenes  # noqa: E402
 import signals  # noqa: E402
 
-KINDS = {"known": known, "kills": kills, "signals": signals, "calls": calls, "allocations": allocations}
+KINDS = {"known": known, "kills": kills, "signals": signals, "calls": calls, "allocations": allocations,
+         "mutants": checkpoints, "crafted": checkpoints.Crafted}
 
 
 def arguments():
@@ -62,7 +64,7 @@ def main():
         tries = {kind: 1}
     scene, failures = scenes.Scene(program.Program(a.program, a.preload), a.seed), []
     try:
-        for kind in {kind for kind, _ in cases}:
+        for kind in dict(cases):
             getattr(KINDS[kind], "prepare", lambda _: None)(scene)
         with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
             ran = pool.map(lambda c: (*c, *try_one(scene, *c)), cases)

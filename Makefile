@@ -8,12 +8,13 @@ DEMO_PHOTO ?= chelsea
 DEMO_KIND ?= 3
 DEMO_OPTIONS ?= --size 448
 
-.PHONY: help build demo test bench format install clean packages configure weights
+.PHONY: help build demo test faults bench format install clean packages configure weights
 .DEFAULT_GOAL := build
 
 help:
 	@echo "make demo              paint a photograph: installs what is missing, builds, renders demo/out.png"
 	@echo "make test              build and run every test"
+	@echo "make faults            kill it, fail its calls, damage its files: a quarter of an hour"
 	@echo "make build             build the program, $(BUILD)/bin/impasto, and the library"
 	@echo "make bench             time the primitives and whole iterations"
 	@echo "make format            clang-format everything"
@@ -55,6 +56,11 @@ demo: build weights demo/$(DEMO_PHOTO).png
 test: configure
 	@cmake --build $(BUILD) --parallel $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
+
+faults: build
+	@cmake --build $(BUILD) --target faults_preload
+	@python3 tests/faults/run.py $(BUILD)/bin/impasto $(BUILD)/lib/libfaults_preload.so --jobs $(JOBS) --known 60 --kills 300 \
+	  --signals 300 --calls 500 --allocations 400 --mutants 4000 --crafted 200 --crowds 4 --second-user 140
 
 bench: build
 	@$(BUILD)/bin/impasto bench

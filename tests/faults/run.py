@@ -17,14 +17,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import allocations  # noqa: E402
 import calls  # noqa: E402
 import checkpoints  # noqa: E402
+import crowds  # noqa: E402
 import kills  # noqa: E402
 import known  # noqa: E402
 import program  # noqa: E402
 import scene as scenes  # noqa: E402
+import second_user  # noqa: E402
 import signals  # noqa: E402
 
 KINDS = {"known": known, "kills": kills, "signals": signals, "calls": calls, "allocations": allocations,
-         "mutants": checkpoints, "crafted": checkpoints.Crafted}
+         "mutants": checkpoints, "crafted": checkpoints.Crafted, "crowds": crowds, "second_user": second_user}
 
 
 def arguments():
@@ -35,7 +37,7 @@ def arguments():
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", metavar="KIND:CASE", help="this one alone")
     for kind in KINDS:
-        parser.add_argument(f"--{kind}", type=int, default=0, metavar="N")
+        parser.add_argument(f"--{kind.replace('_', '-')}", type=int, default=0, metavar="N")
     return parser.parse_args()
 
 
@@ -71,7 +73,7 @@ def main():
             for kind, number, done, found in ran:
                 if found:
                     failures.append((kind, number, done, found))
-                if a.only:
+                if a.only or getattr(KINDS[kind], "SHOWS", False):
                     print(done)
     finally:
         scene.close()

@@ -47,7 +47,8 @@ class Scene:
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            for left in (path, self.root / f"{name}-home"):
+                shutil.rmtree(left, ignore_errors=True)
 
     def put_old(self, folder):
         for name, data in self.old.items():

@@ -51,6 +51,5 @@ def case(scene, folder, number):
     found = p.ended_badly(ran, (0, 3, 4) if taken_for_damage else (0, 4))
     if name in ("render", "resume"):
         found += scene.broken(folder)
-        if ran.code == 0:
-            found += scene.differs(folder)
+        found += scene.differs(folder) if ran.code == 0 else [] if found else scene.resume(folder)
     return done, found

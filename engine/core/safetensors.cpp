@@ -249,9 +249,7 @@ void write(const std::filesystem::path& path, Existing existing, Metadata metada
   }
   // In a text the quotes would be escaped: only the seal itself can read so.
   const std::string name = fmt::format("\"{}\":\"", kSeal);
-  const std::string hex = digest.hex();
-  if (hex.size() != kNoDigest.size()) throw unwritable(kSeal, "a digest by OpenSSL");
-  header.replace(header.find(name + kNoDigest) + name.size(), kNoDigest.size(), hex);
+  header.replace(header.find(name + kNoDigest) + name.size(), kNoDigest.size(), digest.hex());
   file.write_at(0, header.data(), header.size());
   file.commit();
 }

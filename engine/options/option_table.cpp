@@ -245,7 +245,8 @@ std::vector<StyleOption> machine_rows() {
                            Of::number(IMPASTO_AT(threads), {.least = 0, .most = kMaxThreads})}),
       on_machine(kDevice, {"autotune", "", "",
                            "time the device's ways of convolution instead of taking the first; kept in the "
-                           "user's cache folder",
+                           "user's cache folder. The ways differ in last bits: with another cache the "
+                           "picture is another",
                            Of::boolean(IMPASTO_AT(autotune))}),
       on_machine(kMachine,
                  {"memory", "", "BYTES",

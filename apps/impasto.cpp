@@ -23,30 +23,28 @@ namespace {
 
 using namespace impasto;
 
-constexpr std::string_view kError = "impasto: error: ";
 constexpr std::string_view kNoMemory = "memory: expected enough on the host, found none left";
+constexpr std::string_view kInternal = "internal: expected no failure here, found: ";
 
 /// Takes no memory: there may be none left.
-int fail(ErrorCode code, std::string_view what, std::string_view found = {}) {
-  apps::print_one_line(stderr, {kError, what, found});
+template <class... Parts>
+int fail(ErrorCode code, const Parts&... message) {
+  apps::print_one_line(stderr, {"impasto: error: ", message...});
   return static_cast<int>(code);
 }
 
 /// What is thrown where nothing can be, for want of memory most of all, ends the program as other failures
 /// do.
 [[noreturn]] void end_at_once() {
-  ErrorCode code = ErrorCode::kInternal;
   try {
     if (std::current_exception()) throw;
   } catch (const std::bad_alloc&) {
-    code = ErrorCode::kResources;
+    ::_exit(fail(ErrorCode::kResources, kNoMemory, "; ended at once"));
+  } catch (const std::exception& error) {
+    ::_exit(fail(ErrorCode::kInternal, kInternal, error.what(), "; ended at once"));
   } catch (...) {
-    code = ErrorCode::kInternal;
   }
-  const std::string_view what = code == ErrorCode::kResources
-                                    ? kNoMemory
-                                    : "internal: expected no failure here, found one that nothing awaits";
-  ::_exit(fail(code, what, "; ended at once"));
+  ::_exit(fail(ErrorCode::kInternal, kInternal, "another; ended at once"));
 }
 
 /// What the build installs beside the program, made from its own declarations: the manual page, and
@@ -128,11 +126,13 @@ int main(int argc, char** argv) {
     return fail(ErrorCode::kBadInput,
                 "files: expected those named to be within reach, found: ", error.what());
   } catch (const std::system_error& error) {
-    const bool resources = error.code() == std::errc::resource_unavailable_try_again ||
-                           error.code() == std::errc::not_enough_memory;
-    return fail(resources ? ErrorCode::kResources : ErrorCode::kInternal,
-                "system: expected what the work needs, found: ", error.what());
+    if (error.code() == std::errc::not_enough_memory) return fail(ErrorCode::kResources, kNoMemory);
+    if (error.code() != std::errc::resource_unavailable_try_again) {
+      return fail(ErrorCode::kInternal, kInternal, error.what());
+    }
+    return fail(ErrorCode::kResources, "threads: expected as many as --threads says, found: ", error.what(),
+                "; fewer may do");
   } catch (const std::exception& error) {
-    return fail(ErrorCode::kInternal, "internal: expected no failure here, found: ", error.what());
+    return fail(ErrorCode::kInternal, kInternal, error.what());
   }
 }

@@ -59,7 +59,8 @@ def after_failure(scene, folder, ran, old, rule):
         return found
     if not ran.errors[0].endswith("go on with --resume c"):
         found.append(("other", f"the line does not say how to go on: {ran.told()}"))
-    return found + scene.resume(folder, but=[name for name in left.keys() - scene.left.keys() if "partial" in name or name in ran.err])
+    kept = [name for name in left.keys() - scene.left.keys() if "partial" in name or name in ran.err]
+    return found + scene.resume(folder, but=kept)
 
 
 def case(scene, folder, number):

@@ -105,7 +105,8 @@ def change_bytes(data, random):
         first, last = ((0, 8), (8, end), (end, len(data)))[random.choice((0, 1, 1, 1, 2, 2, 2))]
         for _ in range(random.choice((1, 1, 2, 8))):
             at = random.randrange(first, last)
-            data[at] = random.choice((data[at] ^ 1 << random.randrange(8), 0, 255, random.randrange(256), ord(random.choice('0919-{}[],:"'))))
+            data[at] = random.choice((data[at] ^ 1 << random.randrange(8), 0, 255, random.randrange(256),
+                                      ord(random.choice('0919-{}[],:"'))))
     return bytes(data)
 
 

@@ -13,7 +13,7 @@ SECONDS = 0.25
 
 
 def judge(scene, folder, ran, sent):
-    """The exit code for what was sent; resumable: whether it left a checkpoint."""
+    """Whether the exit code and the line are right for what was sent."""
     began = (folder / "t").exists()  # before that, the signals' ordinary effect
     if ran.code is None:
         return p.ended_badly(ran)

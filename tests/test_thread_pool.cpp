@@ -1,12 +1,21 @@
 // The threads of the CPU backend. Also meant to be run under ThreadSanitizer (IMPASTO_SANITIZE=thread).
 #include "kernels/cpu/thread_pool.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <fstream>
 #include <memory>
+#include <numeric>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include "engine/backend/devices.h"
 
 #include "tests/support/catch.h"
 
@@ -90,3 +99,53 @@ TEST_CASE("pools are independent and can be destroyed at once, used or not") {
     REQUIRE(sums == std::vector<std::int64_t>(3, 450));
   }
 }
+
+TEST_CASE("a pool goes on with the threads that the system gave") {
+  const int num_given = GENERATE(0, 1, 3);
+  int left = num_given;
+  ThreadPool pool(8, [&left](std::function<void()> body) {
+    if (left-- == 0) throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+    return std::thread(std::move(body));
+  });
+  REQUIRE(pool.num_threads() == 1 + num_given);
+  std::vector<int> runs(100, 0);
+  pool.parallel_for(100, [&](std::int64_t item, int) { ++runs[static_cast<std::size_t>(item)]; });
+  REQUIRE(runs == std::vector<int>(100, 1));
+}
+
+// The sanitizers map far more than a limit allows.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("a processor that gives fewer threads than asked for is opened with these, and says so") {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    // Room for some stacks, of 8 MiB mostly, but not for 500.
+    const rlim_t bytes = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{300} << 20);
+    const rlimit limit{bytes, bytes};
+    if (::setrlimit(RLIMIT_AS, &limit) != 0) ::_exit(10);
+    try {
+      const impasto::OpenedDevice device = impasto::open_device({.device = "cpu", .threads = 500});
+      const bool said = device.note.find("threads: expected 500, found that the system gives ") == 0 &&
+                        device.note.find('\n') == std::string::npos;
+      if (!said) ::_exit(11);
+      std::vector<float> values(10000), back(10000);
+      std::iota(values.begin(), values.end(), 0.0F);
+      const impasto::Buffer buffer = device.backend->allocate(values.size() * sizeof(float));
+      const impasto::TensorView view = buffer.view(0, {1, 1, 10000}, impasto::DType::kFloat32);
+      device.backend->upload(view, std::span<const float>(values));
+      device.backend->download(std::span(back), view);
+      ::_exit(back == values ? 0 : 12);
+    } catch (...) {
+      ::_exit(13);
+    }
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  INFO("status " << status);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+#endif

@@ -29,6 +29,8 @@ struct DeviceInfo {
   std::string description{};  ///< for people: processor, instruction set, threads
   std::int64_t free_memory_bytes = 0;
   std::vector<Precision> precisions{};  ///< what --precision takes, the one that auto means first
+  std::string
+      note{};  ///< one line for people where less of it could be opened than was asked for; else empty
 };
 
 /// What a memory plan needs to know of a backend. Pure: no device is touched and nothing is timed.

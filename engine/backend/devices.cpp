@@ -81,6 +81,7 @@ OpenedDevice open_device(const BackendOptions& options) {
     throw Error(ErrorCode::kResources, "precision of " + info.name + ": expected " + names + ", found " +
                                            to_string(options.precision));
   }
+  if (!info.note.empty()) device.note += (device.note.empty() ? "" : "; ") + info.note;
   return device;
 }
 

@@ -21,7 +21,7 @@ struct BackendOptions {
 struct OpenedDevice {
   std::unique_ptr<Backend> backend;  ///< never null
   /// One line for people where `auto` came to this device because a GPU that seems to be there cannot be
-  /// used, with the reason; else empty.
+  /// used, with the reason, and where the device has less than was asked for (DeviceInfo::note); else empty.
   std::string note{};
 };
 

@@ -53,7 +53,8 @@ class Session {
   /// layers, unless it left the cache.
   [[nodiscard]] std::size_t measured_styles() const;
   [[nodiscard]] std::string device_description() const;
-  /// One line where `auto` could not use a GPU that seems to be there, with the reason; else empty.
+  /// One line where `auto` could not use a GPU that seems to be there, with the reason, or where the device
+  /// has fewer threads than were asked for; else empty.
   [[nodiscard]] std::string device_note() const;
   /// One line on how work was given to the device, for people; may be empty.
   [[nodiscard]] std::string device_activity() const;

@@ -1,6 +1,7 @@
 #include "kernels/cpu/thread_pool.h"
 
 #include <algorithm>
+#include <exception>
 
 namespace impasto::cpu {
 namespace {
@@ -29,20 +30,16 @@ bool spin_until(Condition condition) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int num_threads) {
-  workers_.reserve(static_cast<std::size_t>(std::max(num_threads, 1) - 1));
+ThreadPool::ThreadPool(int num_threads, const Start& start) {
   try {
+    workers_.reserve(static_cast<std::size_t>(std::max(num_threads, 1) - 1));
     for (int thread = 1; thread < num_threads; ++thread)
-      workers_.emplace_back([this, thread] { worker(thread); });
-  } catch (...) {  // the machine has no more threads, or no memory for them
-    end_workers();
-    throw;
+      workers_.push_back(start([this, thread] { worker(thread); }));
+  } catch (const std::exception&) {  // a limit of processes, no memory for a stack: those that started do it
   }
 }
 
-ThreadPool::~ThreadPool() { end_workers(); }
-
-void ThreadPool::end_workers() {
+ThreadPool::~ThreadPool() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

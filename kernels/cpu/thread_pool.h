@@ -3,16 +3,20 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace impasto::cpu {
 
 class ThreadPool {
  public:
-  /// std::system_error where the machine has no more threads.
-  explicit ThreadPool(int num_threads);
+  using Start = std::function<std::thread(std::function<void()> body)>;
+
+  /// At most num_threads; fewer where the system gives no more. `start` makes a thread, in tests another way.
+  explicit ThreadPool(int num_threads, const Start& start = start_thread);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -33,12 +37,14 @@ class ThreadPool {
 
  private:
   using Function = void (*)(void* context, std::int64_t item, int thread);
+  [[nodiscard]] static std::thread start_thread(std::function<void()> body) {
+    return std::thread(std::move(body));
+  }
   void run(std::int64_t num_items, Function function, void* context);
   void run_part(std::uint32_t num_items, Function function, void* context);
   /// Claims and runs items until none is left.
   void work(int thread);
   void worker(int thread);
-  void end_workers();
 
   // The ticket holds the job's number in its high half and the items left to claim in its low half, so a
   // worker that wakes late cannot claim from another job than the one it then reads.

@@ -56,22 +56,29 @@ const Kernels& choose_kernels() {
 
 int num_threads(int asked) { return asked > 0 ? asked : usable_cores(); }
 
-DeviceInfo describe(const Kernels& kernels, int threads) {
+DeviceInfo describe(const Kernels& kernels, const ThreadPool& pool, int wanted) {
+  const int threads = pool.num_threads();
   DeviceInfo info;
   info.name = "cpu";
   info.description = processor_model() + ", " + kernels.name + ", " + std::to_string(threads) +
                      (threads == 1 ? " thread" : " threads");
   info.free_memory_bytes = usable_memory_bytes();
   info.precisions = {Precision::kFp32, Precision::kExact};
+  if (threads < wanted) {
+    info.note = "threads: expected " + std::to_string(wanted) + ", found that the system gives " +
+                std::to_string(threads) +
+                "; the work is done with these, more slowly (limits of processes and memory: ulimit -u, -v)";
+  }
   return info;
 }
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const Kernels& kernels, const CpuOptions& options, int threads)
-      : Backend(describe(kernels, threads), {}),
+  CpuBackend(const Kernels& kernels, const CpuOptions& options, int threads, std::unique_ptr<ThreadPool> pool)
+      : Backend(describe(kernels, *pool, threads), {}),
         kernels_(kernels),
-        pool_(threads),
+        own_pool_(std::move(pool)),
+        pool_(*own_pool_),
         choices_(kernels, pool_, info_.description, options.autotune, options.conv_tile),
         convolutions_{kernels, options.precision == Precision::kExact ? Precision::kExact : Precision::kFp32,
                       pool_, choices_},
@@ -319,7 +326,8 @@ class CpuBackend final : public Backend {
   }
 
   const Kernels& kernels_;
-  ThreadPool pool_;
+  std::unique_ptr<ThreadPool> own_pool_;
+  ThreadPool& pool_;
   WinogradChoices choices_;
   CpuConvolutions convolutions_;
   Buffer partials_;
@@ -334,7 +342,9 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
     throw Error(ErrorCode::kResources,
                 std::string("precision of cpu: expected fp32, exact, found ") + to_string(precision));
   }
-  return std::make_unique<CpuBackend>(choose_kernels(), options, num_threads(options.threads));
+  const Kernels& kernels = choose_kernels();
+  const int threads = num_threads(options.threads);
+  return std::make_unique<CpuBackend>(kernels, options, threads, std::make_unique<ThreadPool>(threads));
 }
 
 double measure_cpu_peak_flops(int threads) {

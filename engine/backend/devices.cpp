@@ -67,8 +67,10 @@ OpenedDevice open(const BackendOptions& options) {
 }  // namespace
 
 OpenedDevice open_device(const BackendOptions& options) {
-  if (options.threads < 0) {
-    throw Error(ErrorCode::kUsage, "threads: expected 0 or more, found " + std::to_string(options.threads));
+  constexpr int kMostThreads = 4096;
+  if (options.threads < 0 || options.threads > kMostThreads) {
+    throw Error(ErrorCode::kUsage, "threads: expected 0 or more, at most " + std::to_string(kMostThreads) +
+                                       ", found " + std::to_string(options.threads));
   }
   OpenedDevice device = open(options);
   const DeviceInfo& info = device.backend->info();

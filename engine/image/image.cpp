@@ -8,6 +8,7 @@
 #include "engine/core/utf8.h"
 #include "engine/image/codec.h"
 #include "engine/image/exif.h"
+#include "engine/image/sound.h"
 
 namespace impasto {
 namespace {
@@ -47,11 +48,11 @@ const Codec& codec_for_suffix(const fs::path& path) {
                    suffix.empty() ? "none" : "'" + suffix + "'");
 }
 
-/// Clamped to 0..1 (not a number: 0) and rounded to nearest.
+/// Clamped to 0..1 and rounded to nearest.
 template <class T>
 T quantise(float value) {
   constexpr auto kMax = static_cast<float>(static_cast<T>(~T{0}));
-  return static_cast<T>((value > 0 ? std::min(value, 1.0F) : 0.0F) * kMax + 0.5F);
+  return static_cast<T>(std::clamp(value, 0.0F, 1.0F) * kMax + 0.5F);
 }
 
 template <class T>
@@ -67,13 +68,12 @@ void quantise_picture(const Image& image, Raster& raster) {
   }
 }
 
-void check_consistent(const Image& image) {
-  codec::check_size(image.width, image.height, std::int64_t{1} << 40);
-  const auto pixels = static_cast<std::size_t>(image.pixels());
-  if (image.rgb.size() != 3 * pixels || (image.has_alpha() && image.alpha.size() != pixels)) {
-    throw make_error(ErrorCode::kInternal, "expected {} pixels, found {} colour and {} alpha values", pixels,
-                     image.rgb.size(), image.alpha.size());
+/// What a caller has in memory as a file.
+codec::Bytes bytes_of(const std::uint8_t* data, std::size_t size) {
+  if (data == nullptr && size > 0) {
+    throw make_error(ErrorCode::kUsage, "expected {} bytes in memory, found a null pointer", size);
   }
+  return {data, size};
 }
 
 const Codec& codec_for_content(codec::Bytes file) {
@@ -94,8 +94,8 @@ void pass_on(const std::vector<std::string>& found, const std::string& name,
 Image decode_image(const std::uint8_t* data, std::size_t size, const std::string& name,
                    std::int64_t max_pixels, std::vector<std::string>* warnings) {
   return named(name, [&] {
-    const codec::Bytes file(data, size);
-    Raster raster = codec_for_content(file).decode(file, max_pixels);
+    const codec::Bytes file = bytes_of(data, size);
+    Raster raster = codec_for_content(file).decode(file, std::min(max_pixels, kMostPixels));
     std::vector<std::string> found = std::move(raster.warnings);
     Image image = codec::to_srgb_image(codec::upright(std::move(raster)), found);
     pass_on(found, name, warnings);
@@ -111,9 +111,9 @@ Image read_image(const fs::path& path, std::int64_t max_pixels, std::vector<std:
 PictureInfo probe_image(const std::uint8_t* data, std::size_t size, const std::string& name,
                         std::int64_t max_pixels, std::vector<std::string>* warnings) {
   return named(name, [&] {
-    const codec::Bytes file(data, size);
+    const codec::Bytes file = bytes_of(data, size);
     const Codec& codec = codec_for_content(file);
-    Raster raster = codec.probe(file, max_pixels);
+    Raster raster = codec.probe(file, std::min(max_pixels, kMostPixels));
     codec::warn_of_profile(raster, raster.warnings);
     pass_on(raster.warnings, name, warnings);
     return PictureInfo{codec.name, codec::upright_size(raster)};
@@ -138,8 +138,8 @@ bool output_format_keeps_16_bits(const fs::path& path) { return codec_for_suffix
 
 void write_image(const fs::path& path, const Image& image, const WriteOptions& options) {
   const Codec& codec = codec_for_suffix(path);
+  require_sound(image, path.string());
   const std::vector<std::uint8_t> file = named(path.string(), [&] {
-    check_consistent(image);
     if (options.bits != 8 && options.bits != 16) {
       throw make_error(ErrorCode::kUsage, "expected 8 or 16 bits, found {}", options.bits);
     }

@@ -11,7 +11,9 @@
 
 namespace impasto {
 
-/// An sRGB picture: encoded values (not linear light), 0..1, row by row from the top left.
+/// An sRGB picture: encoded values (not linear light), 0..1, row by row from the top left. Whatever takes one
+/// throws Error(kUsage) where it has no pixels, where a vector has another length than the size says, for a
+/// colour that is not finite and for alpha outside of 0..1.
 struct Image {
   std::int64_t width = 0, height = 0;
   std::vector<float> rgb;    ///< height * width * 3, interleaved R G B; colour is not premultiplied by alpha
@@ -98,7 +100,7 @@ enum class Overshoot : std::uint8_t { kKeep, kClip };
 /// Resamples with Pillow's LANCZOS (a = 3, antialiased, along x, then y), float throughout. With kClip the
 /// result is within one 8-bit step of Pillow's, for pictures within 0..1. With alpha, colour is weighted by
 /// it, so that hidden colour does not leak, and both are clamped to 0..1. Throws Error(kUsage) for a size
-/// below 1 x 1.
+/// below 1 x 1 and Error(kResources) where there is not memory enough.
 [[nodiscard]] Image resize(const Image& image, PixelSize size, Overshoot overshoot = Overshoot::kKeep);
 /// resize(image, size).alpha to the last bit, without the work for its colours. Empty for an opaque picture.
 [[nodiscard]] std::vector<float> resize_alpha(const Image& image, PixelSize size);

@@ -2,10 +2,12 @@
 // kept in a ring until the last one has used it; output rows are weighted sums of what is in the ring.
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <numbers>
+#include <stdexcept>
 
 #include "engine/core/message.h"
-#include "engine/image/image.h"
+#include "engine/image/sound.h"
 
 namespace impasto {
 namespace {
@@ -136,23 +138,21 @@ void resize_with_alpha(const Image& image, const std::vector<Taps>& columns, con
   resize_rows<4>(columns, rows, overshoot, load, store);
 }
 
-void check_sizes(const Image& image, PixelSize size) {
-  const auto [width, height] = size;
-  constexpr std::int64_t kMaxPixels = std::int64_t{1} << 40;
-  if (width <= 0 || height <= 0 || width > kMaxPixels / height) {
-    throw make_error(ErrorCode::kUsage, "resize: expected a size of at least 1 x 1 pixels, found {} x {}",
-                     width, height);
+/// Checks both, then resizes by `body`; memory that is not there is an Error.
+template <class Body>
+auto checked(const Image& image, PixelSize size, const Body& body) {
+  require_sound(size, "resize");
+  require_sound(image, "resize");
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+  } catch (const std::length_error&) {
   }
-  if (image.width <= 0 || image.height <= 0) {
-    throw make_error(ErrorCode::kBadInput, "resize: expected a picture with pixels, found {} x {}",
-                     image.width, image.height);
-  }
+  throw make_error(ErrorCode::kResources, "resize: expected enough memory for {}, found too little",
+                   to_string(size));
 }
 
-}  // namespace
-
-Image resize(const Image& image, PixelSize size, Overshoot overshoot) {
-  check_sizes(image, size);
+Image resize_checked(const Image& image, PixelSize size, Overshoot overshoot) {
   if (size == image.size()) return image;
   Image result;
   result.width = size.width;
@@ -169,8 +169,7 @@ Image resize(const Image& image, PixelSize size, Overshoot overshoot) {
   return result;
 }
 
-std::vector<float> resize_alpha(const Image& image, PixelSize size) {
-  check_sizes(image, size);
+std::vector<float> resize_alpha_checked(const Image& image, PixelSize size) {
   if (size == image.size() || !image.has_alpha()) return image.alpha;
   std::vector<float> result(static_cast<std::size_t>(size.pixels()));
   const auto width = static_cast<std::size_t>(image.width);
@@ -182,6 +181,16 @@ std::vector<float> resize_alpha(const Image& image, PixelSize size) {
         out = std::transform(line.begin(), line.end(), out, stored_alpha);
       });
   return result;
+}
+
+}  // namespace
+
+Image resize(const Image& image, PixelSize size, Overshoot overshoot) {
+  return checked(image, size, [&] { return resize_checked(image, size, overshoot); });
+}
+
+std::vector<float> resize_alpha(const Image& image, PixelSize size) {
+  return checked(image, size, [&] { return resize_alpha_checked(image, size); });
 }
 
 }  // namespace impasto

@@ -10,9 +10,12 @@
 
 #include "engine/core/message.h"
 #include "engine/core/text.h"
+#include "engine/image/sound.h"
 #include "engine/style/checkpoint_device.h"
 #include "engine/style/picture.h"
+#include "engine/style/present.h"
 #include "engine/style/scale_in_work.h"
+#include "engine/style/schedule.h"
 #include "engine/style/session_impl.h"
 #include "engine/style/sources.h"
 
@@ -34,9 +37,11 @@ void check_input(const StyleOptions& options, const RenderInput& input) {
   if (input.styles.empty()) {
     throw Error(ErrorCode::kUsage, "style: expected at least one picture, found none");
   }
+  require_sound(*input.content, "content");
   if (options.init == Init::kPicture && input.start == nullptr) {
     throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
   }
+  if (input.start != nullptr) require_sound(*input.start, "init");
   const std::vector<double>& blend = options.objective.style_blend;
   double sum = 0;
   for (std::size_t i = 0; i < input.styles.size(); ++i) {
@@ -50,6 +55,7 @@ void check_input(const StyleOptions& options, const RenderInput& input) {
             format_number(style.weight));
     require(std::isfinite(style.scale) && style.scale > 0, ErrorCode::kUsage, "a scale above 0",
             format_number(style.scale));
+    require_sound(*style.picture, fmt::format("style picture {}", i + 1));
     require(style.mask == nullptr, ErrorCode::kUsage, "no mask, as no loss reads one", "a mask");
     require(!style.picture->is_invisible(), ErrorCode::kBadInput, "a part that is not transparent", "none");
     sum += style.weight;
@@ -155,7 +161,7 @@ struct Render::Impl {
 
   /// Error(kBadInput) for a checkpoint that was made elsewhere, unless that is allowed.
   void check_maker();
-  /// Error(kBadInput) for a checkpoint of a scale or an iteration that there is not.
+  /// Error(kBadInput) for a checkpoint of a scale, an iteration or a time that there is not.
   void check_place() const;
   void begin();
   /// Begins the scale: its targets, and x from `coarser`.
@@ -175,7 +181,8 @@ struct Render::Impl {
 };
 
 Render::Render(Session& session, StyleOptions options, RenderInput input, RenderHooks hooks)
-    : impl_(std::make_unique<Impl>(*session.impl_, std::move(options), std::move(input), std::move(hooks))) {
+    : impl_(std::make_unique<Impl>(present(session.impl_, "session"), std::move(options), std::move(input),
+                                   std::move(hooks))) {
   Impl& s = *impl_;
   validate(s.options);
   check_input(s.options, s.input);
@@ -184,8 +191,9 @@ Render::Render(Session& session, StyleOptions options, RenderInput input, Render
   s.inputs = identify(s.options, s.input, *s.session.weights);
   if (s.input.resume) require_same_run(*s.input.resume, describe(s.options), s.inputs);
   s.check_maker();
-  Session::Impl::Choosing choosing(s.session, s.made_elsewhere ? nullptr : s.input.resume.get());
   const RenderSizes sizes = sizes_of(s.input);
+  require_sound(sizes, s.options);
+  Session::Impl::Choosing choosing(s.session, s.made_elsewhere ? nullptr : s.input.resume.get());
   s.planned = s.session.plan(s.options, s.graph, sizes);
   if (!s.planned.plan.fits()) {
     throw Error(ErrorCode::kResources,
@@ -225,6 +233,10 @@ void Render::Impl::check_place() const {
   require_below("a scale", resume.scale, num_scales());
   const int iterations = iterations_at(options, static_cast<int>(resume.scale), num_scales());
   require_below("an iteration", resume.iteration, std::int64_t{iterations} + 1);
+  if (!(std::isfinite(resume.seconds) && resume.seconds >= 0)) {
+    throw make_error(ErrorCode::kBadInput, "checkpoint: expected seconds of 0 or more, found {}",
+                     format_number(resume.seconds));
+  }
 }
 
 void Render::Impl::begin() {
@@ -322,9 +334,9 @@ std::shared_ptr<const StyleTargets> Render::Impl::style_targets(const ScaleLayou
 }
 
 bool Render::step() {
-  Impl& s = *impl_;
+  Impl& s = present(impl_, "render");
   if (s.state == State::kEnded) return false;
-  if (s.state == State::kBroken) throw Error(ErrorCode::kInternal, "render: expected no step after an error");
+  if (s.state == State::kBroken) throw Error(ErrorCode::kUsage, "render: expected no step after an error");
   const double started = seconds_now();
   const bool fresh = s.state == State::kFresh;
   s.state = State::kBroken;  // until all went well
@@ -364,7 +376,7 @@ void Render::Impl::report() {
 
 const ScaleInWork& Render::Impl::in_work(const char* asked) const {
   if (scale && scale->started()) return *scale;
-  throw make_error(ErrorCode::kInternal, "{}: {}", asked,
+  throw make_error(ErrorCode::kUsage, "{}: {}", asked,
                    coarser ? "the next scale could not begin" : "nothing has been rendered yet");
 }
 
@@ -378,7 +390,7 @@ Image Render::Impl::plain_picture() const {
 }
 
 Image Render::picture() const {
-  const Impl& s = *impl_;
+  const Impl& s = present(impl_, "render");
   Image image = s.plain_picture();
   if (s.options.grain == GrainSource::kStyle) {
     match_grain(image, s.grain);
@@ -389,7 +401,7 @@ Image Render::picture() const {
 }
 
 Checkpoint Render::checkpoint() const {
-  const Impl& s = *impl_;
+  const Impl& s = present(impl_, "render");
   Checkpoint checkpoint;
   checkpoint.options = describe(s.options);
   checkpoint.inputs = s.inputs;
@@ -400,11 +412,11 @@ Checkpoint Render::checkpoint() const {
   return checkpoint;
 }
 
-const RenderPlan& Render::plan() const { return impl_->planned.plan; }
-const Progress& Render::progress() const { return impl_->progress; }
-void Render::stop() { impl_->stopped = true; }
+const RenderPlan& Render::plan() const { return present(impl_, "render").planned.plan; }
+const Progress& Render::progress() const { return present(impl_, "render").progress; }
+void Render::stop() { present(impl_, "render").stopped = true; }
 bool Render::finished() const {
-  const Impl& s = *impl_;
+  const Impl& s = present(impl_, "render");
   return s.scale && s.scale->place().scale + 1 == s.num_scales() && s.scale->at_end();
 }
 

@@ -42,6 +42,9 @@ void ScaleInWork::restore(const Checkpoint& checkpoint, bool made_elsewhere) {
   if (iteration_ > 0) {  // what there is if nothing after this is finite
     good_ = turn_of(iteration_);
     backend_.copy(memory_.pictures[*good_], optimizer_->picture());
+    if (!is_finite(download(memory_.pictures[*good_]))) {
+      throw Error(ErrorCode::kBadInput, "checkpoint: expected a picture of finite numbers, found others");
+    }
   }
   if (made_elsewhere) return calibrate();
   const bool wanted = backend_.traits().scaled_gradients;

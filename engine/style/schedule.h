@@ -9,6 +9,10 @@
 
 namespace impasto {
 
+/// Error(kUsage) for a size that no picture has, of the content, of a style picture or, by its scale, of one
+/// beside the result. Before anything is computed of them.
+void require_sound(const RenderSizes& sizes, const StyleOptions& options);
+
 /// The same proportions with that long side, each side at least 1, rounded to nearest.
 [[nodiscard]] PixelSize fit_long_side(PixelSize size, std::int64_t long_side);
 

@@ -4,9 +4,12 @@
 #include <utility>
 
 #include "engine/core/message.h"
+#include "engine/network/weights_sound.h"
 #include "engine/style/checkpoint_device.h"
 #include "engine/style/machine.h"
 #include "engine/style/objective.h"
+#include "engine/style/present.h"
+#include "engine/style/schedule.h"
 #include "engine/style/session_impl.h"
 
 namespace impasto {
@@ -76,6 +79,7 @@ const ConvFilters& Session::Impl::filters_for(const NodeGraph& graph) {
 Session::Session(const StyleOptions& machine, std::shared_ptr<const Weights> weights, SessionOptions options)
     : impl_(std::make_unique<Impl>()) {
   if (!weights) throw Error(ErrorCode::kUsage, "session: expected weights, found none");
+  require_sound(*weights);
   OpenedDevice device = open_device(backend_options(machine));
   impl_->options = options;
   impl_->weights = std::move(weights);
@@ -89,29 +93,37 @@ Session::Session(Session&&) noexcept = default;
 
 void Session::check(const StyleOptions& options) const {
   validate(options);
-  (void)impl_->graph(options.objective);
+  (void)present(impl_, "session").graph(options.objective);
 }
 
 RenderPlan Session::plan(const StyleOptions& options, const RenderSizes& sizes, std::size_t released) {
+  Impl& s = present(impl_, "session");
   validate(options);
-  const NodeGraph graph = impl_->graph(options.objective);
-  const Impl::Choosing choosing(*impl_, nullptr);
-  return impl_->plan(options, graph, sizes, released).plan;
+  const NodeGraph graph = s.graph(options.objective);
+  require_sound(sizes, options);
+  const Impl::Choosing choosing(s, nullptr);
+  return s.plan(options, graph, sizes, released).plan;
 }
 
 std::string Session::misfit(const RenderPlan& plan, const StyleOptions& options,
                             const RenderSizes& sizes) const {
-  const Impl& s = *impl_;
+  const Impl& s = present(impl_, "session");
+  validate(options);
+  require_sound(sizes, options);
+  if (plan.scales.empty()) throw Error(ErrorCode::kUsage, "plan: expected one of plan(), found an empty one");
   return impasto::misfit(plan, options, *s.weights, s.graph(options.objective), *s.backend, sizes);
 }
 
-Backend& Session::backend() { return *impl_->backend; }
-std::size_t Session::peak_device_bytes() const { return impl_->backend->peak_allocated_bytes(); }
-std::size_t Session::measured_styles() const { return impl_->targets.made(); }
-std::string Session::device_note() const { return impl_->device_note; }
-std::string Session::device_activity() const { return impl_->backend->activity(); }
+Backend& Session::backend() { return *present(impl_, "session").backend; }
+std::size_t Session::peak_device_bytes() const {
+  return present(impl_, "session").backend->peak_allocated_bytes();
+}
+std::size_t Session::measured_styles() const { return present(impl_, "session").targets.made(); }
+std::string Session::device_note() const { return present(impl_, "session").device_note; }
+std::string Session::device_activity() const { return present(impl_, "session").backend->activity(); }
 std::string Session::device_description() const {
-  return impl_->backend->info().name + ": " + impl_->backend->info().description;
+  const DeviceInfo& info = present(impl_, "session").backend->info();
+  return info.name + ": " + info.description;
 }
 
 }  // namespace impasto

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/core/message.h"
+#include "engine/style/present.h"
 #include "engine/style/session.h"
 
 namespace impasto {
@@ -17,7 +18,7 @@ struct Stylizer::Impl {
 
   [[nodiscard]] const Render& last(const char* asked) const {
     if (render) return *render;
-    throw make_error(ErrorCode::kInternal, "{}: nothing has been rendered yet", asked);
+    throw make_error(ErrorCode::kUsage, "{}: nothing has been rendered yet", asked);
   }
 };
 
@@ -35,15 +36,16 @@ Stylizer::Stylizer(Stylizer&&) noexcept = default;
 RenderPlan Stylizer::plan(PixelSize content, std::span<const PixelSize> styles) const {
   RenderSizes sizes{content, {}};
   for (const PixelSize& style : styles) sizes.styles.push_back({style});
+  Impl& s = present(impl_, "stylizer");
   // The last render's memory goes before the next one's is taken.
-  const std::size_t released = impl_->render ? impl_->render->plan().arena_bytes() : 0;
-  RenderPlan plan = impl_->session.plan(impl_->options, sizes, released);
+  const std::size_t released = s.render ? s.render->plan().arena_bytes() : 0;
+  RenderPlan plan = s.session.plan(s.options, sizes, released);
   if (plan.fits()) return plan;
-  throw Error(ErrorCode::kResources, impl_->session.misfit(plan, impl_->options, sizes));
+  throw Error(ErrorCode::kResources, s.session.misfit(plan, s.options, sizes));
 }
 
 RenderResult Stylizer::run(const Image& content, std::span<const Image> styles, const RunHooks& hooks) {
-  Impl& s = *impl_;
+  Impl& s = present(impl_, "stylizer");
   RenderResult result;
   const auto warn = [&](const std::string& message) {
     result.warnings.push_back(message);
@@ -67,12 +69,14 @@ RenderResult Stylizer::run(const Image& content, std::span<const Image> styles, 
   return result;
 }
 
-Image Stylizer::picture() const { return impl_->last("picture").picture(); }
-Checkpoint Stylizer::checkpoint() const { return impl_->last("checkpoint").checkpoint(); }
+Image Stylizer::picture() const { return present(impl_, "stylizer").last("picture").picture(); }
+Checkpoint Stylizer::checkpoint() const { return present(impl_, "stylizer").last("checkpoint").checkpoint(); }
 
-const StyleOptions& Stylizer::options() const { return impl_->options; }
-std::string Stylizer::device_note() const { return impl_->session.device_note(); }
-std::string Stylizer::device_activity() const { return impl_->session.device_activity(); }
-std::string Stylizer::device_description() const { return impl_->session.device_description(); }
+const StyleOptions& Stylizer::options() const { return present(impl_, "stylizer").options; }
+std::string Stylizer::device_note() const { return present(impl_, "stylizer").session.device_note(); }
+std::string Stylizer::device_activity() const { return present(impl_, "stylizer").session.device_activity(); }
+std::string Stylizer::device_description() const {
+  return present(impl_, "stylizer").session.device_description();
+}
 
 }  // namespace impasto

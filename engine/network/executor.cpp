@@ -46,6 +46,7 @@ void Executor::run_step(const Step& step, const NetworkMemory& memory, const Ext
     case Op::kPictureToInput: backend_.picture_to_input(out, in); break;
     case Op::kConv:
       backend_.conv2d_forward(out, in, filter(), step.padding, step.relu, memory.workspace);
+      if (hooks.convolved) hooks.convolved(step.node, out);
       break;
     case Op::kRelu: backend_.relu_forward(out, in); break;
     case Op::kPool: backend_.pool_forward(out, in, program.pooling); break;

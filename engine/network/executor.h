@@ -40,6 +40,8 @@ struct TapHooks {
   std::function<void(int tap, TensorView features)> features;
   /// Must overwrite d with the losses' gradient at the tap.
   std::function<void(int tap, TensorView d, ConstTensorView features)> gradient;
+  /// A convolution of the forward pass is done, with the ReLU where it is fused. May be empty.
+  std::function<void(int node, ConstTensorView out)> convolved = {};
 };
 
 /// A network's graph with its filters on a device. Must not outlive the backend.

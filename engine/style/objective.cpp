@@ -118,9 +118,25 @@ StyleObjective::StyleObjective(Backend& backend, Executor& executor, const Objec
   };
 }
 
+std::function<void(int, ConstTensorView)> StyleObjective::finite_check(const char* whose) {
+  return [this, whose](int node, ConstTensorView out) {
+    const TensorView slot{slots_.data, {1, 1, 1}, DType::kFloat64};
+    double energy = 0;
+    backend_.dot(slot, out, out);
+    backend_.download(std::span<double>(&energy, 1), slot);
+    if (std::isfinite(energy)) return;
+    throw make_error(ErrorCode::kBadInput,
+                     "features of the {}: expected finite numbers, found others at {}: the weights make them "
+                     "larger than {} holds; use other weights",
+                     whose, executor_.graph().nodes[static_cast<std::size_t>(node)].name,
+                     to_string(out.dtype));
+  };
+}
+
 void StyleObjective::set_content(const NetworkMemory& memory) {
   if (!any_reads(terms_, &Loss::reads_content)) return;
   TapHooks hooks;
+  hooks.convolved = finite_check("content");
   hooks.features = [&](int tap, ConstTensorView features) {
     for (const auto& term : terms_) {
       if (term->tap() == tap) term->take_content(context(memory), features);
@@ -142,6 +158,7 @@ StyleTargets StyleObjective::measure_style(const NetworkMemory& memory, std::spa
   StyleTargets targets;
   if (!any_reads(terms_, &Loss::reads_style)) return targets;
   TapHooks hooks;
+  hooks.convolved = finite_check("style picture");
   hooks.features = [&](int tap, TensorView features) {
     for (const auto& term : terms_) {
       const std::string name = term->style_statistic();
@@ -175,6 +192,13 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
   backend_.fill(slots_, 0);  // terms that are left out stay so
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     LossTerm& term = *terms_[i];
+    if (!std::isfinite(slot_values_[i])) {
+      throw make_error(
+          ErrorCode::kBadInput,
+          "{} layer {}: expected a finite target, found that its square is {}: the features there "
+          "are too large; use other weights or leave the layer out",
+          term.loss().name, term.layer(), slot_values_[i]);
+    }
     const std::string reason = term.finish(slot_values_[i]);
     term.set_active(reason.empty());
     if (reason.empty() || !warn) continue;
@@ -250,6 +274,21 @@ const LossValues& StyleObjective::take_values() {
   queued_.pop_front();
   if (readback != nullptr) read_slots(readback->wait());
   return values_;
+}
+
+std::string StyleObjective::largest_term() const {
+  std::string largest;
+  double most = -1;
+  for (const auto& term : terms_) {
+    const LossValue* const loss = find_loss(values_.losses, term->loss().name);
+    if (loss == nullptr || !std::isfinite(most)) break;
+    for (const auto& [layer, value] : loss->terms) {
+      if (layer != term->layer() || std::abs(term->weight() * value) <= most) continue;
+      most = std::abs(term->weight() * value);
+      largest = term->loss().name + (layer.empty() ? "" : " " + layer);
+    }
+  }
+  return largest;
 }
 
 void StyleObjective::read_slots(std::span<const double> slots) {

@@ -69,6 +69,8 @@ class StyleObjective final : public Objective {
   /// Takes the blend of these as the styles' targets.
   void set_styles(std::span<const WeightedTargets> styles);
   /// After the targets: reads their energies, and warns of layers that are dead in them and leaves those out.
+  /// Error(kBadInput) for one that is not finite, as from set_content and measure_style for features that are
+  /// not: a ReLU makes zero of what is no number, and all behind it would seem dead.
   void finish_targets(const std::function<void(const std::string&)>& warn);
 
   /// x and gradient lie in the same memory each time: the
@@ -78,6 +80,8 @@ class StyleObjective final : public Objective {
   /// Of the last call of evaluate; waits for it. A step
   /// that the device replays calls nothing: queue_values().
   [[nodiscard]] const LossValues& values();
+  /// The term that weighs most in the values read last, or the first that is not finite: "style relu1_1".
+  [[nodiscard]] std::string largest_term() const;
 
   /// The same without stopping the device: queue_values() after an evaluation (a replayed one, too),
   /// take_values() for the oldest queued ones. At most kMostQueued at a time.
@@ -96,6 +100,7 @@ class StyleObjective final : public Objective {
   [[nodiscard]] TermContext context(const NetworkMemory& memory) const {
     return {backend_, memory.workspace, gradient_scale_};
   }
+  [[nodiscard]] std::function<void(int, ConstTensorView)> finite_check(const char* whose);
   void run(ConstTensorView x, TensorView gradient);
   void write_tap_gradient(int tap, TensorView d, ConstTensorView features);
   void read_slots(std::span<const double> slots);

@@ -14,9 +14,33 @@ namespace {
 /// An optimiser that backs off from points without a finite loss may meet this many of them in a row.
 constexpr int kMaxNonFinite = 20;
 
-bool is_finite(const std::vector<float>& x) {
-  return std::all_of(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
+template <class T>
+bool is_finite(const std::vector<T>& x) {
+  return std::all_of(x.begin(), x.end(), [](T v) { return std::isfinite(v); });
 }
+
+/// Evaluates as the other does, and refuses a gradient that is not finite: a search takes none of its steps
+/// and would stay where it is.
+class FirstEvaluation final : public Objective {
+ public:
+  FirstEvaluation(Backend& backend, StyleObjective& objective, TensorView slot)
+      : backend_(backend), objective_(objective), slot_(slot) {}
+  void evaluate(ConstTensorView x, TensorView gradient) override {
+    objective_.evaluate(x, gradient);
+    double square = 0;
+    backend_.dot(slot_, gradient, gradient);
+    backend_.download(std::span<double>(&square, 1), slot_);
+    finite_ = std::isfinite(square);
+  }
+  [[nodiscard]] double value() override { return objective_.value(); }
+  [[nodiscard]] bool finite() const { return finite_; }
+
+ private:
+  Backend& backend_;
+  StyleObjective& objective_;
+  TensorView slot_;
+  bool finite_ = true;
+};
 
 }  // namespace
 
@@ -71,8 +95,22 @@ void ScaleInWork::queue() {
   if (good_ != turn || num_bad_ == 0) {
     backend_.copy(memory_.pictures[turn], optimizer_->tensors().front().second);
   }
-  optimizer_->step(objective_);
+  if (iteration_ == 1 && searches()) {
+    FirstEvaluation first(backend_, objective_, spare_number());
+    optimizer_->step(first);
+    finite_gradient_ = first.finite();
+  } else {
+    optimizer_->step(objective_);
+  }
   objective_.queue_values();
+}
+
+TensorView ScaleInWork::spare_number() const {
+  const TensorView& x = memory_.optimizer.front();
+  const auto specs = optimizer_tensors(options_.optimizer, x.shape, x.dtype);
+  const auto dots = std::find_if(specs.begin(), specs.end(), [](const auto& s) { return s.name == "dots"; });
+  const auto index = static_cast<std::size_t>(dots - specs.begin());
+  return {memory_.optimizer.at(index).data, {1, 1, 1}, DType::kFloat64};
 }
 
 bool ScaleInWork::advance(bool last, int exact_every) {
@@ -84,8 +122,44 @@ bool ScaleInWork::advance(bool last, int exact_every) {
   ++reported_;
   values_ = &objective_.take_values();
   check_finite(values_->total);
+  check_moves();
   convergence_.add(values_->total);
+  lowest_ = std::min(lowest_, values_->total);
+  if (reported_ == 1) first_ = values_->total;
   return true;
+}
+
+void ScaleInWork::check_moves() {
+  const char* found = nullptr;
+  if (!finite_gradient_) {
+    found = "a finite gradient, found another";
+  } else if (!searches() && at_end()) {
+    if (!is_finite(download(optimizer_->picture()))) found = "finite pixels, found others";
+    for (const auto& [name, view] : optimizer_->tensors()) {
+      if (name != "variance") continue;  // Adam's, which stands still where that is infinite
+      std::vector<double> variance(static_cast<std::size_t>(view.shape.elements()));
+      backend_.download(std::span(variance), view);
+      if (!is_finite(variance)) found = "a gradient whose square is finite, found another";
+    }
+  }
+  if (found == nullptr) return;
+  failed_ = true;
+  throw make_error(
+      ErrorCode::kBadInput,
+      "optimisation: expected {} after iteration {} of scale {}, most of it of {}; smaller weights "
+      "of the losses may help",
+      found, reported_, place_.scale + 1, objective_.largest_term());
+}
+
+std::string ScaleInWork::advice() const {
+  constexpr int kEnough = 10;
+  if (std::string own = optimizer_->advice(); !own.empty()) return own;
+  if (!searches() || !first_ || reported_ < kEnough || !(*first_ > 0) || lowest_ < *first_) return {};
+  return fmt::format(
+      "optimisation: expected a loss that falls, found that none of {} steps of scale {} led below the "
+      "first, "
+      "{}; the picture is as it was. Smaller weights of the losses, or --precision, may help",
+      reported_ - 1, place_.scale + 1, format_number(*first_));
 }
 
 void ScaleInWork::check_finite(double loss) {
@@ -98,9 +172,11 @@ void ScaleInWork::check_finite(double loss) {
   failed_ = true;
   const char* const advice = place_.before + reported_ > 1 && !searches() ? "a smaller --learning-rate"
                                                                           : "smaller weights of the losses";
-  throw make_error(ErrorCode::kBadInput,
-                   "optimisation: expected a finite loss, found {} at iteration {} of scale {}; {} may help",
-                   format_number(loss), reported_, place_.scale + 1, advice);
+  throw make_error(
+      ErrorCode::kBadInput,
+      "optimisation: expected a finite loss, found {} (by {}) at iteration {} of scale {}; {} may "
+      "help",
+      format_number(loss), objective_.largest_term(), reported_, place_.scale + 1, advice);
 }
 
 std::vector<float> ScaleInWork::download(ConstTensorView view) const {

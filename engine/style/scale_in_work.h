@@ -2,6 +2,7 @@
 // The scale that a render works at: its losses and its optimiser at their places in the render's arena, and
 // evaluation after evaluation.
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -53,8 +54,8 @@ class ScaleInWork {
   [[nodiscard]] const LossValues& values() const { return *values_; }
   /// Was the one read last this scale's last?
   [[nodiscard]] bool at_end() const { return reported_ == place_.iterations || convergence_.reached(); }
-  /// The optimiser's own word on how it went; empty: nothing to say.
-  [[nodiscard]] std::string advice() const { return optimizer_->advice(); }
+  /// The optimiser's own word on how it went, or that nothing moved; empty: nothing to say.
+  [[nodiscard]] std::string advice() const;
 
   // --- its state
   [[nodiscard]] bool started() const { return optimizer_ != nullptr; }
@@ -74,6 +75,10 @@ class ScaleInWork {
   }
   void queue();
   void check_finite(double loss);
+  /// Error(kBadInput) where the first gradient was not finite, or the last picture is not.
+  void check_moves();
+  /// A number of the optimiser's that it has no use for before its first step.
+  [[nodiscard]] TensorView spare_number() const;
   [[nodiscard]] std::vector<float> download(ConstTensorView view) const;
 
   Backend& backend_;
@@ -87,6 +92,9 @@ class ScaleInWork {
   int iteration_ = 0, reported_ = 0;    // queued, read
   int num_bad_ = 0;                     // losses in a row that were not finite
   std::optional<std::size_t> good_;     // the last picture whose loss was finite
+  std::optional<double> first_;         // loss; none where the scale went on from a checkpoint
+  double lowest_ = std::numeric_limits<double>::infinity();
+  bool finite_gradient_ = true;  // the first one
   bool failed_ = false;
 };
 

@@ -16,6 +16,7 @@
 #include "apps/completion.h"
 #include "apps/declare.h"
 #include "apps/help.h"
+#include "apps/interruption.h"
 #include "apps/text.h"
 #include "engine/core/error.h"
 
@@ -121,7 +122,7 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     return fail(error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::kResources, kNoMemory);
+    return fail(ErrorCode::kResources, kNoMemory, apps::way_on());
   } catch (const std::filesystem::filesystem_error& error) {
     return fail(ErrorCode::kBadInput,
                 "files: expected those named to be within reach, found: ", error.what());

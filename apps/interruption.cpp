@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "apps/text.h"
 #include "engine/core/error.h"
 
 namespace impasto::apps {
@@ -31,6 +32,9 @@ void say(std::string_view text) {
 /// Read by the handler up to their number, which is raised once a name stands whole.
 std::array<std::array<char, PATH_MAX>, 4> files_to_remove{};
 std::atomic<std::size_t> num_to_remove{0};
+
+std::array<char, 4 * PATH_MAX> way_on_text{};
+std::size_t way_on_size = 0;
 
 void end_at_once() {
   for (std::size_t i = 0; i < num_to_remove; ++i) ::unlink(files_to_remove[i].data());
@@ -68,7 +72,12 @@ void remove_when_ended_at_once(const std::filesystem::path& file) {
   std::copy(name.begin(), name.end(), files_to_remove[number].begin());
   ++num_to_remove;
 }
-void set_resumable() { exit_code_at_once = static_cast<int>(ErrorCode::kInterruptedResumable); }
+void set_resumable(const std::string& checkpoint) {
+  const std::string text = "; go on with --resume " + shell_quote(checkpoint);
+  way_on_size = text.copy(way_on_text.data(), way_on_text.size());
+  exit_code_at_once = static_cast<int>(ErrorCode::kInterruptedResumable);
+}
+std::string_view way_on() { return {way_on_text.data(), way_on_size}; }
 
 WriteSection::WriteSection() { writing = true; }
 WriteSection::~WriteSection() {

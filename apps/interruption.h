@@ -4,6 +4,8 @@
 // iteration; the second ends the program at once, or, while a file is being written, when that file is whole
 // or gone again, so that nothing half-written is left.
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 namespace impasto::apps {
 
@@ -16,8 +18,10 @@ void begin_run();
 [[nodiscard]] bool stop_requested();
 /// Ending at once removes this file. Of the first few; the others stay.
 void remove_when_ended_at_once(const std::filesystem::path& file);
-/// A checkpoint of this run exists: ending at once then returns 75, not 130.
-void set_resumable();
+/// This checkpoint of the run exists: ending at once then returns 75, not 130.
+void set_resumable(const std::string& checkpoint);
+/// "; go on with --resume FILE" for the ends of messages; empty where there is none. Takes no memory.
+[[nodiscard]] std::string_view way_on();
 
 /// While one lives, a file is being written. Not nested.
 class WriteSection {

@@ -26,8 +26,8 @@ void require_writable(const Place& output, Existing existing);
 /// Error(kBadInput) naming the process that has it.
 [[nodiscard]] std::unique_ptr<Claim> claim(const Place& output, Existing existing);
 
-/// As require_writable for what is written bit by bit: it may be a terminal, a pipe or a device of characters,
-/// and is a standard stream where its name says so.
+/// As require_writable for what is written bit by bit: it may be a terminal, a pipe or a device of
+/// characters, and is a standard stream where its name says so.
 void require_stream(const Place& output, Existing existing);
 
 /// The descriptor that /dev/stdout, /dev/stderr and /dev/fd/N are; -1 for any other name.

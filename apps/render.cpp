@@ -73,9 +73,11 @@ class RenderRun {
   /// other process writes what this one does.
   void take_places();
   void load();
-  void check_intermediates(const RenderPlan& plan) const;
+  void check_intermediates(const RenderPlan& plan);
   /// Plans, checks what is left to check, and shows how it begins.
   void begin();
+  /// Writes the numbered picture of where a resumed render begins: the run before may have failed over it.
+  void save_missed();
   void render_all();
   void after_iteration(const Progress& progress);
   void trace(const Progress& progress);
@@ -101,6 +103,7 @@ class RenderRun {
   std::vector<Image> styles_;
   std::shared_ptr<const Checkpoint> resume_;  // handed over, as the weights are: the engine frees them
   long long done_before_ = 0;                 // evaluations that the resumed one had
+  bool missed_ = false;                       // the numbered picture of these
   std::shared_ptr<const Weights> weights_;
   std::string weights_name_;
   std::optional<Session> session_;
@@ -113,9 +116,8 @@ class RenderRun {
   bool stopped_ = false;
   bool picture_is_safe_ = false;  // the last one, finished or not
   bool stepping_ = false;         // an error now leaves no state that could be gone on from
-  bool resumable_ = false;        // a checkpoint of this run is there
   bool replaces_state_ = false;   // it, or what the user wants replaced
-  TracePosition saved_;           // what it is of
+  TracePosition saved_;           // what the checkpoint that is there is of
 };
 
 void RenderRun::take_places() {
@@ -179,8 +181,11 @@ void RenderRun::load() {
   }
 }
 
-void RenderRun::check_intermediates(const RenderPlan& plan) const {
+void RenderRun::check_intermediates(const RenderPlan& plan) {
   if (args_.save_every == 0) return;
+  std::error_code ignored;
+  missed_ = done_before_ > 0 && done_before_ % args_.save_every == 0 &&
+            (args_.overwrite || !std::filesystem::exists(numbered(args_.output, done_before_), ignored));
   const StyleOptions& options = settings_.options;
   const long long end =
       iterations_before(options, static_cast<long long>(plan.scales.size()) - 1) + options.iterations;
@@ -189,7 +194,7 @@ void RenderRun::check_intermediates(const RenderPlan& plan) const {
                                {"checkpoint", args_.checkpoint},
                                {"trace", args_.trace},
                                {"output", args_.output}});
-  require_numbered({args_.output, args_.save_every, done_before_, end}, others,
+  require_numbered({args_.output, args_.save_every, done_before_ - (missed_ ? 1 : 0), end}, others,
                    args_.overwrite ? Existing::kReplace : Existing::kKeep);
 }
 
@@ -214,13 +219,13 @@ void RenderRun::save_state() {
     const WriteSection section;
     save_checkpoint(args_.checkpoint, state, replaces_state_);
   }
-  replaces_state_ = resumable_ = true;
+  replaces_state_ = true;
   saved_ = {state.scale, state.iteration};
-  set_resumable();
+  set_resumable(args_.checkpoint);
 }
 
 std::string RenderRun::done_so_far() const {
-  const Progress& p = display_.last();
+  const Progress& p = render_->progress();
   std::string text = fmt::format("{} of {}{} iterations", p.iteration,
                                  settings_.options.tolerance > 0 ? "at most " : "", p.iterations);
   if (p.num_scales > 1) text += fmt::format(" at scale {} of {}", p.scale + 1, p.num_scales);
@@ -239,7 +244,8 @@ void RenderRun::trace(const Progress& progress) {
     trace_->write(progress);
   } catch (const Error& error) {
     trace_.reset();
-    display_.warn(fmt::format("{}; the render goes on without it", error.what()));
+    const std::string message = fmt::format("{}; the render goes on without it", error.what());
+    args_.quiet ? print_warning(message) : display_.warn(message);
   }
 }
 
@@ -280,8 +286,7 @@ void RenderRun::begin() {
   std::error_code ignored;
   if (resumed_at_ && std::filesystem::equivalent(args_.resume, args_.checkpoint, ignored)) {
     saved_ = *resumed_at_;
-    resumable_ = true;
-    set_resumable();
+    set_resumable(args_.checkpoint);
   }
   const RenderPlan& plan = render_->plan();
   check_intermediates(plan);
@@ -296,7 +301,16 @@ void RenderRun::begin() {
   display_.start(plan, session_->device_description(), weights_name_);
 }
 
+void RenderRun::save_missed() {
+  if (!missed_) return;
+  stepping_ = true;
+  render_->begin();
+  stepping_ = false;
+  save(numbered(args_.output, done_before_), render_->picture(), false);
+}
+
 void RenderRun::render_all() {
+  save_missed();
   const auto step = [this] {
     stepping_ = true;
     const bool reported = render_->step();
@@ -324,16 +338,11 @@ void RenderRun::end_early() {
   const std::string message =
       fmt::format("render: expected to finish, found an interruption; the picture after {} is in '{}'",
                   done_so_far(), partial_.string());
-  if (!resumable_) throw Error(ErrorCode::kInterrupted, message);
-  throw make_error(ErrorCode::kInterruptedResumable, "{}; go on with --resume {}", message,
-                   shell_quote(args_.checkpoint));
+  throw make_error(way_on().empty() ? ErrorCode::kInterrupted : ErrorCode::kInterruptedResumable, "{}{}",
+                   message, way_on());
 }
 
 std::string RenderRun::rescue() {
-  if (failure_ && picture_is_safe_ && !stopped_) {
-    return fmt::format("; the finished picture is in '{}'", args_.output);
-  }
-  std::string text;
   const auto attempt = [](const auto& work) {
     try {
       work();
@@ -344,17 +353,17 @@ std::string RenderRun::rescue() {
   };
   const Progress& last = render_->progress();
   const bool sound = !stepping_ && last.iteration > 0;
-  const bool saved = resumable_ && saved_ == TracePosition{last.scale, last.iteration};
-  const bool wanted = !args_.checkpoint.empty() && !render_->finished();
-  if (sound && !saved && (wanted || !picture_is_safe_)) attempt([this] { save_state(); });
-  if (display_.last().iteration > 0 && !picture_is_safe_ &&
-      attempt([this] { save(partial_, render_->picture(), false); })) {
-    text += fmt::format("; the {} is in '{}'",
-                        sound ? "picture after " + done_so_far() : std::string("last good picture"),
-                        partial_.string());
+  const bool saved = !way_on().empty() && saved_ == TracePosition{last.scale, last.iteration};
+  if (sound && !saved && !args_.checkpoint.empty()) attempt([this] { save_state(); });
+  std::string text;
+  if (picture_is_safe_ && !stopped_ && failure_) {
+    text = fmt::format("; the finished picture is in '{}'", args_.output);
+  } else if (last.iteration > 0 && !picture_is_safe_ &&
+             attempt([this] { save(partial_, render_->picture(), false); })) {
+    text = fmt::format("; the {} is in '{}'", sound ? "picture after " + done_so_far() : "last good picture",
+                       partial_.string());
   }
-  if (resumable_) text += "; go on with --resume " + shell_quote(args_.checkpoint);
-  return text;
+  return text.append(way_on());
 }
 
 int RenderRun::run() {

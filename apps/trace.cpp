@@ -58,7 +58,9 @@ Descriptor open_trace(const std::string& what, const std::filesystem::path& path
   }
   // Not emptied before it is known to be nobody else's.
   const int only_new = existing == Existing::kKeep && !goes_on ? O_EXCL : 0;
-  return Descriptor(::open(target.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | only_new, 0666));
+  return Descriptor(uninterrupted([&] {
+    return ::open(target.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | only_new, 0666);
+  }));
 }
 
 }  // namespace
@@ -78,9 +80,11 @@ TraceWriter::TraceWriter(const std::filesystem::path& path, Existing existing,
   struct stat status {};
   regular_ = standard_stream(path) < 0 && ::fstat(file_.number(), &status) == 0 && S_ISREG(status.st_mode);
   if (!regular_) return;
+  // By its other name it may be another user's, or one that is not to be written.
+  if (status.st_nlink > 1) throw file_error(what_, "a file of one name", "one that has others");
   require_lock(file_, what_);
   if (after) cut_behind(*after);
-  if (::ftruncate(file_.number(), static_cast<off_t>(bytes_)) != 0) {
+  if (uninterrupted([this] { return ::ftruncate(file_.number(), static_cast<off_t>(bytes_)); }) != 0) {
     throw file_error(what_, "a file that can be written");
   }
 }

@@ -191,8 +191,9 @@ TEST_CASE("a checkpoint whose tensors or scale are another render's is refused")
   for (const char* scale : {"1.6069380442589903e+60", "0", "-1", "3", "nan", "inf", "1x"}) {
     changed = checkpoint;
     changed.device["gradient_scale"] = scale;
-    CHECK_THROWS_WITH(resume(changed), "checkpoint: expected a power of two as the gradients' scale, found " +
-                                           std::string(scale));
+    CHECK_THROWS_WITH(
+        resume(changed),
+        "checkpoint: expected a power of two as the gradients' scale, found \"" + std::string(scale) + "\"");
   }
 
   changed = checkpoint;

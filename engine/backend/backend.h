@@ -36,7 +36,8 @@ struct DeviceInfo {
 /// What a memory plan needs to know of a backend. Pure: no device is touched and nothing is timed.
 struct BackendTraits {
   Precision precision = Precision::kFp32;
-  /// What, beside precision and Tuning's choices, decides the last bits of the results, for people: "cpu avx2".
+  /// What, beside precision and Tuning's choices, decides the last bits of the results, for people: "cpu
+  /// avx2".
   std::string numerics{};
   DType activation = DType::kFloat32;  ///< feature maps and their gradients
   DType real = DType::kFloat32;        ///< picture, its gradient, Gram matrices, optimiser vectors

@@ -46,10 +46,21 @@ Error unreadable(const std::string& what) {
                     std::strerror(errno));
 }
 
+/// By the rule of Linux' protected_symlinks, which not every system has on.
+void require_trusted(const std::string& what, const fs::path& link) {
+  struct stat folder {
+  }, own{};
+  if (::stat(folder_of(link).c_str(), &folder) != 0 || ::lstat(link.c_str(), &own) != 0) return;
+  const mode_t for_all = S_ISVTX | S_IWOTH;
+  if ((folder.st_mode & for_all) != for_all || own.st_uid == ::geteuid() || own.st_uid == folder.st_uid)
+    return;
+  throw file_error(what, "a file, or a link of your own", "a link that another user put there");
+}
+
 }  // namespace
 
 Descriptor Descriptor::open(const fs::path& file, Access access) {
-  return Descriptor(::open(file.c_str(), flags_of(access) | O_CLOEXEC, 0666));
+  return Descriptor(uninterrupted([&] { return ::open(file.c_str(), flags_of(access) | O_CLOEXEC, 0666); }));
 }
 
 std::optional<std::size_t> Descriptor::read(void* to, std::size_t bytes) const {
@@ -106,6 +117,7 @@ fs::path place_behind_links(const std::string& what, const fs::path& place) {
   std::error_code none;
   for (int links = 0; fs::is_symlink(target, none); ++links) {
     if (links == kMostLinks) throw file_error(what, "a file", "links that lead in a circle");
+    require_trusted(what, target);
     const fs::path next = fs::read_symlink(target, none);
     if (none) break;
     target = target.parent_path() / next;  // an absolute one replaces what stands before it

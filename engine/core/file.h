@@ -1,5 +1,6 @@
 #pragma once
 // The owner of file descriptors, whole files that are read, and where a name leads.
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -19,6 +20,14 @@ enum class Access : std::uint8_t {
   kReplace,  ///< made where it is not there, emptied where it is
   kAppend,   ///< made where it is not there; writes go to its end
 };
+
+/// Calls again for as long as a signal interrupts it; what it gives then.
+template <class Call>
+auto uninterrupted(const Call& call) {
+  auto result = call();
+  while (result == -1 && errno == EINTR) result = call();
+  return result;
+}
 
 /// Owns a file descriptor. What fails leaves the reason in errno.
 class Descriptor {
@@ -61,7 +70,8 @@ class Descriptor {
 /// device and a file that cannot be read.
 [[nodiscard]] std::vector<std::uint8_t> read_file(const std::string& what, const std::filesystem::path& file);
 
-/// Where a file at this place lies or would lie. Error for links that lead in a circle.
+/// Where a file at this place lies or would lie. Error for links that lead in a circle, and for one that
+/// another user put into a folder where everybody may (sticky, as /tmp).
 [[nodiscard]] std::filesystem::path place_behind_links(const std::string& what,
                                                        const std::filesystem::path& place);
 

@@ -28,6 +28,12 @@ constexpr int kAttempts = 100;
 constexpr std::string_view kTemporaryStart = ".impasto-", kTemporaryEnd = ".tmp", kLockEnd = ".lock";
 constexpr std::size_t kTemporaryDigits = 8;
 
+Descriptor open_in(const Descriptor& folder, const std::string& name, int flags, mode_t mode = 0) {
+  return Descriptor(uninterrupted(
+      [&] { return ::openat(folder.number(), name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, mode); }));
+}
+Descriptor open_for_listing(const Descriptor& folder) { return open_in(folder, ".", O_RDONLY | O_DIRECTORY); }
+
 /// The folder that a file of this place lies in, for names in it.
 Descriptor open_folder(const std::string& what, const fs::path& target) {
   const fs::path folder = folder_of(target);
@@ -37,7 +43,7 @@ Descriptor open_folder(const std::string& what, const fs::path& target) {
     throw file_error(what, fmt::format("a folder '{}'", folder.string()),
                      fs::exists(status) ? "a file" : "none");
   }
-  Descriptor opened(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  Descriptor opened(uninterrupted([&] { return ::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC); }));
   if (!opened.valid()) throw file_error(what, "a folder that can be written to");
   return opened;
 }
@@ -55,7 +61,7 @@ void require_file_place(const std::string& what, const fs::path& target) {
 
 /// Of names in this folder; the usual one where it does not say.
 std::size_t longest_name(const Descriptor& folder) {
-  const Descriptor readable(::openat(folder.number(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor readable = open_for_listing(folder);
   const long most = readable.valid() ? ::fpathconf(readable.number(), _PC_NAME_MAX) : -1;
   return static_cast<std::size_t>(most > 0 ? most : NAME_MAX);
 }
@@ -112,7 +118,7 @@ std::string owner_of_lock(const Descriptor& file) {
 
 /// Removes the files in the making that nobody holds any more: their makers hold locks on them.
 void remove_leftovers(const Descriptor& folder, const std::string& stem) {
-  Descriptor readable(::openat(folder.number(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Descriptor readable = open_for_listing(folder);
   if (!readable.valid()) return;
   const std::unique_ptr<DIR, int (*)(DIR*)> list(::fdopendir(readable.number()), ::closedir);
   if (!list) return;
@@ -120,8 +126,7 @@ void remove_leftovers(const Descriptor& folder, const std::string& stem) {
   while (const dirent* const entry = ::readdir(list.get())) {
     const std::string name = entry->d_name;
     if (!is_temporary_of(stem, name)) continue;
-    const Descriptor file(
-        ::openat(folder.number(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    const Descriptor file = open_in(folder, name, O_RDONLY | O_NONBLOCK);
     struct stat status {};
     if (!file.valid() || ::fstat(file.number(), &status) != 0 || !S_ISREG(status.st_mode) ||
         status.st_uid != ::geteuid() || ::flock(file.number(), LOCK_EX | LOCK_NB) != 0) {
@@ -148,13 +153,12 @@ NewFile::NewFile(std::string what, const fs::path& place, Existing existing)
   name_ = target_.filename().string();
   // Named by way of /proc; without it, and on file systems that have no files without a name, it has one.
   if (::access("/proc/self/fd", X_OK) == 0) {
-    file_ = Descriptor(::openat(folder_.number(), ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+    file_ = open_in(folder_, ".", O_TMPFILE | O_WRONLY, 0666);
   }
   std::random_device random;
   for (int attempt = 0; attempt < kAttempts && !file_.valid(); ++attempt) {
     temporary_ = temporary_name(stem_for(name_, folder_), random());
-    file_ = Descriptor(::openat(folder_.number(), temporary_.c_str(),
-                                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+    file_ = open_in(folder_, temporary_, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (!file_.valid() && errno != EEXIST) break;
   }
   if (!file_.valid()) {
@@ -223,7 +227,8 @@ void NewFile::keep_beside() {
 }
 
 void NewFile::commit() {
-  if (::fsync(file_.number()) != 0) throw file_error(what_, "the file to reach the disk");
+  if (uninterrupted([this] { return ::fsync(file_.number()); }) != 0)
+    throw file_error(what_, "the file to reach the disk");
   const bool keeps = existing_ == Existing::kKeep;
   const bool named = (keeps || temporary_.empty()) && take_free_name(name_);
   if (!named && errno == EEXIST && keeps) keep_beside();
@@ -236,9 +241,8 @@ void NewFile::commit() {
   }
   committed_ = true;
   // So that the new name survives a power failure. Some file systems cannot; the file itself is safe.
-  const Descriptor folder(::openat(folder_.number(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor folder = open_for_listing(folder_);
   if (folder.valid()) ::fsync(folder.number());
-  if (!file_.close()) throw file_error(what_, "the file to reach the disk");
 }
 
 Claim::Claim(std::string what, const fs::path& place)
@@ -259,15 +263,14 @@ fs::path Claim::lock_file() const { return target_.parent_path() / name_; }
 
 /// Until the file that is locked is the one of that name: its last holder may have removed it meanwhile.
 void Claim::lock() {
-  constexpr int kFlags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     // Another user's is locked as well where it can only be read; nothing is ever written into it.
-    lock_ = Descriptor(::openat(folder_.number(), name_.c_str(), O_RDWR | kFlags));
+    lock_ = open_in(folder_, name_, O_RDWR | O_NONBLOCK);
     if (!lock_.valid() && errno == EACCES) {
-      lock_ = Descriptor(::openat(folder_.number(), name_.c_str(), O_RDONLY | kFlags));
+      lock_ = open_in(folder_, name_, O_RDONLY | O_NONBLOCK);
     }
     if (!lock_.valid() && errno == ENOENT) {
-      lock_ = Descriptor(::openat(folder_.number(), name_.c_str(), O_RDWR | O_CREAT | O_EXCL | kFlags, 0644));
+      lock_ = open_in(folder_, name_, O_RDWR | O_CREAT | O_EXCL, 0644);
       if (!lock_.valid() && errno == EEXIST) continue;
       if (!lock_.valid()) throw file_error(what_, "a folder that can be written to");
     }

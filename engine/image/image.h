@@ -84,13 +84,14 @@ struct WriteOptions {
 /// The same for 16 bits a channel (PNG, TIFF).
 [[nodiscard]] bool output_format_keeps_16_bits(const std::filesystem::path& path);
 
-/// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile: the file at `path` is at all times
-/// either the old one or the whole new one, on the disk; where an old one is not to be replaced, the Error
-/// says under which name beside it the picture is. Where `path` is a link, its target is written, also one that is not there yet. Values are
-/// clamped to 0..1 and rounded to nearest. Alpha is dropped where the format has none (composited over
-/// white). Throws Error(kUsage) for an unknown suffix, Error(kBadInput) for a place that cannot be written (a
-/// missing folder, a folder or device of that name, a name too long, a circle of links, a full disk, no
-/// permission), leaving nothing behind.
+/// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile: the file at `path` is at all
+/// times either the old one or the whole new one, on the disk; where an old one is not to be replaced, the
+/// Error says under which name beside it the picture is. Where `path` is a link, its target is written, also
+/// one that is not there yet. Values are clamped to 0..1 and rounded to nearest. Alpha is dropped where the
+/// format has none (composited over white). Throws Error(kUsage) for an unknown suffix, Error(kBadInput) for
+/// a place that cannot be written (a missing folder, a folder or device of that name, a name too long, a
+/// circle of links, another user's link in a shared folder, a full disk, no permission), leaving nothing
+/// behind.
 void write_image(const std::filesystem::path& path, const Image& image, const WriteOptions& options = {});
 
 /// Lanczos overshoots at sharp edges. kKeep leaves that as it is: the filter is linear, for pictures that are

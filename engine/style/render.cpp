@@ -174,6 +174,8 @@ struct Render::Impl {
   [[nodiscard]] std::shared_ptr<const StyleTargets> style_targets(const ScaleLayout& layout, std::size_t i);
   /// x where the scale begins. `content` is the content at its size.
   [[nodiscard]] std::vector<float> first_point(PixelSize size, SourcePicture content);
+  /// Where the render is, without losses.
+  [[nodiscard]] Progress here() const;
   void report();
   [[nodiscard]] const ScaleInWork& in_work(const char* asked) const;
   /// As the optimiser has it.
@@ -249,6 +251,7 @@ void Render::Impl::begin() {
   enter(resume ? static_cast<int>(resume->scale) : 0);
   if (resume) {
     scale->restore(*resume, made_elsewhere);
+    progress = here();
   } else {
     scale->calibrate();
   }
@@ -337,15 +340,24 @@ bool Render::step() {
   Impl& s = present(impl_, "render");
   if (s.state == State::kEnded) return false;
   if (s.state == State::kBroken) throw Error(ErrorCode::kUsage, "render: expected no step after an error");
+  begin();
   const double started = seconds_now();
-  const bool fresh = s.state == State::kFresh;
   s.state = State::kBroken;  // until all went well
-  if (fresh) s.begin();
   const bool reported = s.advance();
   s.seconds += seconds_now() - started;
   s.state = reported ? State::kInWork : State::kEnded;
   if (reported) s.report();
   return reported;
+}
+
+void Render::begin() {
+  Impl& s = present(impl_, "render");
+  if (s.state != State::kFresh) return;
+  const double started = seconds_now();
+  s.state = State::kBroken;
+  s.begin();
+  s.seconds += seconds_now() - started;
+  s.state = State::kInWork;
 }
 
 bool Render::Impl::advance() {
@@ -360,18 +372,24 @@ bool Render::Impl::advance() {
   return true;
 }
 
-void Render::Impl::report() {
+Progress Render::Impl::here() const {
   const ScaleInWork::Place& place = scale->place();
+  Progress here;
+  here.scale = place.scale;
+  here.num_scales = place.num_scales;
+  here.iteration = scale->reported();
+  here.iterations = place.iterations;
+  here.size = planned.scales[static_cast<std::size_t>(place.scale)].size;
+  here.seconds = seconds;
+  here.ends_scale = scale->at_end();
+  return here;
+}
+
+void Render::Impl::report() {
   const LossValues& values = scale->values();
-  progress = {place.scale,
-              place.num_scales,
-              scale->reported(),
-              place.iterations,
-              planned.scales[static_cast<std::size_t>(place.scale)].size,
-              values.total,
-              values.losses,
-              seconds,
-              scale->at_end()};
+  progress = here();
+  progress.loss = values.total;
+  progress.losses = values.losses;
 }
 
 const ScaleInWork& Render::Impl::in_work(const char* asked) const {

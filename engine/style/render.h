@@ -37,8 +37,8 @@ struct RenderInput {
   std::vector<StyleInput> styles;
   const Image* start = nullptr;              ///< the picture of Init::kPicture
   std::shared_ptr<const Checkpoint> resume;  ///< of the same options, pictures and weights; let go once read
-  /// Goes on with one of another version, device, instruction set or precision too, whose choices it then does
-  /// not take over: the result is neither that of a run there nor that of one here.
+  /// Goes on with one of another version, device, instruction set or precision too, whose choices it then
+  /// does not take over: the result is neither that of a run there nor that of one here.
   bool resume_inexact = false;
 };
 
@@ -77,6 +77,9 @@ class Render {
 
   [[nodiscard]] const RenderPlan& plan() const;
 
+  /// What the first step does before its evaluation: from here on picture() and checkpoint() show where the
+  /// render begins, and progress() says where a resumed one goes on. Errors as of step().
+  void begin();
   /// Makes one more evaluation, and reports it in progress(). False, and nothing reported, once all scales
   /// are done or the render was stopped. picture() and checkpoint() show the state after that evaluation. But
   /// so that a GPU never waits for the host, the next one may be queued already when one is reported (never
@@ -85,15 +88,15 @@ class Render {
   /// scale's end) they show its own. Error(kBadInput) for a loss that is not finite; picture() then is the
   /// last good one. No step after an error.
   bool step();
-  /// Of the last step; iteration 0 before the first.
+  /// Of the last step; iteration 0 before the first, but for begin().
   [[nodiscard]] const Progress& progress() const;
   /// From here on no evaluation is begun: step() reports the one that is queued, if one is, and ends.
   void stop();
   /// Has every scale gone to its end? (Whether to go on is for step() to say.)
   [[nodiscard]] bool finished() const;
 
-  /// The picture so far, at the current scale's size, with the content's alpha; after the first step. Where
-  /// the next scale could not begin, the one before's, and there is no checkpoint then.
+  /// The picture so far, at the current scale's size, with the content's alpha; after begin() or the first
+  /// step. Where the next scale could not begin, the one before's, and there is no checkpoint then.
   [[nodiscard]] Image picture() const;
   [[nodiscard]] Checkpoint checkpoint() const;
 

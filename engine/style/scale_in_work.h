@@ -39,8 +39,8 @@ class ScaleInWork {
   }
   /// x in network units, and its displayable range.
   void start(std::span<const float> x, const PixelRange& range);
-  /// Goes on from where the checkpoint ends; after start(). Of what a device elsewhere chose, nothing is taken
-  /// over.
+  /// Goes on from where the checkpoint ends; after start(). Of what a device elsewhere chose, nothing is
+  /// taken over.
   void restore(const Checkpoint& checkpoint, bool made_elsewhere);
   /// Finds the gradients' scale where the device needs one; instead of restore().
   void calibrate();

@@ -1,11 +1,15 @@
 // Damaged and hostile weight files: each is read as valid
 // weights or refused with one line, whatever libhdf5 does.
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -237,6 +241,71 @@ TEST_CASE("unnamed convolutions are refused unless their number is a VGG's") {
   const TempFolder folder;
   write_tree(folder / "w.h5", tiny_layers("vgg19", 12), {.names = false});
   CHECK_THAT(refusal(folder / "w.h5"), ContainsSubstring("found 12 unnamed 3x3 convolutions"));
+}
+
+TEST_CASE("a weight file that is replaced after it was opened is read and told by what was opened") {
+  const TempFolder folder;
+  const std::filesystem::path file = folder / "w.h5", other = folder / "other.h5";
+  const auto layers = tiny_layers("vgg16");
+  write_own(file, layers, "vgg16");
+  auto others = layers;
+  others[0].bias[0] += 1;
+  write_own(other, others, "vgg16");
+  const std::string of_file = weights::content_digest(load_weights(file)).whole;
+  const std::string md5 = weights::WeightFile(file).md5();
+  REQUIRE(md5 != weights::WeightFile(other).md5());
+
+  const weights::WeightFile opened = weights::check_file(file);
+  std::filesystem::rename(other, file);
+  CHECK(weights::content_digest(weights::read_in_child(opened, {})).whole == of_file);
+  CHECK(weights::content_digest(weights::read_in_process(opened)).whole == of_file);
+  CHECK(opened.md5() == md5);
+  std::filesystem::remove(file);
+  CHECK(weights::content_digest(weights::read_in_child(opened, {})).whole == of_file);
+  CHECK(opened.md5() == md5);
+}
+
+TEST_CASE("a weight file that is written to while it is read is refused") {
+  const TempFolder folder;
+  write_own(folder / "w.h5", tiny_layers("vgg16"), "vgg16");
+  const weights::WeightFile opened = weights::check_file(folder / "w.h5");
+  CHECK_NOTHROW(opened.require_unchanged());
+  std::ofstream(folder / "w.h5", std::ios::binary | std::ios::app) << "more";
+  CHECK_THROWS_WITH(opened.require_unchanged(), ContainsSubstring("stays as it is while it is read"));
+}
+
+TEST_CASE("a pipe in a weight file's place is refused without waiting for it") {
+  const TempFolder folder;
+  const std::filesystem::path pipe = folder / "w.h5";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK_THAT(refusal(pipe), ContainsSubstring("found a device or pipe"));
+}
+
+TEST_CASE("time for which this process and the reader were stopped does not count") {
+  const pid_t stopped = ::fork();
+  REQUIRE(stopped >= 0);
+  if (stopped == 0) {
+    ::setpgid(0, 0);
+    try {
+      const Weights read =
+          weights::run_in_child("w.h5", {.wall_seconds = 1}, [](const std::filesystem::path&) {
+            for (int i = 0; i < 12; ++i) ::usleep(50'000);
+            return Weights{};
+          });
+      ::_exit(0);
+    } catch (const Error&) {
+      ::_exit(1);
+    }
+  }
+  ::setpgid(stopped, stopped);
+  ::usleep(200'000);
+  REQUIRE(::kill(-stopped, SIGSTOP) == 0);
+  ::usleep(1'500'000);
+  REQUIRE(::kill(-stopped, SIGCONT) == 0);
+  int status = 0;
+  REQUIRE(::waitpid(stopped, &status, 0) == stopped);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }
 
 TEST_CASE("a child that crashes, hangs or eats memory costs an error and nothing else") {

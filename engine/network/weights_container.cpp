@@ -84,26 +84,11 @@ std::string convert_command(const fs::path& file) {
                      printable(shell_word(target.string()), 400));
 }
 
-std::uintmax_t check_file(const fs::path& file) {
-  std::error_code failed;
-  const fs::file_status status = fs::status(file, failed);
-  if (!fs::exists(status)) refuse(file, "expected a file, found none");
-  if (fs::is_directory(status)) {
-    refuse(file,
-           "expected a file, found a folder; name a file in it (a folder of published files goes into "
-           "$IMPASTO_WEIGHTS)");
-  }
-  if (!fs::is_regular_file(status)) refuse(file, "expected a file, found a device or pipe");
-  const std::uintmax_t bytes = fs::file_size(file, failed);
-  if (failed) refuse(file, "expected a readable file, found: " + failed.message());
-  constexpr std::uintmax_t kMostBytes = std::uintmax_t{4} << 30;
-  if (bytes > kMostBytes) refuse(file, fmt::format("expected at most 4 GiB, found {} bytes", bytes));
-  const Descriptor in = Descriptor::open(file, Access::kRead);
-  if (!in.valid()) refuse(file, "expected a readable file, found one that cannot be opened");
-  std::vector<unsigned char> start(kFileKindBytes);
-  start.resize(in.read(start.data(), start.size()).value_or(0));
+WeightFile check_file(const fs::path& file) {
+  WeightFile opened(file);
+  const std::vector<unsigned char> start = opened.start(kFileKindBytes);
   const std::string_view head(reinterpret_cast<const char*>(start.data()), start.size());
-  if (head.starts_with("\x89HDF\r\n\x1a\n")) return bytes;
+  if (head.starts_with("\x89HDF\r\n\x1a\n")) return opened;
   const std::string kind = describe_file_kind(start);
   refuse(file, "expected an HDF5 file, found " +
                    (kind.empty() ? "one of an unknown kind (docs/weights.md has what is read)"

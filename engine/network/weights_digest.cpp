@@ -1,10 +1,8 @@
-// Digests: of a network's values, the same in every file that holds them, and of a whole file.
+// The digest of a network's values, the same in every file that holds them.
 #include <bit>
-#include <optional>
 #include <span>
 
 #include "engine/core/digest.h"
-#include "engine/core/file.h"
 #include "engine/network/weights_file.h"
 
 namespace impasto::weights {
@@ -26,18 +24,6 @@ ContentDigest content_digest(const Weights& weights) {
   whole.update(lines);
   result.whole = whole.hex();
   return result;
-}
-
-std::string md5_of_file(const std::filesystem::path& file) {
-  Md5 md5;
-  const Descriptor in = Descriptor::open(file, Access::kRead);
-  std::vector<char> chunk(std::size_t{1} << 20);
-  for (std::optional<std::size_t> got = chunk.size(); got == chunk.size();) {
-    got = in.read(chunk.data(), chunk.size());
-    if (!got) refuse(file, "expected a readable file, found a read error");
-    md5.update(chunk.data(), *got);
-  }
-  return md5.hex();
 }
 
 }  // namespace impasto::weights

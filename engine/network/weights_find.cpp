@@ -31,18 +31,16 @@ std::string note_on(const Weights& weights, const std::string& differs) {
   return text + ", and its input prepared as Keras does";
 }
 
-[[noreturn]] void refuse_as(const Known& expected, const fs::path& file, const ContentDigest& content,
+[[noreturn]] void refuse_as(const Known& expected, const WeightFile& file, const ContentDigest& content,
                             const std::string& differs) {
   const std::string again = fmt::format("; get it again with: impasto weights fetch {}", expected.name);
   if (*expected.content != '\0') {
-    refuse(file, fmt::format("expected {} with the content digest {}, found {}{}{}", expected.name,
-                             expected.content, content.whole,
-                             differs.empty() ? "" : ", which differs from " + differs, again));
+    refuse(file.name(), fmt::format("expected {} with the content digest {}, found {}{}{}", expected.name,
+                                    expected.content, content.whole,
+                                    differs.empty() ? "" : ", which differs from " + differs, again));
   }
-  std::error_code ignored;
-  refuse(file,
-         fmt::format("expected {} of {} bytes, MD5 {}, found {} bytes, {}{}", expected.name, expected.bytes,
-                     expected.md5, fs::file_size(file, ignored), md5_of_file(file), again));
+  refuse(file.name(), fmt::format("expected {} of {} bytes, MD5 {}, found {} bytes, {}{}", expected.name,
+                                  expected.bytes, expected.md5, file.bytes(), file.md5(), again));
 }
 
 /// Folders in the order they are searched. $IMPASTO_WEIGHTS counts here where it is a folder.
@@ -112,15 +110,16 @@ std::optional<Weights> generated(const std::string& text) {
 
 }  // namespace
 
-Weights load_as(const fs::path& file, const Known* expected, std::span<const Known> table) {
-  const std::uintmax_t bytes = check_file(file);
-  Weights weights = read_in_child(file, limits_for(bytes));
+Weights load_as(const fs::path& path, const Known* expected, std::span<const Known> table) {
+  const WeightFile file = check_file(path);
+  Weights weights = read_in_child(file, limits_for(file.bytes()));
   const ContentDigest content = content_digest(weights);
   const Recognition found = recognise(file, weights, content, table);
+  file.require_unchanged();
   if (expected != nullptr &&
       (found.known == nullptr || std::string_view(found.known->name) != expected->name))
     refuse_as(*expected, file, content, found.differs);
-  weights.name = printable(file.filename().string());
+  weights.name = printable(path.filename().string());
   weights.digest = content.whole;
   if (found.known == nullptr) {
     weights.note = note_on(weights, found.differs);

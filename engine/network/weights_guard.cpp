@@ -160,7 +160,8 @@ void limit(int what, rlim_t value) {
 
 /// The child's whole life. It never returns, and leaves by _exit: the parent's exit handlers are not its own.
 [[noreturn]] void child(const std::filesystem::path& file, const ReadLimits& limits, std::int64_t mapped,
-                        const Descriptor& to, Weights (*work)(const std::filesystem::path&)) {
+                        const Descriptor& to,
+                        const std::function<Weights(const std::filesystem::path&)>& work) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   for (const int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGXCPU, SIGPIPE, SIGTERM, SIGINT, SIGHUP})
     signal(s, SIG_DFL);
@@ -192,18 +193,24 @@ void limit(int what, rlim_t value) {
   _exit(0);
 }
 
-/// All that comes until the child closes its end; false if it took longer than it may.
+/// All that comes until the child closes its end; false if it took longer than it may. Time is counted in
+/// ticks that this process waits through: one that took far longer was spent stopped (Ctrl-Z, a debugger, a
+/// machine asleep), and the child with it, and counts as one.
 bool receive(int from, std::string& bytes, int wall_seconds) {
+  using std::chrono::milliseconds;
   using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + std::chrono::seconds(wall_seconds);
+  constexpr milliseconds kTick{100};
+  Clock::duration left = std::chrono::seconds(wall_seconds);
   std::vector<char> chunk(std::size_t{1} << 20);
-  while (bytes.size() <= kMostBytes) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    if (left <= 0) return false;
+  for (auto before = Clock::now(); bytes.size() <= kMostBytes;) {
+    if (left <= Clock::duration::zero()) return false;
     pollfd wait{from, POLLIN, 0};
-    const int ready = poll(&wait, 1, static_cast<int>(left));
-    if (ready == 0) return false;
-    if (ready < 0 && errno != EINTR) return false;
+    const int ready = poll(&wait, 1, static_cast<int>(kTick.count()));
+    const int reason = errno;
+    const auto now = Clock::now();
+    left -= std::min<Clock::duration>(now - before, 2 * kTick);
+    before = now;
+    if (ready < 0 && reason != EINTR) return false;
     if (ready <= 0) continue;
     const ssize_t n = read(from, chunk.data(), chunk.size());
     if (n == 0) return true;
@@ -216,7 +223,7 @@ bool receive(int from, std::string& bytes, int wall_seconds) {
 }  // namespace
 
 Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits,
-                     Weights (*work)(const std::filesystem::path&)) {
+                     const std::function<Weights(const std::filesystem::path&)>& work) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0)
     throw make_error(ErrorCode::kResources, "weights: expected a pipe, found {}", std::strerror(errno));
@@ -229,10 +236,10 @@ Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits
                      std::strerror(errno));
   if (pid == 0) child(file, limits, mapped, to, work);
   static_cast<void>(to.close());
-  std::error_code unknown;
-  const std::uintmax_t size = std::filesystem::file_size(file, unknown);
   std::string bytes;  // room for all that the file can hold, so that it is not moved as it grows
-  if (!unknown && size < std::uintmax_t{1} << 30) bytes.reserve(static_cast<std::size_t>(size) + 4096);
+  if (limits.file_bytes < std::uintmax_t{1} << 30) {
+    bytes.reserve(static_cast<std::size_t>(limits.file_bytes) + 4096);
+  }
   const bool in_time = receive(from.number(), bytes, limits.wall_seconds);
   if (!in_time) kill(pid, SIGKILL);
   int status = 0;
@@ -259,14 +266,16 @@ Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits
 
 ReadLimits limits_for(std::uintmax_t file_bytes) {
   ReadLimits limits;
+  limits.file_bytes = file_bytes;
   const std::uintmax_t most = static_cast<std::uintmax_t>(limits.memory_bytes);
   limits.memory_bytes =
       static_cast<std::int64_t>(std::min((most >> 2) + std::min(most, file_bytes) * 6, most));
   return limits;
 }
 
-Weights read_in_child(const std::filesystem::path& file, const ReadLimits& limits) {
-  return run_in_child(file, limits, read_in_process);
+Weights read_in_child(const WeightFile& file, const ReadLimits& limits) {
+  return run_in_child(file.name(), limits,
+                      [&file](const std::filesystem::path&) { return read_in_process(file); });
 }
 
 }  // namespace impasto::weights

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdio>
 #include <stdexcept>
 #include <string_view>
 
@@ -263,12 +264,23 @@ Layers read_tree(hid_t root, hsize_t file_bytes, Weights& weights) {
   return layers;
 }
 
-Weights read(const std::filesystem::path& path) {
+/// The file behind the one that libhdf5 has open.
+int descriptor_of(hid_t file) {
+  void* handle = nullptr;
+  const bool found = H5Fget_vfd_handle(file, H5P_DEFAULT, &handle) >= 0 && handle != nullptr;
+  return found ? ::fileno(*static_cast<std::FILE* const*>(handle)) : -1;
+}
+
+Weights read(const WeightFile& opened) {
   const Handle access = need(H5Pcreate(H5P_FILE_ACCESS), "libhdf5");
   hdf5::check(H5Pset_fclose_degree(access, H5F_CLOSE_STRONG), "libhdf5");
   hdf5::check(H5Pset_file_locking(access, false, true), "libhdf5");  // else a read-only network share fails
-  const Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access));
+  // The other drivers look for the name that a link stands for, which is gone where the file was replaced.
+  hdf5::check(H5Pset_fapl_stdio(access), "libhdf5");
+  const Handle file(H5Fopen(opened.place().c_str(), H5F_ACC_RDONLY, access));
   if (!file.valid()) fail("expected an HDF5 file, found one that is cut short or damaged");
+  if (!opened.is_this(descriptor_of(file)))
+    fail("expected the file that was opened, found another in its place");
   hsize_t file_bytes = 0;
   hdf5::check(H5Fget_filesize(file, &file_bytes), "expected a file size, found damage");
   Weights weights;
@@ -299,17 +311,17 @@ Weights read(const std::filesystem::path& path) {
 
 }  // namespace
 
-Weights read_in_process(const std::filesystem::path& file) {
+Weights read_in_process(const WeightFile& file) {
   const hdf5::SilenceErrors silence;
   H5PLset_loading_state(0);  // no filter plug-ins, whatever HDF5_PLUGIN_PATH says
   try {
     return read(file);
   } catch (const Convertible& e) {
-    refuse(file, e.what() + ("; make a plain copy with: " + convert_command(file)));
+    refuse(file.name(), e.what() + ("; make a plain copy with: " + convert_command(file.name())));
   } catch (const std::bad_alloc&) {
-    refuse(file, "expected a VGG's weights, found arrays larger than memory");
+    refuse(file.name(), "expected a VGG's weights, found arrays larger than memory");
   } catch (const std::exception& e) {
-    refuse(file, e.what());
+    refuse(file.name(), e.what());
   }
 }
 

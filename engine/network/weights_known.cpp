@@ -72,7 +72,7 @@ bool same_preprocessing(const Preprocessing& a, const Preprocessing& b) {
 
 std::span<const Known> known_table() { return kKnown; }
 
-Recognition recognise(const std::filesystem::path& file, const Weights& weights, const ContentDigest& content,
+Recognition recognise(const WeightFile& file, const Weights& weights, const ContentDigest& content,
                       std::span<const Known> table) {
   // Only the own layout says how a picture is prepared; what it says must then be right, too.
   const bool says_preprocessing = weights.layout.starts_with(kOwnLayout);
@@ -81,11 +81,9 @@ Recognition recognise(const std::filesystem::path& file, const Weights& weights,
         (!says_preprocessing || same_preprocessing(weights.preprocessing, known.preprocessing)))
       return {&known, ""};
   }
-  std::error_code failed;
-  const std::uintmax_t bytes = std::filesystem::file_size(file, failed);
   for (const Known& known : table) {
-    if (failed || static_cast<std::uintmax_t>(known.bytes) != bytes || *known.md5 == '\0') continue;
-    if (md5_of_file(file) == known.md5) return {&known, ""};
+    if (static_cast<std::uintmax_t>(known.bytes) != file.bytes() || *known.md5 == '\0') continue;
+    if (file.md5() == known.md5) return {&known, ""};
   }
   return {nullptr, nearly_known(weights, content, table)};
 }

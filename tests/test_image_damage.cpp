@@ -1,5 +1,12 @@
 // Files that are cut, flipped or lie: each is an Error, or, where nothing can tell, a picture; never a crash.
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <unistd.h>
+#include <filesystem>
+#include <fstream>
+#include <functional>
 
 #include <cstdio>
 #include <random>
@@ -210,3 +217,71 @@ TEST_CASE("the EXIF reader stays inside of any block and says 1 to 8", "[image]"
     CHECK(codec::exif_orientation(wild) == 1);
   }
 }
+
+namespace {
+
+/// A file of `start` and then nothing up to `bytes`, which take no room on the disk.
+void write_sparse(const std::filesystem::path& file, const std::string& start, std::uintmax_t bytes) {
+  std::ofstream(file, std::ios::binary) << start;
+  std::filesystem::resize_file(file, bytes);
+}
+
+/// What `work` says in a process that may have 1 GiB more than it has.
+std::string with_little_memory(const std::function<std::string()>& work) {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    const rlim_t most = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{1} << 30);
+    const rlimit limit{most, most};
+    if (::setrlimit(RLIMIT_AS, &limit) != 0) ::_exit(1);
+    std::string said;
+    try {
+      said = work();
+    } catch (const std::exception& error) {
+      said = error.what();
+    }
+    ::_exit(::write(ends[1], said.data(), said.size()) == static_cast<ssize_t>(said.size()) ? 0 : 1);
+  }
+  ::close(ends[1]);
+  std::string said(4096, '\0');
+  const ssize_t got = ::read(ends[0], said.data(), said.size());
+  said.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  ::close(ends[0]);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  return said;
+}
+
+}  // namespace
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("a large file of another kind is refused by its first bytes", "[image]") {
+  const std::filesystem::path file =
+      std::filesystem::temp_directory_path() / ("impasto-large-" + std::to_string(::getpid()));
+  const std::uintmax_t bytes = std::uintmax_t{6} << 30;
+  write_sparse(file, "PK\x03\x04 and more", bytes);
+  for (const bool probe : {false, true}) {
+    const std::string said = with_little_memory([&] {
+      if (probe) {
+        (void)probe_image(file);
+      } else {
+        (void)read_image(file);
+      }
+      return std::string("read");
+    });
+    CHECK_THAT(said, ContainsSubstring("expected a JPEG, PNG, WebP or TIFF picture, found"));
+  }
+  // A JPEG by its first bytes, with more behind them than memory has or any picture allowed.
+  write_sparse(file, "\xFF\xD8\xFF\xE0 and more", bytes);
+  CHECK_THAT(with_little_memory([&] { return (void)read_image(file), std::string("read"); }),
+             ContainsSubstring("expected enough memory for the file"));
+  CHECK_THAT(with_little_memory([&] { return (void)read_image(file, 1000), std::string("read"); }),
+             ContainsSubstring("expected a file of at most 1.00 GiB"));
+  std::filesystem::remove(file);
+}
+#endif

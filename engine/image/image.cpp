@@ -8,6 +8,7 @@
 #include "engine/core/utf8.h"
 #include "engine/image/codec.h"
 #include "engine/image/exif.h"
+#include "engine/image/picture_file.h"
 #include "engine/image/sound.h"
 
 namespace impasto {
@@ -83,6 +84,13 @@ const Codec& codec_for_content(codec::Bytes file) {
   throw codec::unknown_format(file);
 }
 
+/// Of a format that is known; of another one no more is read than shows that.
+std::vector<std::uint8_t> read_known(const fs::path& path, std::int64_t max_pixels) {
+  return codec::read_picture_file(path, max_pixels, [&](codec::Bytes start) {
+    (void)named(path.string(), [&] { return &codec_for_content(start); });
+  });
+}
+
 void pass_on(const std::vector<std::string>& found, const std::string& name,
              std::vector<std::string>* warnings) {
   if (warnings == nullptr) return;
@@ -104,7 +112,7 @@ Image decode_image(const std::uint8_t* data, std::size_t size, const std::string
 }
 
 Image read_image(const fs::path& path, std::int64_t max_pixels, std::vector<std::string>* warnings) {
-  const std::vector<std::uint8_t> bytes = read_file(path.string(), path);
+  const std::vector<std::uint8_t> bytes = read_known(path, max_pixels);
   return decode_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
 }
 
@@ -121,7 +129,7 @@ PictureInfo probe_image(const std::uint8_t* data, std::size_t size, const std::s
 }
 
 PictureInfo probe_image(const fs::path& path, std::int64_t max_pixels, std::vector<std::string>* warnings) {
-  const std::vector<std::uint8_t> bytes = read_file(path.string(), path);
+  const std::vector<std::uint8_t> bytes = read_known(path, max_pixels);
   return probe_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
 }
 

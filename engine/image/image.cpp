@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <new>
+#include <stdexcept>
 
 #include "engine/core/new_file.h"
 #include "engine/core/utf8.h"
@@ -30,9 +32,10 @@ auto named(const std::string& name, const Body& body) {
   } catch (const Error& error) {
     throw make_error(error.code(), "{}: {}", name, error.what());
   } catch (const std::bad_alloc&) {
-    throw make_error(ErrorCode::kResources, "{}: expected enough memory for the picture, found too little",
-                     name);
+  } catch (const std::length_error&) {
   }
+  throw make_error(ErrorCode::kResources, "{}: expected enough memory for the picture, found too little",
+                   name);
 }
 
 const Codec& codec_for_suffix(const fs::path& path) {

@@ -206,8 +206,9 @@ void read_beside_pixels(TIFF* file, const TiffStream& s, const TiffDirectory& pi
   } else if (TIFFGetField(file, TIFFTAG_XMLPACKET, &size, &data)) {
     raster.orientation = xmp_orientation(bytes());
   }
-  if (!s.ignored.empty() && s.ignored.find("Bad value") == s.ignored.npos) {
-    raster.warnings.push_back("expected whole tags, found: " + s.ignored +
+  const std::string_view ignored = s.ignored;
+  if (!ignored.empty() && ignored.find("Bad value") == ignored.npos) {
+    raster.warnings.push_back("expected whole tags, found: " + std::string(ignored) +
                               "; the pixels do not depend on it");
   }
 }

@@ -93,7 +93,7 @@ int on_error(TIFF*, void* user_data, const char*, const char* format, va_list ar
   std::vsnprintf(text, sizeof text, format, arguments);
   std::replace(std::begin(text), std::begin(text) + std::strlen(text), '\n', ' ');  // ours are of one line
   if (s.reading_directory && !concerns_pixels(text)) {
-    s.ignored = text;
+    std::memcpy(s.ignored, text, sizeof text);  // nothing here may throw: libtiff is C
   } else if (s.message[0] == '\0') {
     std::memcpy(s.message, text, sizeof text);
   }

@@ -15,7 +15,7 @@ struct TiffStream {
   std::uint64_t position = 0;
   char message[256] = "";          ///< the first error
   bool reading_directory = false;  ///< when an error may be about a tag that says nothing of pixels
-  std::string ignored;             ///< such an error
+  char ignored[256] = "";          ///< such an error
   [[nodiscard]] Bytes bytes() const { return writing ? Bytes(written) : input; }
 };
 

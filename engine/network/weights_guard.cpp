@@ -13,6 +13,9 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <new>
+#include <optional>
+#include <utility>
 
 #include "engine/core/file.h"
 #include "engine/network/weights_file.h"
@@ -220,6 +223,60 @@ bool receive(int from, std::string& bytes, int wall_seconds) {
   return false;
 }
 
+/// The child, which ends and is waited for however its parent goes on.
+class Child {
+ public:
+  explicit Child(pid_t pid) : pid_(pid) {}
+  ~Child() {
+    if (pid_ <= 0) return;
+    kill(pid_, SIGKILL);
+    static_cast<void>(wait());
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  /// How it ended; nothing where a caller that ignores SIGCHLD has left none to wait for.
+  std::optional<int> wait() {
+    const pid_t pid = std::exchange(pid_, 0);
+    int status = 0;
+    pid_t ended = 0;
+    while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR) {
+    }
+    return ended == pid ? std::optional(status) : std::nullopt;
+  }
+  void stop() const { kill(pid_, SIGKILL); }
+
+ private:
+  pid_t pid_;
+};
+
+Weights receive_weights(const std::filesystem::path& file, const ReadLimits& limits, const Descriptor& from,
+                        Child& child) {
+  std::string bytes;  // room for all that the file can hold, so that it is not moved as it grows
+  if (limits.file_bytes < std::uintmax_t{1} << 30) {
+    bytes.reserve(static_cast<std::size_t>(limits.file_bytes) + 4096);
+  }
+  const bool in_time = receive(from.number(), bytes, limits.wall_seconds);
+  if (!in_time) child.stop();
+  const std::optional<int> status = child.wait();
+
+  // The message decides, not the status, which there may not be.
+  Parser parser(bytes);
+  const std::uint64_t kind = parser.number();
+  if (in_time && parser.ok() && kind == 1) {
+    if (auto weights = unpack(parser)) return std::move(*weights);
+  }
+  if (in_time && parser.ok() && kind == 0) {
+    const std::string message = parser.text();
+    if (parser.whole()) throw Error(ErrorCode::kBadInput, message);
+  }
+  const bool by_signal = status && WIFSIGNALED(*status);
+  if (!in_time || (by_signal && WTERMSIG(*status) == SIGXCPU))
+    refuse(file, "expected a sound HDF5 file, found one that does not come to an end");
+  refuse(file, fmt::format("expected a sound HDF5 file, found one that crashes the HDF5 library{}",
+                           by_signal ? fmt::format(" (signal {})", WTERMSIG(*status)) : ""));
+}
+
 }  // namespace
 
 Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits,
@@ -235,33 +292,14 @@ Weights run_in_child(const std::filesystem::path& file, const ReadLimits& limits
     throw make_error(ErrorCode::kResources, "weights: expected a new process, found {}",
                      std::strerror(errno));
   if (pid == 0) child(file, limits, mapped, to, work);
+  Child reader(pid);
   static_cast<void>(to.close());
-  std::string bytes;  // room for all that the file can hold, so that it is not moved as it grows
-  if (limits.file_bytes < std::uintmax_t{1} << 30) {
-    bytes.reserve(static_cast<std::size_t>(limits.file_bytes) + 4096);
+  try {
+    return receive_weights(file, limits, from, reader);
+  } catch (const std::bad_alloc&) {
+    throw make_error(ErrorCode::kResources, "weights '{}': expected enough memory for them, found too little",
+                     printable(file.string(), 400));
   }
-  const bool in_time = receive(from.number(), bytes, limits.wall_seconds);
-  if (!in_time) kill(pid, SIGKILL);
-  int status = 0;
-  pid_t ended = 0;
-  while ((ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR) {
-  }
-
-  // The message decides, not the status: a caller that ignores SIGCHLD leaves none to wait for.
-  Parser parser(bytes);
-  const std::uint64_t kind = parser.number();
-  if (in_time && parser.ok() && kind == 1) {
-    if (auto weights = unpack(parser)) return std::move(*weights);
-  }
-  if (in_time && parser.ok() && kind == 0) {
-    const std::string message = parser.text();
-    if (parser.whole()) throw Error(ErrorCode::kBadInput, message);
-  }
-  if (!in_time || (ended == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU))
-    refuse(file, "expected a sound HDF5 file, found one that does not come to an end");
-  const bool by_signal = ended == pid && WIFSIGNALED(status);
-  refuse(file, fmt::format("expected a sound HDF5 file, found one that crashes the HDF5 library{}",
-                           by_signal ? fmt::format(" (signal {})", WTERMSIG(status)) : ""));
 }
 
 ReadLimits limits_for(std::uintmax_t file_bytes) {

@@ -73,7 +73,8 @@ void WeightFile::require_unchanged() const {
   const bool same = ::fstat(in_.number(), &status) == 0 &&
                     static_cast<std::uintmax_t>(status.st_size) == bytes_ &&
                     status.st_mtim.tv_sec == seconds_ && status.st_mtim.tv_nsec == nanoseconds_;
-  if (!same) refuse(name_, "expected a file that stays as it is while it is read, found that it was written to");
+  if (!same)
+    refuse(name_, "expected a file that stays as it is while it is read, found that it was written to");
 }
 
 }  // namespace impasto::weights

@@ -151,7 +151,8 @@ void render(Source& from) {
 void plan(Source& from) {
   const StyleOptions how = options(from);
   Session session(how, weights(from));
-  const RenderSizes sizes{{from.count(64), from.count(64)}, {{{from.count(64), from.count(64)}, from.number()}}};
+  const RenderSizes sizes{{from.count(64), from.count(64)},
+                          {{{from.count(64), from.count(64)}, from.number()}}};
   const RenderPlan made = session.plan(how, sizes, from.bits());
   (void)session.misfit(made, how, sizes);
 }
@@ -159,7 +160,8 @@ void plan(Source& from) {
 void write(Source& from) {
   static const std::string folder = std::filesystem::temp_directory_path().string();
   static constexpr std::array kSuffixes{".png", ".jpg", ".webp", ".tif"};
-  const std::string file = folder + "/impasto-fuzz-" + std::to_string(::getpid()) + kSuffixes[from.byte() % 4];
+  const std::string file =
+      folder + "/impasto-fuzz-" + std::to_string(::getpid()) + kSuffixes[from.byte() % 4];
   WriteOptions how;
   how.bits = from.rarely() ? static_cast<int>(from.count(16)) : 8;
   how.quality = from.rarely() ? static_cast<int>(from.count(120)) : 90;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <limits>
+#include <string_view>
 
 #include "engine/image/exif.h"
 #include "engine/image/tiff_directories.h"

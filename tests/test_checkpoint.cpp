@@ -300,6 +300,13 @@ TEST_CASE("a checkpoint that cannot be written leaves the old one and nothing el
   wrong = example();
   wrong.options["size"] = std::string(100'000, '1');
   CHECK_THROWS_AS(save_checkpoint(folder / "a", wrong), Error);
+  for (const auto& spoil : std::vector<std::function<void(Checkpoint&)>>{
+           [](Checkpoint& c) { c.iteration = -1; }, [](Checkpoint& c) { c.scale = 64; },
+           [](Checkpoint& c) { c.seconds = NAN; }, [](Checkpoint& c) { c.iteration = INT64_MAX; }}) {
+    wrong = example();
+    spoil(wrong);
+    CHECK_THROWS_WITH(save_checkpoint(folder / "a", wrong), ContainsSubstring("checkpoint: expected "));
+  }
   require_equal(load_checkpoint(folder / "a"), example());
   CHECK(folder.num_files() == 2);
 }

@@ -193,6 +193,13 @@ void require_same(const std::string& prefix, const Texts& made_with, const Texts
 }  // namespace
 
 void save_checkpoint(const fs::path& path, const Checkpoint& checkpoint, bool replace) {
+  const auto require = [](const char* name, auto number, std::int64_t most) {
+    if (number >= 0 && number <= static_cast<decltype(number)>(most)) return;
+    throw make_error(ErrorCode::kUsage, "checkpoint: expected {} from 0 to {}, found {}", name, most, number);
+  };
+  require("scale", checkpoint.scale, kMaxScale);
+  require("iteration", checkpoint.iteration, kMaxIteration);
+  require("seconds", checkpoint.seconds, kMaxSeconds);
   Metadata metadata{{"format", kFormat},
                     {"version", kVersion},
                     {"scale", std::to_string(checkpoint.scale)},

@@ -42,7 +42,8 @@ struct Checkpoint {
 };
 
 /// The file at `path` is at all times either the old one or the whole new one, on the disk. Error(kBadInput)
-/// if it cannot be, kUsage for a scale, an iteration or seconds that a reader would refuse; where it is not to `replace` one and there is one, that says where the new one is kept.
+/// if it cannot be, kUsage for a scale, an iteration or seconds that a reader would refuse; where it is not
+/// to `replace` one and there is one, that says where the new one is kept.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint, bool replace = true);
 /// Error(kBadInput) "PATH: expected ..., found ..." for anything that is not a whole checkpoint of ours.
 [[nodiscard]] Checkpoint load_checkpoint(const std::filesystem::path& path);

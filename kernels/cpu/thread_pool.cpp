@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <utility>
 
 namespace impasto::cpu {
 namespace {
@@ -38,6 +39,8 @@ ThreadPool::ThreadPool(int num_threads, const Start& start) {
   } catch (const std::exception&) {  // a limit of processes, no memory for a stack: those that started do it
   }
 }
+
+std::thread ThreadPool::start_thread(std::function<void()> body) { return std::thread(std::move(body)); }
 
 ThreadPool::~ThreadPool() {
   {

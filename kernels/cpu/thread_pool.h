@@ -6,7 +6,6 @@
 #include <functional>
 #include <mutex>
 #include <thread>
-#include <utility>
 #include <vector>
 
 namespace impasto::cpu {
@@ -37,9 +36,7 @@ class ThreadPool {
 
  private:
   using Function = void (*)(void* context, std::int64_t item, int thread);
-  [[nodiscard]] static std::thread start_thread(std::function<void()> body) {
-    return std::thread(std::move(body));
-  }
+  [[nodiscard]] static std::thread start_thread(std::function<void()> body);
   void run(std::int64_t num_items, Function function, void* context);
   void run_part(std::uint32_t num_items, Function function, void* context);
   /// Claims and runs items until none is left.

@@ -115,6 +115,7 @@ class RenderRun {
   std::exception_ptr failure_;  // of a file that could not be written on the way
   bool stopped_ = false;
   bool picture_is_safe_ = false;  // the last one, finished or not
+  bool untraced_ = false;         // the last step's line has yet to be written
   bool stepping_ = false;         // an error now leaves no state that could be gone on from
   bool replaces_state_ = false;   // it, or what the user wants replaced
   TracePosition saved_;           // what the checkpoint that is there is of
@@ -242,6 +243,7 @@ void RenderRun::trace(const Progress& progress) {
   if (!trace_) return;
   try {
     trace_->write(progress);
+    untraced_ = false;
   } catch (const Error& error) {
     trace_.reset();
     const std::string message = fmt::format("{}; the render goes on without it", error.what());
@@ -315,6 +317,7 @@ void RenderRun::render_all() {
     stepping_ = true;
     const bool reported = render_->step();
     stepping_ = false;
+    untraced_ = reported;
     return reported;
   };
   while (step()) after_iteration(render_->progress());
@@ -354,6 +357,7 @@ std::string RenderRun::rescue() {
   const Progress& last = render_->progress();
   const bool sound = !stepping_ && last.iteration > 0;
   const bool saved = !way_on().empty() && saved_ == TracePosition{last.scale, last.iteration};
+  if (sound && untraced_) attempt([this] { trace(render_->progress()); });
   if (sound && !saved && !args_.checkpoint.empty()) attempt([this] { save_state(); });
   std::string text;
   if (picture_is_safe_ && !stopped_ && failure_) {

@@ -34,12 +34,14 @@ std::array<std::array<char, PATH_MAX>, 4> files_to_remove{};
 std::atomic<std::size_t> num_to_remove{0};
 
 std::array<char, 4 * PATH_MAX> way_on_text{};
-std::size_t way_on_size = 0;
+std::atomic<std::size_t> way_on_size{0};
 
 void end_at_once() {
   for (std::size_t i = 0; i < num_to_remove; ++i) ::unlink(files_to_remove[i].data());
   if (on_terminal) say("\r\033[K");  // a bar may stand there
-  say("impasto: error: render: expected to finish, found an interruption; ended at once\n");
+  say("impasto: error: render: expected to finish, found an interruption; ended at once");
+  say({way_on_text.data(), way_on_size});
+  say("\n");
   ::_exit(exit_code_at_once);
 }
 
@@ -72,8 +74,10 @@ void remove_when_ended_at_once(const std::filesystem::path& file) {
   std::copy(name.begin(), name.end(), files_to_remove[number].begin());
   ++num_to_remove;
 }
+void forget_files_to_remove() { num_to_remove = 0; }
 void set_resumable(const std::string& checkpoint) {
   const std::string text = "; go on with --resume " + shell_quote(checkpoint);
+  way_on_size = 0;
   way_on_size = text.copy(way_on_text.data(), way_on_text.size());
   exit_code_at_once = static_cast<int>(ErrorCode::kInterruptedResumable);
 }

@@ -1,6 +1,8 @@
 #include "apps/places.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -74,21 +76,29 @@ void require_writable(const Place& output, Existing existing) {
 
 std::unique_ptr<Claim> claim(const Place& output, Existing existing) {
   if (output.path.empty()) return nullptr;
-  require_kept(output, existing);
-  const NewFile made_and_gone(name_of(output), output.path);  // names the folder's faults better than a lock
-  return std::make_unique<Claim>(name_of(output), output.path);
+  require_writable(output, existing);  // names the folder's faults better than a lock
+  auto claimed = std::make_unique<Claim>(name_of(output), output.path);
+  require_kept(output, existing);  // another render may have ended meanwhile
+  return claimed;
 }
 
 int standard_stream(const fs::path& path) {
-  const std::string name = path.string();
-  if (name == "/dev/stdout") return 1;
-  if (name == "/dev/stderr") return 2;
-  int number = -1;
-  for (const std::string_view start : {"/dev/fd/", "/proc/self/fd/"}) {
-    if (!name.starts_with(start)) continue;
-    const char* const end = name.data() + name.size();
-    const auto [stop, error] = std::from_chars(name.data() + start.size(), end, number);
-    return error == std::errc() && stop == end ? number : -1;
+  fs::path place = path;
+  std::error_code error;
+  for (int links = 0; links < 40; ++links) {
+    const std::string name = place.string();
+    if (name == "/dev/stdout") return 1;
+    if (name == "/dev/stderr") return 2;
+    for (const std::string_view start : {"/dev/fd/", "/proc/self/fd/"}) {
+      if (!name.starts_with(start)) continue;
+      int number = -1;
+      const char* const end = name.data() + name.size();
+      const auto [stop, failed] = std::from_chars(name.data() + start.size(), end, number);
+      return failed == std::errc() && stop == end ? number : -1;
+    }
+    const fs::path next = fs::read_symlink(place, error);
+    if (error) return -1;
+    place = place.parent_path() / next;
   }
   return -1;
 }
@@ -105,6 +115,12 @@ void require_stream(const Place& output, Existing existing) {
   if (fs::is_character_file(status) || fs::is_fifo(status)) return;
   if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) {
     refuse(output, "a file, a pipe or a terminal", fs::is_socket(status) ? "a socket" : "a disk");
+  }
+  if (fs::is_regular_file(status) && existing == Existing::kReplace) {  // in its place
+    if (!Descriptor::open(output.path, Access::kWrite).valid()) {
+      throw file_error(name_of(output), "a file that can be written");
+    }
+    return;
   }
   require_writable(output, existing);
 }
@@ -140,31 +156,61 @@ void require_numbered(const NumberedPlaces& places, const std::vector<Place>& ot
     if (number && fs::equivalent(folder_of(target), folder, ignored))
       require_distinct({place(*number)}, {other});
   }
+  std::vector<Place> links;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
     const auto number = number_of(places, entry.path());
     if (!number) continue;
     require_distinct({place(*number)}, others);
+    if (entry.is_symlink(ignored)) {  // several may lead to one file
+      require_distinct({place(*number)}, links);
+      links.push_back(place(*number));
+    }
     require_writable(place(*number), existing);
   }
   require_writable(place(last), existing);  // the longest name
 }
 
-fs::path partial_name(const fs::path& output) { return beside(output, "-partial"); }
-
 std::string partial_mark(const std::string& how_far) { return ", partial: " + how_far; }
 
 bool is_partial_picture(const fs::path& file) {
-  try {
-    const std::vector<std::uint8_t> bytes = read_file(file.string(), file);
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  // Names of files may hold anything, but stand before the weights' digest, behind which the mark is.
+  const auto says_so = [](std::string_view text) {
     constexpr std::string_view kBefore = " # weights ";
-    constexpr std::size_t kMostBetween = 100;  // a digest
-    const std::size_t at = text.find(kBefore);
-    return at != std::string_view::npos &&
-           text.substr(at, kBefore.size() + kMostBetween).find(partial_mark("")) != std::string_view::npos;
-  } catch (const Error&) {
-    return false;
+    const std::size_t at = text.rfind(kBefore);
+    if (at == std::string_view::npos) return false;
+    text.remove_prefix(at + kBefore.size());
+    const std::size_t end = text.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz:-");
+    return end != std::string_view::npos && text.substr(end).starts_with(partial_mark(""));
+  };
+  constexpr off_t kWindow = 1 << 20;  // metadata stand at one end or the other
+  const Descriptor in(uninterrupted([&] { return ::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
+  struct stat status {};
+  if (!in.valid() || ::fstat(in.number(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  std::string text(static_cast<std::size_t>(std::min<off_t>(status.st_size, kWindow)), '\0');
+  for (const off_t at : {off_t{0}, std::max<off_t>(status.st_size - kWindow, 0)}) {
+    const auto got =
+        ::lseek(in.number(), at, SEEK_SET) == at ? in.read(text.data(), text.size()) : std::nullopt;
+    if (got && says_so(std::string_view(text).substr(0, *got))) return true;
   }
+  return false;
+}
+
+fs::path partial_place(const fs::path& output, Existing partial, const std::vector<Place>& inputs) {
+  const auto is_free = [&](const Place& place) {
+    std::error_code ignored;
+    if (!fs::exists(fs::symlink_status(place.path, ignored))) return true;
+    if (partial == Existing::kKeep || !is_partial_picture(place.path)) return false;
+    return std::none_of(inputs.begin(), inputs.end(),
+                        [&](const Place& input) { return !input.path.empty() && same_file(place, input); });
+  };
+  constexpr int kMost = 100;
+  for (int number = 0; number < kMost; ++number) {
+    const std::string suffix = number == 1 ? "-partial" : fmt::format("-partial-{}", number);
+    Place place{"partial picture", number == 0 ? output : beside(output, suffix)};
+    if (is_free(place)) return place.path;
+  }
+  throw file_error(fmt::format("output '{}'", output.string()), "a free name for a partial picture beside it",
+                   "a hundred that are taken");
 }
 
 }  // namespace impasto::apps

@@ -48,12 +48,14 @@ struct NumberedPlaces {
 /// require_writable. Looks at the files that there are, not at the names that there may be.
 void require_numbered(const NumberedPlaces& places, const std::vector<Place>& others, Existing existing);
 
-/// "folder/out.png" -> "folder/out-partial.png": where the picture of a render goes that did not come to its
-/// end, so that it replaces no finished one.
-[[nodiscard]] std::filesystem::path partial_name(const std::filesystem::path& output);
-/// What the metadata of such a picture say at their end.
+/// What the metadata of a picture say at their end whose render did not come to its own.
 [[nodiscard]] std::string partial_mark(const std::string& how_far);
 /// Does the file say so?
 [[nodiscard]] bool is_partial_picture(const std::filesystem::path& file);
+/// Where such a picture goes, so that it replaces no finished one and no input: the output's place, or the
+/// first of out-partial.png, out-partial-2.png, ... that is free, or, where partial ones may be replaced, that
+/// holds one.
+[[nodiscard]] std::filesystem::path partial_place(const std::filesystem::path& output, Existing partial,
+                                                  const std::vector<Place>& inputs);
 
 }  // namespace impasto::apps

@@ -65,6 +65,9 @@ class RenderRun {
  public:
   RenderRun(const RenderArguments& arguments, Settings settings)
       : args_(arguments), settings_(std::move(settings)), display_(settings_.progress) {}
+  ~RenderRun() { forget_files_to_remove(); }  // they go with the claims
+  RenderRun(const RenderRun&) = delete;
+  RenderRun& operator=(const RenderRun&) = delete;
 
   int run();
 
@@ -83,7 +86,11 @@ class RenderRun {
   void trace(const Progress& progress);
   /// Once the last scale has begun they are not read any more.
   void release_pictures();
-  void save(const std::filesystem::path& path, const Image& image, bool finished);
+  void save(const std::filesystem::path& path, const Image& image, bool replace, bool finished);
+  /// The same of the picture that the run is for.
+  void save_last(const std::filesystem::path& path, const Image& image, bool replace, bool finished);
+  /// Gives back where it is.
+  std::filesystem::path save_partial();
   void save_state();
   void finish();
   [[noreturn]] void end_early();
@@ -109,11 +116,12 @@ class RenderRun {
   std::optional<Session> session_;
   std::optional<Render> render_;
   std::unique_ptr<Claim> output_claim_, checkpoint_claim_;
-  std::filesystem::path partial_;  // where a picture goes that is not the last
   std::optional<TraceWriter> trace_;
   std::optional<TracePosition> resumed_at_;
   std::exception_ptr failure_;  // of a file that could not be written on the way
   bool stopped_ = false;
+  bool replaces_output_ = false;
+  bool finished_ = false;         // and its picture written in its place
   bool picture_is_safe_ = false;  // the last one, finished or not
   bool untraced_ = false;         // the last step's line has yet to be written
   bool stepping_ = false;         // an error now leaves no state that could be gone on from
@@ -126,24 +134,21 @@ void RenderRun::take_places() {
   std::vector<Place> inputs = input_places(a);
   const Place resume{"resumed checkpoint", a.resume}, output{"output", a.output}, trace{"trace", a.trace},
       checkpoint{"checkpoint", a.checkpoint};
-  // Only where there is a finished picture that must stay until there is another.
-  std::error_code ignored;
-  const bool beside =
-      a.overwrite && std::filesystem::is_regular_file(a.output, ignored) && !is_partial_picture(a.output);
-  partial_ = beside ? partial_name(a.output) : std::filesystem::path(a.output);
-  const Place partial{"partial picture", beside ? partial_ : std::filesystem::path()};
-  require_distinct({output, partial, checkpoint, trace}, inputs);
-  require_distinct({output, partial, trace}, {resume});
+  require_distinct({output, checkpoint, trace}, inputs);
+  require_distinct({output, trace}, {resume});
   inputs.push_back(resume);
   require_inputs(inputs);
 
   const Existing existing = a.overwrite ? Existing::kReplace : Existing::kKeep;
-  output_claim_ = claim(output, existing);
-  require_writable(partial, existing);
+  // Its own, from before it was interrupted.
+  replaces_output_ = a.overwrite || (!a.resume.empty() && is_partial_picture(a.output));
+  output_claim_ = claim(output, replaces_output_ ? Existing::kReplace : Existing::kKeep);
   require_stream(trace, a.resume.empty() ? existing : Existing::kReplace);
+  std::error_code ignored;
   const bool goes_on = !a.resume.empty() && std::filesystem::equivalent(a.resume, a.checkpoint, ignored);
   replaces_state_ = goes_on || a.overwrite;
   checkpoint_claim_ = claim(checkpoint, replaces_state_ ? Existing::kReplace : Existing::kKeep);
+  if (goes_on) set_resumable(a.checkpoint);
   for (const auto* const held : {&output_claim_, &checkpoint_claim_}) {
     if (*held) remove_when_ended_at_once((*held)->lock_file());
   }
@@ -199,30 +204,47 @@ void RenderRun::check_intermediates(const RenderPlan& plan) {
                    args_.overwrite ? Existing::kReplace : Existing::kKeep);
 }
 
-void RenderRun::save(const std::filesystem::path& path, const Image& image, bool finished) {
+void RenderRun::save(const std::filesystem::path& path, const Image& image, bool replace, bool finished) {
   WriteOptions write = settings_.write;
-  write.replace = args_.overwrite;
+  write.replace = replace;
   if (!finished && !args_.no_metadata) write.metadata["Comment"] += partial_mark(done_so_far());
-  const bool last = path == args_.output || path == partial_;
+  const WriteSection section;
+  write_image(path, image, write);
+}
+
+void RenderRun::save_last(const std::filesystem::path& path, const Image& image, bool replace,
+                          bool finished) {
   try {
-    const WriteSection section;
-    write_image(path, image, write);
+    save(path, image, replace, finished);
   } catch (const KeptBeside&) {
-    picture_is_safe_ = last;
+    picture_is_safe_ = true;
     throw;
   }
-  picture_is_safe_ = last;
+  picture_is_safe_ = true;
+}
+
+std::filesystem::path RenderRun::save_partial() {
+  const Existing partial = args_.overwrite || !args_.resume.empty() ? Existing::kReplace : Existing::kKeep;
+  const std::filesystem::path place = partial_place(args_.output, partial, input_places(args_));
+  save_last(place, render_->picture(), is_partial_picture(place), false);
+  return place;
 }
 
 void RenderRun::save_state() {
   const Checkpoint state = render_->checkpoint();
-  {
+  const auto saved_in = [&](const std::string& file) {
+    saved_ = {state.scale, state.iteration};
+    set_resumable(file);
+  };
+  try {
     const WriteSection section;
     save_checkpoint(args_.checkpoint, state, replaces_state_);
+  } catch (const KeptBeside& kept) {
+    saved_in(kept.place().string());
+    throw;
   }
   replaces_state_ = true;
-  saved_ = {state.scale, state.iteration};
-  set_resumable(args_.checkpoint);
+  saved_in(args_.checkpoint);
 }
 
 std::string RenderRun::done_so_far() const {
@@ -261,7 +283,7 @@ void RenderRun::after_iteration(const Progress& progress) {
   try {
     if (failure_) return;  // that was queued before it
     if (args_.save_every > 0 && n % args_.save_every == 0) {
-      save(numbered(args_.output, n), render_->picture(), false);
+      save(numbered(args_.output, n), render_->picture(), args_.overwrite, false);
     }
     // The next scale may find no memory: what this one made is kept.
     const bool scale_ends = progress.ends_scale && !render_->finished();
@@ -285,11 +307,7 @@ void RenderRun::begin() {
       RenderInput{&content_, style_inputs(settings_.options.objective, styles_),
                   args_.start_picture.empty() ? nullptr : &start_, std::move(resume_), args_.resume_inexact},
       std::move(hooks));
-  std::error_code ignored;
-  if (resumed_at_ && std::filesystem::equivalent(args_.resume, args_.checkpoint, ignored)) {
-    saved_ = *resumed_at_;
-    set_resumable(args_.checkpoint);
-  }
+  if (resumed_at_ && !way_on().empty()) saved_ = *resumed_at_;
   const RenderPlan& plan = render_->plan();
   check_intermediates(plan);
   if (!args_.trace.empty()) {
@@ -308,7 +326,7 @@ void RenderRun::save_missed() {
   stepping_ = true;
   render_->begin();
   stepping_ = false;
-  save(numbered(args_.output, done_before_), render_->picture(), false);
+  save(numbered(args_.output, done_before_), render_->picture(), args_.overwrite, false);
 }
 
 void RenderRun::render_all() {
@@ -326,7 +344,8 @@ void RenderRun::render_all() {
 
 void RenderRun::finish() {
   const Image picture = render_->picture();
-  save(args_.output, picture, true);
+  save_last(args_.output, picture, replaces_output_, true);
+  finished_ = true;
   display_.end({args_.output, picture.size(), true, session_->peak_device_bytes()});
   if (const std::string activity = session_->device_activity(); args_.verbose && !activity.empty()) {
     std::fprintf(stderr, "%s\n", activity.c_str());
@@ -335,12 +354,11 @@ void RenderRun::finish() {
 
 void RenderRun::end_early() {
   if (failure_) std::rethrow_exception(failure_);
-  const Image picture = render_->picture();
-  save(partial_, picture, false);
-  display_.end({partial_.string(), picture.size(), false, session_->peak_device_bytes()});
+  const std::string place = save_partial().string();
+  display_.end({place, render_->progress().size, false, session_->peak_device_bytes()});
   const std::string message =
       fmt::format("render: expected to finish, found an interruption; the picture after {} is in '{}'",
-                  done_so_far(), partial_.string());
+                  done_so_far(), place);
   throw make_error(way_on().empty() ? ErrorCode::kInterrupted : ErrorCode::kInterruptedResumable, "{}{}",
                    message, way_on());
 }
@@ -360,12 +378,14 @@ std::string RenderRun::rescue() {
   if (sound && untraced_) attempt([this] { trace(render_->progress()); });
   if (sound && !saved && !args_.checkpoint.empty()) attempt([this] { save_state(); });
   std::string text;
-  if (picture_is_safe_ && !stopped_ && failure_) {
+  if (finished_) {
     text = fmt::format("; the finished picture is in '{}'", args_.output);
-  } else if (last.iteration > 0 && !picture_is_safe_ &&
-             attempt([this] { save(partial_, render_->picture(), false); })) {
-    text = fmt::format("; the {} is in '{}'", sound ? "picture after " + done_so_far() : "last good picture",
-                       partial_.string());
+  } else if (last.iteration > 0 && !picture_is_safe_) {
+    std::filesystem::path place;
+    if (attempt([&] { place = save_partial(); })) {
+      text = fmt::format("; the {} is in '{}'",
+                         sound ? "picture after " + done_so_far() : "last good picture", place.string());
+    }
   }
   return text.append(way_on());
 }

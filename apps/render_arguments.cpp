@@ -158,14 +158,17 @@ std::unique_ptr<Backend> open_device(const StyleOptions& options) {
 }
 
 std::vector<std::filesystem::path> weight_files(const std::string& weights) {
-  std::error_code ignored;
-  if (std::filesystem::exists(weights, ignored)) return {weights};
   std::vector<std::filesystem::path> files;
+  bool is_name = weights.empty();
   for (const KnownWeights& known : known_weights()) {
+    if (!weights.empty() && weights != known.name) continue;
+    is_name = true;
     if (known.found) files.push_back(*known.found);
   }
-  const char* const given = environment("IMPASTO_WEIGHTS");
-  if (given != nullptr && std::filesystem::is_regular_file(given, ignored)) files.emplace_back(given);
+  const std::filesystem::path file =
+      is_name ? environment_path("IMPASTO_WEIGHTS") : std::filesystem::path(weights);
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(file, ignored)) files.push_back(file);
   return files;
 }
 

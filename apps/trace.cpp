@@ -31,6 +31,9 @@ std::string member(const LossValue& loss) {
   return fmt::format(R"("{}":{{{}}})", loss.name, text);
 }
 
+constexpr std::string_view kLineStart = R"({"scale":)";
+constexpr std::size_t kLongestLine = 1 << 20;  // bytes; far above what is written
+
 /// Of a line as trace_members begins it.
 std::optional<TracePosition> position_of(std::string_view line) {
   TracePosition position;
@@ -41,7 +44,7 @@ std::optional<TracePosition> position_of(std::string_view line) {
     line.remove_prefix(static_cast<std::size_t>(end - line.data()));
     return error == std::errc();
   };
-  if (!take(R"({"scale":)", position.scale) || !take(R"(,"iteration":)", position.iteration)) return {};
+  if (!take(kLineStart, position.scale) || !take(R"(,"iteration":)", position.iteration)) return {};
   return position;
 }
 
@@ -91,6 +94,9 @@ TraceWriter::TraceWriter(const std::filesystem::path& path, Existing existing,
 
 void TraceWriter::cut_behind(TracePosition last) {
   constexpr std::size_t kChunk = 1 << 16;
+  const auto no_trace = [this](std::size_t line) {
+    return file_error(what_, "the trace of the render that goes on", fmt::format("another line {}", line));
+  };
   std::string text;
   std::size_t begin = 0;  // of the line in work
   for (std::size_t number = 1; true; ++number) {
@@ -102,13 +108,14 @@ void TraceWriter::cut_behind(TracePosition last) {
       const auto got = file_.read(text.data() + before, kChunk);
       if (!got) throw file_error(what_, "a readable file");
       text.resize(before + *got);
-      if (*got == 0) return;  // with half a line, perhaps
+      const std::string_view rest = std::string_view(text).substr(0, kLineStart.size());
+      const bool half = rest == kLineStart.substr(0, rest.size()) && text.size() <= kLongestLine;
+      if (!half) throw no_trace(number);
+      if (*got == 0) return;
       end = text.find('\n', before);
     }
     const auto position = position_of(std::string_view(text).substr(begin, end - begin));
-    if (!position) {
-      throw file_error(what_, "the trace of the render that goes on", fmt::format("another line {}", number));
-    }
+    if (!position) throw no_trace(number);
     if (*position > last) return;
     bytes_ += end + 1 - begin;
     begin = end + 1;

@@ -103,6 +103,12 @@ TEST_CASE("no input is written over, under whatever name, numbered ones too") {
   std::ofstream(folder / known) << "weights";
   refused({"render", "content.png", "style.png", "-o", "x.png", "--trace", known, "--overwrite"});
   CHECK(folder.read(known) == "weights");
+  std::ofstream(folder / "vgg16") << "of the same name";
+  refused({"render", "content.png", "style.png", "-o", "x.png", "--weights", "vgg16", "--trace", known,
+           "--overwrite"});
+  fs::copy_file(folder / "content.png", folder / ".x.png.lock");
+  require_failure(folder, quick({"-o", "x.png"}), 3, "found something else of that name");
+  fs::remove(folder / ".x.png.lock");
   CHECK(folder.read("w.h5") == "weights");
   // Numbers that are not written are nobody's.
   const ProcessResult result = folder.run(
@@ -143,6 +149,9 @@ TEST_CASE("only files are written, but a trace goes to pipes, terminals and stan
   INFO(out.err);
   CHECK(out.exit_code == 0);
   CHECK(lines_of(out.out).size() == 3);
+  fs::create_symlink("/dev/stdout", folder / "stdout");
+  CHECK(lines_of(folder.run(quick({"-o", "y.png", "--trace", "stdout", "--iterations", "3"})).out).size() ==
+        3);
   ::close(socket);
 }
 
@@ -200,6 +209,21 @@ TEST_CASE("a picture that cannot be written at the end costs no work: the state 
   CHECK(read_image(folder / "x.png").rgb == read_image(folder / "whole.png").rgb);
 }
 
+TEST_CASE("the way on that a message names is taken as it stands") {
+  const CliFolder folder;
+  const Words job = quick({"-o", "x.png", "--iterations", "100000", "--tolerance", "0", "--checkpoint", "c"});
+  const auto interrupt = [&](const Words& more) {
+    const ProcessResult result =
+        run_with(folder, job + more, When::kAmongIterations, [](Process& process) { process.send(SIGTERM); });
+    INFO(result.err);
+    CHECK(result.exit_code == 75);
+    CHECK_THAT(last_line(result.err), ContainsSubstring("x.png'; go on with --resume c"));
+  };
+  interrupt({});
+  interrupt({"--resume", "c"});
+  CHECK(folder.made() == std::set<std::string>{"c", "x.png"});
+}
+
 TEST_CASE("a picture that came during the render is not replaced without --overwrite") {
   const CliFolder folder;
   const ProcessResult result =
@@ -228,10 +252,12 @@ TEST_CASE("an interrupted render replaces a picture of one that was interrupted,
   CHECK_THAT(last_line(result.err), ContainsSubstring("is in 'x-partial.png'"));
   CHECK(folder.read("x.png") == finished);
   CHECK(read_image(folder / "x-partial.png").width == 32);
-  require_failure(
-      folder,
-      {"render", "x-partial.png", "style.png", "-o", "x.png", "--overwrite", "--weights", "random-vgg16:1"},
-      2, "partial picture 'x-partial.png': expected another file than the content picture");
+  // Neither another finished one nor an input.
+  REQUIRE(folder.run(quick({"-o", "x-partial.png", "--iterations", "3", "--overwrite", "-q"})).exit_code ==
+          0);
+  CHECK_THAT(interrupt({"--overwrite"}).err, ContainsSubstring("is in 'x-partial-2.png'"));
+  CHECK_THAT(interrupt({"--overwrite", "--init", "x-partial-2.png"}).err,
+             ContainsSubstring("is in 'x-partial-3.png'"));
 }
 
 TEST_CASE("who writes to a file that another render has is told who that is") {
@@ -295,6 +321,9 @@ TEST_CASE("a resumed render goes on with its trace where it begins, and with no 
   require_failure(folder, job + Words{"--resume", "c", "--trace", "t"}, 3,
                   "trace 't': expected the trace of the render that goes on, found another line 1");
   CHECK(folder.read("t") == "a letter\nto a friend\n");
+  std::ofstream(folder / "t") << "words without an end of line";
+  require_failure(folder, job + Words{"--resume", "c", "--trace", "t"}, 3, "found another line 1");
+  CHECK(folder.read("t") == "words without an end of line");
 }
 
 TEST_CASE("a checkpoint of another instruction set is gone on with only when asked for") {

@@ -126,7 +126,7 @@ TEST_CASE("a replaced file hands on its permissions, a new one has the usual") {
 
 TEST_CASE("a place is one process's until it lets go of it or ends") {
   const test::TempFolder folder;
-  const auto refused = [&] {  // a process of its own: locks of one process are not each other's
+  const auto refused = [&] {  // as another process
     const pid_t pid = ::fork();
     if (pid == 0) {
       try {
@@ -162,8 +162,9 @@ TEST_CASE("what killed processes left goes with the next claim, and nothing else
   const test::TempFolder folder;
   const std::string left = ".impasto-01234567-a.tmp", other = ".impasto-01234567-b.tmp",
                     held = ".impasto-89abcdef-a.tmp", no_file = ".impasto-0123456x-a.tmp",
-                    linked = ".impasto-00000000-a.tmp";
-  for (const std::string& name : {left, other, held, no_file}) std::ofstream(folder / name) << "part";
+                    linked = ".impasto-00000000-a.tmp", numbered = ".impasto-01234567-a-000050.tmp";
+  for (const std::string& name : {left, other, held, no_file, numbered})
+    std::ofstream(folder / name) << "part";
   fs::create_symlink(other, folder / linked);
   const Descriptor holder = Descriptor::open(folder / held, Access::kRead);
   REQUIRE(::flock(holder.number(), LOCK_EX) == 0);
@@ -187,7 +188,11 @@ TEST_CASE("what is planted under the name of a lock is neither followed nor writ
   CHECK_THROWS_WITH(Claim("words", folder / "a"), ContainsSubstring("something else of that name"));
   fs::remove(folder / ".a.lock");
   fs::create_hard_link(folder / "victim", folder / ".a.lock");
-  { const Claim claim("words", folder / "a"); }
+  CHECK_THROWS_WITH(Claim("words", folder / "a"), ContainsSubstring("something else of that name"));
+  fs::remove(folder / ".a.lock");
+  std::ofstream(folder / ".a.lock") << "a letter";
+  CHECK_THROWS_WITH(Claim("words", folder / "a"), ContainsSubstring("something else of that name"));
+  CHECK(text_in(folder / ".a.lock") == "a letter");
   CHECK(text_in(folder / "victim") == "secret");
 }
 

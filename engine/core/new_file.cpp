@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include <random>
 #include <sstream>
 #include <utility>
+#include <vector>
 
 #include "engine/core/message.h"
 
@@ -81,13 +83,15 @@ std::string temporary_name(const std::string& stem, unsigned int number) {
   return fmt::format("{}{:08x}-{}{}", kTemporaryStart, number, stem, kTemporaryEnd);
 }
 
+/// Of the place, or of one whose name goes on from there, as numbered ones do.
 bool is_temporary_of(const std::string& stem, std::string_view name) {
   if (!name.starts_with(kTemporaryStart)) return false;
   name.remove_prefix(kTemporaryStart.size());
   const bool digits =
       name.size() > kTemporaryDigits && std::all_of(name.begin(), name.begin() + kTemporaryDigits,
                                                     [](unsigned char c) { return std::isxdigit(c) != 0; });
-  return digits && name.substr(kTemporaryDigits) == "-" + stem + std::string(kTemporaryEnd);
+  return digits && name.substr(kTemporaryDigits).starts_with("-" + fs::path(stem).stem().string()) &&
+         name.ends_with(kTemporaryEnd);
 }
 
 bool same_file(const Descriptor& folder, const std::string& name, const Descriptor& file) {
@@ -102,13 +106,14 @@ bool same_file(const Descriptor& folder, const std::string& name, const Descript
 std::string owner_of_lock(const Descriptor& file) {
   struct stat status {};
   if (::fstat(file.number(), &status) == 0) {
-    const std::string end = fmt::format(":{}", status.st_ino);
+    const std::string wanted =
+        fmt::format("{:02x}:{:02x}:{}", major(status.st_dev), minor(status.st_dev), status.st_ino);
     std::ifstream locks("/proc/locks");
     for (std::string line; std::getline(locks, line);) {
       std::istringstream words(line);
       std::string number, kind, advisory, access, process, place;
       words >> number >> kind >> advisory >> access >> process >> place;
-      if (kind == "FLOCK" && place.ends_with(end) && process != "0" && process != "-1") {
+      if (kind == "FLOCK" && place == wanted && process != "0" && process != "-1") {
         return "process " + process;
       }
     }
@@ -126,7 +131,7 @@ void remove_leftovers(const Descriptor& folder, const std::string& stem) {
   while (const dirent* const entry = ::readdir(list.get())) {
     const std::string name = entry->d_name;
     if (!is_temporary_of(stem, name)) continue;
-    const Descriptor file = open_in(folder, name, O_RDONLY | O_NONBLOCK);
+    const Descriptor file = open_in(folder, name, O_RDWR | O_NONBLOCK);
     struct stat status {};
     if (!file.valid() || ::fstat(file.number(), &status) != 0 || !S_ISREG(status.st_mode) ||
         status.st_uid != ::geteuid() || ::flock(file.number(), LOCK_EX | LOCK_NB) != 0) {
@@ -141,6 +146,9 @@ void remove_leftovers(const Descriptor& folder, const std::string& stem) {
 void require_lock(const Descriptor& file, const std::string& what) {
   while (::flock(file.number(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
+    if (errno == EBADF) {  // of file systems that lock only what is open for writing
+      throw file_error(what, "to be the only one that writes it", "another user's lock on it");
+    }
     if (errno != EWOULDBLOCK) return;
     throw file_error(what, "to be the only one that writes it", owner_of_lock(file) + " at it");
   }
@@ -153,24 +161,45 @@ NewFile::NewFile(std::string what, const fs::path& place, Existing existing)
   name_ = target_.filename().string();
   // Named by way of /proc; without it, and on file systems that have no files without a name, it has one.
   if (::access("/proc/self/fd", X_OK) == 0) {
-    file_ = open_in(folder_, ".", O_TMPFILE | O_WRONLY, 0666);
+    file_ = open_in(folder_, ".", O_TMPFILE | O_RDWR, 0666);
   }
-  std::random_device random;
-  for (int attempt = 0; attempt < kAttempts && !file_.valid(); ++attempt) {
-    temporary_ = temporary_name(stem_for(name_, folder_), random());
-    file_ = open_in(folder_, temporary_, O_WRONLY | O_CREAT | O_EXCL, 0666);
-    if (!file_.valid() && errno != EEXIST) break;
-  }
-  if (!file_.valid()) {
-    temporary_.clear();
-    throw file_error(what_, "a folder that can be written to");
-  }
+  if (!file_.valid()) open_under_temporary_name();
   ::flock(file_.number(), LOCK_EX | LOCK_NB);  // so that it is nobody's leftover
   struct stat old {};
   if (existing_ == Existing::kReplace &&
-      ::fstatat(folder_.number(), name_.c_str(), &old, AT_SYMLINK_NOFOLLOW) == 0) {
-    ::fchmod(file_.number(), old.st_mode & 0777);
+      ::fstatat(folder_.number(), name_.c_str(), &old, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(old.st_mode)) {
+    hand_on(old);
   }
+}
+
+/// Owner, group and permissions, where this user may; else no more than is safe without.
+void NewFile::hand_on(const struct stat& old) {
+  struct stat folder {};
+  const uid_t user = ::geteuid();
+  if (user != 0 && old.st_uid != user && ::fstat(folder_.number(), &folder) == 0 &&
+      (folder.st_mode & S_ISVTX) != 0 && folder.st_uid != user) {
+    throw file_error(what_, "a file that this user may replace", "another user's in a folder for all");
+  }
+  mode_t mode = old.st_mode & 0777;
+  struct stat own {};
+  if (::fstat(file_.number(), &own) != 0) return;
+  if (own.st_uid != old.st_uid) (void)!::fchown(file_.number(), old.st_uid, static_cast<gid_t>(-1));
+  if (own.st_gid != old.st_gid && ::fchown(file_.number(), static_cast<uid_t>(-1), old.st_gid) != 0) {
+    mode &= ~static_cast<mode_t>(S_IRWXG);
+  }
+  ::fchmod(file_.number(), mode);
+}
+
+void NewFile::open_under_temporary_name() {
+  std::random_device random;
+  for (int attempt = 0; attempt < kAttempts && !file_.valid(); ++attempt) {
+    temporary_ = temporary_name(stem_for(name_, folder_), random());
+    file_ = open_in(folder_, temporary_, O_RDWR | O_CREAT | O_EXCL, 0666);
+    if (!file_.valid() && errno != EEXIST) break;
+  }
+  if (file_.valid()) return;
+  temporary_.clear();
+  throw file_error(what_, "a folder that can be written to");
 }
 
 NewFile::~NewFile() {
@@ -191,9 +220,39 @@ bool NewFile::take_free_name(const std::string& name) {
   }
   if (::renameat2(folder, temporary_.c_str(), folder, name.c_str(), RENAME_NOREPLACE) == 0) return true;
   if (errno != EINVAL && errno != ENOSYS) return false;
-  if (::linkat(folder, temporary_.c_str(), folder, name.c_str(), 0) != 0) return false;
-  ::unlinkat(folder, temporary_.c_str(), 0);
-  return true;
+  if (::linkat(folder, temporary_.c_str(), folder, name.c_str(), 0) == 0) {
+    ::unlinkat(folder, temporary_.c_str(), 0);
+    return true;
+  }
+  if (errno == EEXIST) return false;
+  // A file system without either: the name is taken by an empty file, and that one replaced.
+  const Descriptor own = open_in(folder_, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
+  if (!own.valid()) return false;
+  if (::renameat(folder, temporary_.c_str(), folder, name.c_str()) == 0) return true;
+  const int reason = errno;
+  ::unlinkat(folder, name.c_str(), 0);
+  errno = reason;
+  return false;
+}
+
+void NewFile::copy_to_temporary_name() {
+  const Descriptor nameless = std::exchange(file_, Descriptor());
+  struct stat status {};
+  if (::fstat(nameless.number(), &status) != 0) throw file_error(what_, "a name that can be taken");
+  open_under_temporary_name();
+  ::flock(file_.number(), LOCK_EX | LOCK_NB);
+  ::fchmod(file_.number(), status.st_mode & 0777);
+  std::vector<char> bytes(std::size_t{1} << 20);
+  for (off_t at = 0; at < status.st_size;) {
+    const ssize_t got =
+        uninterrupted([&] { return ::pread(nameless.number(), bytes.data(), bytes.size(), at); });
+    if (got <= 0) throw file_error(what_, "the file that was written to be read");
+    write_at(static_cast<std::size_t>(at), bytes.data(), static_cast<std::size_t>(got));
+    at += got;
+  }
+  if (uninterrupted([this] { return ::fsync(file_.number()); }) != 0) {
+    throw file_error(what_, "the file to reach the disk");
+  }
 }
 
 void NewFile::take_temporary_name() {
@@ -216,10 +275,10 @@ void NewFile::keep_beside() {
       committed_ = true;
       const std::string place = (target_.parent_path() / name).string();
       throw KeptBeside(
-          ErrorCode::kBadInput,
           fmt::format("{}: expected no file there still, found one that came meanwhile; what was "
                       "to go there is in '{}'",
-                      what_, place));
+                      what_, place),
+          place);
     }
     if (errno != EEXIST) break;
   }
@@ -230,8 +289,12 @@ void NewFile::commit() {
   if (uninterrupted([this] { return ::fsync(file_.number()); }) != 0)
     throw file_error(what_, "the file to reach the disk");
   const bool keeps = existing_ == Existing::kKeep;
-  const bool named = (keeps || temporary_.empty()) && take_free_name(name_);
-  if (!named && errno == EEXIST && keeps) keep_beside();
+  bool named = (keeps || temporary_.empty()) && take_free_name(name_);
+  if (!named && temporary_.empty() && errno != EEXIST) {
+    copy_to_temporary_name();
+    named = keeps && take_free_name(name_);
+  }
+  if (!named && keeps && errno == EEXIST) keep_beside();
   if (!named) {
     if (keeps) throw file_error(what_, "a name that can be taken");
     if (temporary_.empty()) take_temporary_name();
@@ -273,11 +336,16 @@ void Claim::lock() {
       lock_ = open_in(folder_, name_, O_RDWR | O_CREAT | O_EXCL, 0644);
       if (!lock_.valid() && errno == EEXIST) continue;
       if (!lock_.valid()) throw file_error(what_, "a folder that can be written to");
+      ::fchmod(lock_.number(), 0644);  // so that others can look at the lock, whatever the mask
     }
+    const std::string expected = fmt::format("to lock it by a file '{}'", lock_file().string());
+    if (!lock_.valid() && errno != ELOOP && errno != ENXIO && errno != EISDIR)
+      throw file_error(what_, expected);
+    // Ours are empty and have one name: nothing else is locked, or removed when the claim ends.
     struct stat status {};
-    if (!lock_.valid() || ::fstat(lock_.number(), &status) != 0 || !S_ISREG(status.st_mode)) {
-      throw file_error(what_, fmt::format("to lock it by a file '{}'", lock_file().string()),
-                       "something else of that name; remove it");
+    if (!lock_.valid() || ::fstat(lock_.number(), &status) != 0 || !S_ISREG(status.st_mode) ||
+        status.st_size != 0 || status.st_nlink > 1) {
+      throw file_error(what_, expected, "something else of that name");
     }
     require_lock(lock_, what_);
     if (same_file(folder_, name_, lock_)) return;

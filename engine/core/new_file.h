@@ -3,11 +3,14 @@
 // system can, else under a temporary name), synced, then named. A place is what a user named: where links
 // lead from there, the last one's target is meant, whether or not anything is there yet, and the links stay.
 // All steps go through one descriptor of the folder and one of the file: a link that somebody puts under
-// either name is not followed.
+// the file's own names is not followed.
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include "engine/core/file.h"
 
@@ -19,7 +22,12 @@ enum class Existing : std::uint8_t { kKeep, kReplace };
 /// commit() found a file that was to be kept; the new one lies beside it.
 class KeptBeside : public Error {
  public:
-  using Error::Error;
+  KeptBeside(const std::string& message, std::filesystem::path place)
+      : Error(ErrorCode::kBadInput, message), place_(std::move(place)) {}
+  [[nodiscard]] const std::filesystem::path& place() const { return place_; }
+
+ private:
+  std::filesystem::path place_;
 };
 
 /// A file in the making. Destroyed before commit(), it leaves nothing behind and the old file as it was.
@@ -38,7 +46,11 @@ class NewFile {
   void commit();
 
  private:
+  void hand_on(const struct stat& old);
+  void open_under_temporary_name();
   void take_temporary_name();
+  /// The bytes again under a temporary name, where a file without one cannot be given any.
+  void copy_to_temporary_name();
   /// Gives the file that name unless something has it; false with the reason in errno.
   [[nodiscard]] bool take_free_name(const std::string& name);
   [[noreturn]] void keep_beside();
@@ -51,8 +63,8 @@ class NewFile {
   bool committed_ = false;
 };
 
-/// While one lives, no other process gets one for the same place: what this process writes there, with as
-/// many NewFiles as it takes, is not written by two at a time. It stands for a lock on a file
+/// While one lives, nobody else gets one for the same place: what is written there, with as many NewFiles as
+/// it takes, is not written by two at a time. It stands for a lock on a file
 /// ".NAME.lock" beside the place, which goes with it; one that a killed process left means nothing.
 class Claim {
  public:

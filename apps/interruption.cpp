@@ -20,6 +20,7 @@ namespace {
 std::atomic<int> signals_seen{0};
 std::atomic<bool> graceful{false};
 std::atomic<bool> writing{false};
+std::atomic<bool> over{false};
 std::atomic<int> exit_code_at_once{static_cast<int>(ErrorCode::kInterrupted)};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
@@ -46,6 +47,7 @@ void end_at_once() {
 }
 
 void on_signal(int) {
+  if (over) return;
   const int seen = ++signals_seen;
   if (!graceful || (seen > 1 && !writing)) end_at_once();
 }
@@ -74,7 +76,7 @@ void remove_when_ended_at_once(const std::filesystem::path& file) {
   std::copy(name.begin(), name.end(), files_to_remove[number].begin());
   ++num_to_remove;
 }
-void forget_files_to_remove() { num_to_remove = 0; }
+void end_run() { over = true; }
 void set_resumable(const std::string& checkpoint) {
   const std::string text = "; go on with --resume " + shell_quote(checkpoint);
   way_on_size = 0;

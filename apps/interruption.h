@@ -18,8 +18,8 @@ void begin_run();
 [[nodiscard]] bool stop_requested();
 /// Ending at once removes this file. Of the first few; the others stay.
 void remove_when_ended_at_once(const std::filesystem::path& file);
-/// They are removed elsewhere.
-void forget_files_to_remove();
+/// The run is over, and its files are removed elsewhere: a signal does nothing any more.
+void end_run();
 /// This checkpoint of the run exists: ending at once then returns 75, not 130.
 void set_resumable(const std::string& checkpoint);
 /// "; go on with --resume FILE" for the ends of messages; empty where there is none. Takes no memory.

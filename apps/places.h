@@ -53,8 +53,8 @@ void require_numbered(const NumberedPlaces& places, const std::vector<Place>& ot
 /// Does the file say so?
 [[nodiscard]] bool is_partial_picture(const std::filesystem::path& file);
 /// Where such a picture goes, so that it replaces no finished one and no input: the output's place, or the
-/// first of out-partial.png, out-partial-2.png, ... that is free, or, where partial ones may be replaced, that
-/// holds one.
+/// first of out-partial.png, out-partial-2.png, ... that is free, or, where partial ones may be replaced,
+/// that holds one.
 [[nodiscard]] std::filesystem::path partial_place(const std::filesystem::path& output, Existing partial,
                                                   const std::vector<Place>& inputs);
 

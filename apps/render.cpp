@@ -65,7 +65,7 @@ class RenderRun {
  public:
   RenderRun(const RenderArguments& arguments, Settings settings)
       : args_(arguments), settings_(std::move(settings)), display_(settings_.progress) {}
-  ~RenderRun() { forget_files_to_remove(); }  // they go with the claims
+  ~RenderRun() { end_run(); }
   RenderRun(const RenderRun&) = delete;
   RenderRun& operator=(const RenderRun&) = delete;
 

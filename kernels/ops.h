@@ -51,7 +51,8 @@ struct LossScales {
 ///                     Cross-correlation, as every framework.
 /// conv2d_backward     dx (+)= transpose of the linear part applied to dy; then, where a mask is given (the
 ///   _data             stored post-ReLU tensor that x was), dx *= (mask > 0): the sum, not only the new part.
-/// relu_forward        y = max(x, 0). y may be x.
+/// relu_forward        y = max(x, 0), as Relu::kYes of a convolution. y may be x. Not a number stays one on
+///                     the CPU, so that what overflowed does not look like nothing.
 /// relu_backward       dx (+)= dy * (y > 0). dx may be dy when overwriting. y is the ReLU's output or its
 ///                     input.
 /// pool_forward        y[i,j,c] = max or mean of x[2i..2i+1, 2j..2j+1, c]; a last odd row or column of x is

@@ -307,7 +307,7 @@ TEST_CASE("scales and min-size put each other out of use") {
 
 TEST_CASE("a value that is not wholly a number in range is refused with what was expected and found") {
   CHECK(set_error("content-weight", "abc") ==
-        "option --content-weight: expected a number of at least 0, found 'abc'");
+        "option --content-weight: expected a number from 0 to 1e+36, found 'abc'");
   for (const char* bad : {"", " 1", "1 ", "1x", "nan", "inf", "-inf", "-1", "1e999", "0x10", "+1", "1,5"}) {
     INFO(bad);
     CHECK_THAT(set_error("content-weight", bad), ContainsSubstring("option --content-weight: expected"));
@@ -362,7 +362,7 @@ TEST_CASE("validate refuses values that make no sense, wherever they were set") 
   CHECK_THAT(refuses([](auto& o) { o.size = -1; }), ContainsSubstring("option --size: expected"));
   CHECK_THAT(refuses([](auto& o) { o.style_size = -2; }), ContainsSubstring("option --style-size"));
   CHECK_THAT(refuses([](auto& o) { o.objective.content_weight = NAN; }),
-             ContainsSubstring("option --content-weight: expected a number of at least 0, found 'nan'"));
+             ContainsSubstring("option --content-weight: expected a number from 0 to 1e+36, found 'nan'"));
   CHECK_THAT(refuses([](auto& o) { o.optimizer.history = 0; }), ContainsSubstring("option --history"));
   CHECK_THAT(refuses([](auto& o) { o.iterations = 0; }), ContainsSubstring("option --iterations"));
   CHECK_THAT(refuses([](auto& o) { o.preset = "x"; }), ContainsSubstring("option --preset"));

@@ -71,7 +71,7 @@ def prepare(network, source, sha256):
     return source, kinds[source]
 
 
-def convert(source_path, target, network=None, source=None):
+def convert(source_path, target, network=None, source=None, replace=True):
     """Returns (network, source, number of layers)."""
     try:
         import h5py  # noqa: F401 - missing is better said before the work
@@ -89,7 +89,7 @@ def convert(source_path, target, network=None, source=None):
         raise Failure(f"weights '{known.printable(source_path)}': {failure}") from failure
     origin = known.CONVERTIBLE[sha256][1] if sha256 in known.CONVERTIBLE else pathlib.Path(source_path).name
     layers.write(target, found.layers, found.name, preprocessing, f"{origin}, SHA-256 {sha256}",
-                 LICENCES.get(source, "as the file it was made from"))
+                 LICENCES.get(source, "as the file it was made from"), replace=replace)
     return found.name, source, len(found.layers)
 
 
@@ -108,7 +108,8 @@ def main():
         raise Failure(f"output '{target}': expected a folder to write in, found none")
 
     def work():
-        network, source, count = convert(arguments.input, target, arguments.network, arguments.source)
+        network, source, count = convert(arguments.input, target, arguments.network, arguments.source,
+                                         arguments.overwrite)
         print(f"{target}: {network}, {count} layers, prepared as {source}")
     known.in_child(arguments.input, work)
 

@@ -3,6 +3,8 @@
 Only the standard library, so that fetching works where nothing else is installed.
 """
 import argparse
+import contextlib
+import ctypes
 import dataclasses
 import hashlib
 import importlib.util
@@ -160,12 +162,23 @@ def prefer_h5py():
         os.execv(system, [system, *sys.argv])
 
 
+def end_with(parent):
+    """This process is to end, cleaning up, when that one is killed."""
+    set_death_signal = 1  # PR_SET_PDEATHSIG
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def in_child(path, work):
     """Does the work on a file in a child process: the HDF5 library crashes on some damaged files, or does not come to
     an end. Returns where the work is done, else ends the program with its exit code.
     """
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
+        end_with(parent)
         resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         code = run(work, announce=False)

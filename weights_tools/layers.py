@@ -115,10 +115,10 @@ def encode(layers, network, preprocessing, source, licence):
     return made.getbuffer()
 
 
-def write(path, *content):
-    """What encode() makes, under its name only once it is whole."""
+def write(path, *content, replace=True):
+    """What encode() makes, under its name only once it is whole; `replace`: a file that is there."""
     data = encode(*content)
     with part.making(path) as making:
         part.write_all(making.handle, data, f"output '{printable(path)}'", len(data))
         part.sync(making.handle, f"output '{printable(path)}'", len(data))
-        making.install(path)
+        making.install(path, replace)

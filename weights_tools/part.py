@@ -66,7 +66,7 @@ class Part:
         os.lseek(self.handle, 0, os.SEEK_SET)
         return os.fdopen(os.dup(self.handle), "rb")
 
-    def install(self, target):
+    def install(self, target, replace=True):
         """The file takes its name, readable as others are."""
         self._remove_work()
         umask = os.umask(0)
@@ -74,7 +74,18 @@ class Part:
         os.fchmod(self.handle, 0o666 & ~umask)  # mkstemp's files are private
         if not os.path.samestat(os.fstat(self.handle), os.lstat(self.path)):
             raise Failure(f"'{printable(self.path)}': expected the file that was written, found another; try again")
-        os.replace(self.path, target)
+        if replace:
+            os.replace(self.path, target)
+            return
+        try:
+            os.link(self.path, target)
+        except FileExistsError:
+            raise Failure(f"output '{printable(target)}': expected no file there still, found one that came meanwhile "
+                          "(--overwrite)") from None
+        except OSError:  # a file system without hard links
+            os.replace(self.path, target)
+            return
+        self.path.unlink()
 
     def _remove_work(self):
         """Before the part, by which a next one finds it."""

@@ -141,15 +141,15 @@ std::string ChoiceCache::file_name() const {
 void ChoiceCache::save() noexcept try {
   if (unsaved_.empty()) return;
   saved_ = std::chrono::steady_clock::now();
-  const Choices added = std::exchange(unsaved_, {});
   make_folder();
   const Descriptor folder = open_folder();
   if (!folder.valid() || !lock(folder)) return;
   Choices all = read(folder, file_name(), title_);
-  for (const auto& [key, choice] : added) all[key] = choice;
+  for (const auto& [key, choice] : unsaved_) all[key] = choice;
   std::string text = title_ + '\n';
   for (const auto& [key, choice] : all) text += line(key, choice);
   write(folder, file_name(), text);
+  unsaved_.clear();                // not before: what could not be written is written next time
 } catch (const std::exception&) {  // no harm: the next run measures again
 }
 

@@ -37,13 +37,17 @@ const char* type_name(DType dtype) { return dtype == DType::kFloat64 ? "F64" : "
 // --- writing
 
 Error unwritable(const std::string& name, const std::string& expected) {
-  return make_error(ErrorCode::kInternal, "safetensors {}: expected {}, found something else",
-                    in_quotes(name), expected);
+  return make_error(ErrorCode::kUsage, "safetensors {}: expected {}, found something else", in_quotes(name),
+                    expected);
 }
 
 std::size_t bytes_of(const Description& tensor) {
   std::size_t bytes = size_of(tensor.dtype);
-  for (const std::int64_t size : tensor.shape) bytes *= static_cast<std::size_t>(size);
+  for (const std::int64_t size : tensor.shape) {
+    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<std::size_t>(size), &bytes)) {
+      throw unwritable(tensor.name, "a shape that memory holds");
+    }
+  }
   return bytes;
 }
 
@@ -98,7 +102,8 @@ struct Source {
 /// Everything before the data: the length and the header.
 std::string read_header(Source& source, const std::filesystem::path& path, const std::string& kind) {
   // One open for all that is asked of it; a pipe would wait for its other end.
-  source.file = Descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  source.file =
+      Descriptor(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
   struct stat status {};
   if (!source.file.valid() || ::fstat(source.file.number(), &status) != 0)
     throw file_error(source.what, kind);

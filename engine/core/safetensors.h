@@ -46,7 +46,7 @@ struct File {
 };
 
 /// Writes the file at `path`, whole or not at all (NewFile); tensors of wider types come first, so that each
-/// is aligned. Error(kBadInput) if it cannot be; kInternal for names that are not distinct, texts that are
+/// is aligned. Error(kBadInput) if it cannot be; kUsage for names that are not distinct, texts that are
 /// not UTF-8, data of another size than the shape's, and a header that read() would refuse.
 void write(const std::filesystem::path& path, Existing existing, Metadata metadata,
            std::span<const View> tensors);

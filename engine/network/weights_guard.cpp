@@ -32,6 +32,7 @@ namespace impasto::weights {
 namespace {
 
 constexpr std::uint64_t kEnd = 0x2e646e656f747361u;  // after the last field: what came is whole
+constexpr std::uint64_t kNoMemory = 2;               // as the first field
 constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
 
 /// Fields one after another: numbers as 8 bytes, text and arrays
@@ -187,6 +188,10 @@ void limit(int what, rlim_t value) {
   try {
     const Weights weights = work(file);
     send(message, weights);
+  } catch (const std::bad_alloc&) {
+    message.put(kNoMemory);
+    message.put(kEnd);
+    message.flush();
   } catch (const std::exception& e) {
     message.put(std::uint64_t{0});
     message.put(std::string(e.what()));
@@ -271,6 +276,10 @@ Weights receive_weights(const std::filesystem::path& file, const ReadLimits& lim
     if (parser.whole()) throw Error(ErrorCode::kBadInput, message);
   }
   const bool by_signal = status && WIFSIGNALED(*status);
+  // SIGKILL is the system's, where memory ends.
+  if (in_time && ((parser.ok() && kind == kNoMemory) || (by_signal && WTERMSIG(*status) == SIGKILL))) {
+    throw std::bad_alloc();
+  }
   if (!in_time || (by_signal && WTERMSIG(*status) == SIGXCPU))
     refuse(file, "expected a sound HDF5 file, found one that does not come to an end");
   refuse(file, fmt::format("expected a sound HDF5 file, found one that crashes the HDF5 library{}",

@@ -319,7 +319,7 @@ Weights read_in_process(const WeightFile& file) {
   } catch (const Convertible& e) {
     refuse(file.name(), e.what() + ("; make a plain copy with: " + convert_command(file.name())));
   } catch (const std::bad_alloc&) {
-    refuse(file.name(), "expected a VGG's weights, found arrays larger than memory");
+    throw;  // arrays lie inside the file: not its fault
   } catch (const std::exception& e) {
     refuse(file.name(), e.what());
   }

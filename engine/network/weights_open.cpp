@@ -13,7 +13,8 @@
 namespace impasto::weights {
 
 WeightFile::WeightFile(std::filesystem::path name)
-    : name_(std::move(name)), in_(::open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    : name_(std::move(name)),
+      in_(uninterrupted([this] { return ::open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); })) {
   struct stat status {};
   if (!in_.valid()) {
     const bool none = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;

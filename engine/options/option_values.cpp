@@ -104,7 +104,7 @@ std::vector<LayerWeight> parse_layers(const std::string& what, const std::string
       refuse_value(what, "layers as relu4_2 or relu1_1=1,conv2_1=0.5", text);
     }
     if (equals != std::string::npos) {
-      layer.weight = parse_number<double>(what + " " + layer.layer, part.substr(equals + 1), kAtLeastZero);
+      layer.weight = parse_number<double>(what + " " + layer.layer, part.substr(equals + 1), kWeight);
     }
     if (!seen.insert(layer.layer).second) refuse_value(what, "each layer once", text);
     layers.push_back(std::move(layer));
@@ -124,7 +124,7 @@ std::vector<double> parse_blend(const std::string& what, const std::string& text
   std::vector<double> weights;
   if (text == "equal") return weights;
   for (const std::string& part : split(text, ',')) {
-    weights.push_back(parse_number<double>(what, part, kAtLeastZero));
+    weights.push_back(parse_number<double>(what, part, kWeight));
   }
   return weights;
 }

@@ -89,6 +89,8 @@ struct Range {
   [[nodiscard]] std::string describe(const std::string& kind) const;
 };
 inline constexpr Range kAtLeastZero{};
+/// Weights of losses and layers: what float32 can still hold as a gradient, and many together as a sum.
+inline constexpr Range kWeight{.least = 0, .most = 1e36};
 inline constexpr Range kPositive{.least = 0, .open_below = true};
 inline constexpr Range kBelowOne{.least = 0, .most = 1, .open_above = true};
 

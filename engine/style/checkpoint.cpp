@@ -46,7 +46,7 @@ bool is_tensor_name(const std::string& name) {
 void add_texts(Metadata& metadata, const std::string& prefix, const Texts& texts) {
   for (const auto& [name, text] : texts) {
     if (!is_plain(name, false) || !is_plain(text, prefix == kDevice)) {
-      throw make_error(ErrorCode::kInternal, "checkpoint: {}: expected a short text, found {}",
+      throw make_error(ErrorCode::kUsage, "checkpoint: {}: expected a short text, found {}",
                        in_quotes(prefix + name), in_quotes(text));
     }
     metadata[prefix + name] = text;
@@ -55,7 +55,7 @@ void add_texts(Metadata& metadata, const std::string& prefix, const Texts& texts
 
 safetensors::View view_of(const Checkpoint::Tensor& t) {
   if (!is_tensor_name(t.name) || t.shape.h < 1 || t.shape.w < 1 || t.shape.c < 1) {
-    throw make_error(ErrorCode::kInternal, "checkpoint: expected a name without / and a shape, found {} {}",
+    throw make_error(ErrorCode::kUsage, "checkpoint: expected a name without / and a shape, found {} {}",
                      in_quotes(t.name), to_string(t.shape));
   }
   return {{t.name, t.dtype, {t.shape.h, t.shape.w, t.shape.c}}, t.data};
@@ -200,6 +200,9 @@ void save_checkpoint(const fs::path& path, const Checkpoint& checkpoint, bool re
   require("scale", checkpoint.scale, kMaxScale);
   require("iteration", checkpoint.iteration, kMaxIteration);
   require("seconds", checkpoint.seconds, kMaxSeconds);
+  require("tensors", checkpoint.tensors.size(), kMaxTensors - 2);
+  require("numbers of state", checkpoint.host_state.size(), kMaxNumbers);
+  require("lowest losses", checkpoint.best_losses.size(), kMaxNumbers);
   Metadata metadata{{"format", kFormat},
                     {"version", kVersion},
                     {"scale", std::to_string(checkpoint.scale)},

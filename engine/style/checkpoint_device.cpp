@@ -1,5 +1,6 @@
 #include "engine/style/checkpoint_device.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -46,10 +47,19 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
                        view.bytes(), tensor.data.size());
     }
     const auto n = static_cast<std::size_t>(view.shape.elements());
+    const auto upload = [&](const auto* data) {
+      const std::span values(data, n);
+      const bool finite = std::all_of(values.begin(), values.end(), [](auto v) { return std::isfinite(v); });
+      if (!finite && name != "state" && name != "step") {  // scalars, which their optimisers check
+        throw make_error(ErrorCode::kBadInput, "checkpoint: expected finite numbers in '{}', found others",
+                         name);
+      }
+      backend.upload(view, values);
+    };
     if (view.dtype == DType::kFloat64) {
-      backend.upload(view, std::span(reinterpret_cast<const double*>(tensor.data.data()), n));
+      upload(reinterpret_cast<const double*>(tensor.data.data()));
     } else {
-      backend.upload(view, std::span(reinterpret_cast<const float*>(tensor.data.data()), n));
+      upload(reinterpret_cast<const float*>(tensor.data.data()));
     }
     return;
   }

@@ -65,6 +65,8 @@ void check_input(const StyleOptions& options, const RenderInput& input) {
       !std::equal(input.styles.begin(), input.styles.end(), blend.begin(), blend.end(), same)) {
     throw Error(ErrorCode::kUsage, "style-blend: expected the weights of the style inputs, found others");
   }
+  if (!std::isfinite(sum))
+    throw Error(ErrorCode::kUsage, "styles: expected weights of a finite sum, found others");
   if (!(sum > 0)) throw Error(ErrorCode::kUsage, "styles: expected a weight above 0, found none");
 }
 

@@ -58,7 +58,7 @@ static void few_outputs_row(const ConvProblem& p, const float* in, std::int64_t 
         float v = sum_in_float(sums[pixel][k]);
         if (p.bias != nullptr) v += p.bias[k];
         if (p.accumulate) v += out[i];
-        if (p.relu && !(v > 0)) v = 0;
+        if (p.relu && v <= 0) v = 0;
         if (mask != nullptr && !(mask[i] > 0)) v = 0;
         out[i] = v;
       }

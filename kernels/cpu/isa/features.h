@@ -1,7 +1,7 @@
 // ReLU and pools on rows of feature maps. Plain loops that the compiler vectorises.
 
 static void relu(float* y, const float* x, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? x[i] : 0.0F;
+  for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] <= 0 ? 0.0F : x[i];
 }
 
 static void relu_backward(float* dx, const float* dy, const float* y, std::int64_t n, bool accumulate) {

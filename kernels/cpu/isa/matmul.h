@@ -45,7 +45,7 @@ static __attribute__((noinline)) void micro(const MicroArgs& args) {
       Vector v = sums[r][j];
       if (args.bias != nullptr) v += load(args.bias + j * kLanes);
       if (args.accumulate) v += load(c + r * ldc + j * kLanes);
-      if (args.relu) v = zero_if_not_positive(v, v);
+      if (args.relu) v = zero_if_negative(v);
       if (args.mask != nullptr) v = zero_if_not_positive(v, load(args.mask + r * ldc + j * kLanes));
       store(c + r * ldc + j * kLanes, v);
     }

@@ -56,6 +56,8 @@ static IMPASTO_INLINE void finish_streaming() {
 // x - 0 is folded to a broadcast; 0 + x is not (it would turn -0 into 0) and costs an addition.
 static IMPASTO_INLINE Vector broadcast(float x) { return x - Vector{}; }
 static IMPASTO_INLINE Vector zero_if_not_positive(Vector v, Vector mask) { return mask > 0 ? v : Vector{}; }
+/// Not a number stays one: what overflowed is not to look like nothing.
+static IMPASTO_INLINE Vector zero_if_negative(Vector v) { return v <= 0 ? Vector{} : v; }
 static IMPASTO_INLINE DoubleVector load_double(const float* p) {
   return __builtin_convertvector(*reinterpret_cast<const UnalignedHalf*>(p), DoubleVector);
 }

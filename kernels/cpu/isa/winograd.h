@@ -185,7 +185,7 @@ template <bool kStream>
 static IMPASTO_INLINE void store_pixel(const ConvProblem& p, std::int64_t i, Vector v, Vector bias) {
   v += bias;
   if (p.accumulate) v += load(p.out + i);
-  if (p.relu) v = zero_if_not_positive(v, v);
+  if (p.relu) v = zero_if_negative(v);
   if (p.mask != nullptr) v = zero_if_not_positive(v, load(p.mask + i));
   if constexpr (kStream) {
     stream(p.out + i, v);
@@ -198,7 +198,7 @@ static void store_part(const ConvProblem& p, std::int64_t i, const float* values
   for (std::int64_t c = 0; c < channels; ++c) {
     float v = values[c] + bias[c];
     if (p.accumulate) v += p.out[i + c];
-    if (p.relu && !(v > 0)) v = 0;
+    if (p.relu && v <= 0) v = 0;
     if (p.mask != nullptr && !(p.mask[i + c] > 0)) v = 0;
     p.out[i + c] = v;
   }

@@ -14,7 +14,7 @@ DEMO_OPTIONS ?= --size 448
 help:
 	@echo "make demo              paint a photograph: installs what is missing, builds, renders demo/out.png"
 	@echo "make test              build and run every test"
-	@echo "make faults            kill it, fail its calls, damage its files: a quarter of an hour"
+	@echo "make faults            kill it, fail its calls, damage its files: some minutes"
 	@echo "make build             build the program, $(BUILD)/bin/impasto, and the library"
 	@echo "make bench             time the primitives and whole iterations"
 	@echo "make format            clang-format everything"

@@ -24,8 +24,7 @@ namespace {
 
 using namespace impasto;
 
-constexpr std::string_view kNoMemory = "memory: expected enough on the host, found none left";
-constexpr std::string_view kInternal = "internal: expected no failure here, found: ";
+using apps::kInternal, apps::kNoMemory;
 
 /// Takes no memory: there may be none left.
 template <class... Parts>
@@ -128,11 +127,7 @@ int main(int argc, char** argv) {
                 "files: expected those named to be within reach, found: ", error.what());
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::not_enough_memory) return fail(ErrorCode::kResources, kNoMemory);
-    if (error.code() != std::errc::resource_unavailable_try_again) {
-      return fail(ErrorCode::kInternal, kInternal, error.what());
-    }
-    return fail(ErrorCode::kResources, "threads: expected as many as --threads says, found: ", error.what(),
-                "; fewer may do");
+    return fail(ErrorCode::kInternal, kInternal, error.what());
   } catch (const std::exception& error) {
     return fail(ErrorCode::kInternal, kInternal, error.what());
   }

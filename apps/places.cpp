@@ -183,7 +183,7 @@ bool is_partial_picture(const fs::path& file) {
     return end != std::string_view::npos && text.substr(end).starts_with(partial_mark(""));
   };
   constexpr off_t kWindow = 1 << 20;  // metadata stand at one end or the other
-  const Descriptor in(uninterrupted([&] { return ::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
+  const Descriptor in = Descriptor::open(file, Access::kReadNow);
   struct stat status {};
   if (!in.valid() || ::fstat(in.number(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
   std::string text(static_cast<std::size_t>(std::min<off_t>(status.st_size, kWindow)), '\0');
@@ -195,19 +195,20 @@ bool is_partial_picture(const fs::path& file) {
   return false;
 }
 
-fs::path partial_place(const fs::path& output, Existing partial, const std::vector<Place>& inputs) {
-  const auto is_free = [&](const Place& place) {
-    std::error_code ignored;
-    if (!fs::exists(fs::symlink_status(place.path, ignored))) return true;
-    if (partial == Existing::kKeep || !is_partial_picture(place.path)) return false;
-    return std::none_of(inputs.begin(), inputs.end(),
-                        [&](const Place& input) { return !input.path.empty() && same_file(place, input); });
+PartialPlace partial_place(const fs::path& output, Existing partial, const std::vector<Place>& inputs) {
+  const auto is_input = [&](const Place& place) {
+    return std::any_of(inputs.begin(), inputs.end(),
+                       [&](const Place& input) { return !input.path.empty() && same_file(place, input); });
   };
   constexpr int kMost = 100;
   for (int number = 0; number < kMost; ++number) {
     const std::string suffix = number == 1 ? "-partial" : fmt::format("-partial-{}", number);
-    Place place{"partial picture", number == 0 ? output : beside(output, suffix)};
-    if (is_free(place)) return place.path;
+    const Place place{"partial picture", number == 0 ? output : beside(output, suffix)};
+    std::error_code ignored;
+    if (!fs::exists(fs::symlink_status(place.path, ignored))) return {place.path, Existing::kKeep};
+    if (partial == Existing::kReplace && is_partial_picture(place.path) && !is_input(place)) {
+      return {place.path, Existing::kReplace};
+    }
   }
   throw file_error(fmt::format("output '{}'", output.string()), "a free name for a partial picture beside it",
                    "a hundred that are taken");

@@ -55,7 +55,11 @@ void require_numbered(const NumberedPlaces& places, const std::vector<Place>& ot
 /// Where such a picture goes, so that it replaces no finished one and no input: the output's place, or the
 /// first of out-partial.png, out-partial-2.png, ... that is free, or, where partial ones may be replaced,
 /// that holds one.
-[[nodiscard]] std::filesystem::path partial_place(const std::filesystem::path& output, Existing partial,
-                                                  const std::vector<Place>& inputs);
+struct PartialPlace {
+  std::filesystem::path path;
+  Existing existing = Existing::kKeep;  ///< kReplace: of a partial picture that is there
+};
+[[nodiscard]] PartialPlace partial_place(const std::filesystem::path& output, Existing partial,
+                                         const std::vector<Place>& inputs);
 
 }  // namespace impasto::apps

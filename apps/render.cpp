@@ -225,9 +225,9 @@ void RenderRun::save_last(const std::filesystem::path& path, const Image& image,
 
 std::filesystem::path RenderRun::save_partial() {
   const Existing partial = args_.overwrite || !args_.resume.empty() ? Existing::kReplace : Existing::kKeep;
-  const std::filesystem::path place = partial_place(args_.output, partial, input_places(args_));
-  save_last(place, render_->picture(), is_partial_picture(place), false);
-  return place;
+  const PartialPlace place = partial_place(args_.output, partial, input_places(args_));
+  save_last(place.path, render_->picture(), place.existing == Existing::kReplace, false);
+  return place.path;
 }
 
 void RenderRun::save_state() {
@@ -406,11 +406,10 @@ int RenderRun::run() {
     throw Error(error.code(), error.what() + rescue());
   } catch (const std::bad_alloc&) {
     display_.clear_line();
-    throw Error(ErrorCode::kResources, "memory: expected enough on the host, found none left" + rescue());
+    throw Error(ErrorCode::kResources, std::string(kNoMemory) + rescue());
   } catch (const std::exception& error) {
     display_.clear_line();
-    throw make_error(ErrorCode::kInternal, "internal: expected no failure here, found: {}{}", error.what(),
-                     rescue());
+    throw make_error(ErrorCode::kInternal, "{}{}{}", kInternal, error.what(), rescue());
   }
 }
 

@@ -7,7 +7,6 @@
 #include "apps/declare.h"
 #include "apps/text.h"
 #include "engine/backend/devices.h"
-#include "engine/core/environment.h"
 #include "engine/options/option_table.h"
 #include "engine/style/machine.h"
 
@@ -155,21 +154,6 @@ std::unique_ptr<Backend> open_device(const StyleOptions& options) {
   OpenedDevice device = impasto::open_device(backend_options(options));
   if (!device.note.empty()) print_warning(device.note);
   return std::move(device.backend);
-}
-
-std::vector<std::filesystem::path> weight_files(const std::string& weights) {
-  std::vector<std::filesystem::path> files;
-  bool is_name = weights.empty();
-  for (const KnownWeights& known : known_weights()) {
-    if (!weights.empty() && weights != known.name) continue;
-    is_name = true;
-    if (known.found) files.push_back(*known.found);
-  }
-  const std::filesystem::path file =
-      is_name ? environment_path("IMPASTO_WEIGHTS") : std::filesystem::path(weights);
-  std::error_code ignored;
-  if (std::filesystem::is_regular_file(file, ignored)) files.push_back(file);
-  return files;
 }
 
 std::string repeat_command(const RenderArguments& a, const StyleOptions& options, const Weights& weights) {

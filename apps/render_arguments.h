@@ -51,9 +51,6 @@ void print_warning(const std::string& message);
 /// printed on standard error.
 [[nodiscard]] std::unique_ptr<Backend> open_device(const StyleOptions& options);
 
-/// The weight files that --weights may come to mean, of those that are there.
-[[nodiscard]] std::vector<std::filesystem::path> weight_files(const std::string& weights);
-
 /// A command line that repeats the render: every option that changes the result, written out.
 [[nodiscard]] std::string repeat_command(const RenderArguments& arguments, const StyleOptions& options,
                                          const Weights& weights);

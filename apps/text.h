@@ -9,6 +9,10 @@
 
 namespace impasto::apps {
 
+/// What is said where there is no memory, and before what nobody foresaw.
+inline constexpr std::string_view kNoMemory = "memory: expected enough on the host, found none left";
+inline constexpr std::string_view kInternal = "internal: expected no failure here, found: ";
+
 /// "4:07", "1:02:33".
 [[nodiscard]] std::string format_duration(double seconds);
 /// printf's %.{digits}g.

@@ -28,18 +28,6 @@ Words operator+(Words words, const Words& more) {
   return words;
 }
 
-/// The least of a render: one layer of a small network, --size 32.
-Words quick(const Words& more) {
-  return CliFolder::render(
-             {"--weights", "random-vgg16:1", "--content-layers", "relu1_1", "--style-layers", "relu1_1"}) +
-         more;
-}
-
-std::string last_line(const std::string& text) {
-  const auto lines = lines_of(text);
-  return lines.empty() ? "" : lines.back();
-}
-
 enum class When { kBeforeIterations, kAmongIterations };
 
 /// Runs a render to "x.png" that waits for `meanwhile`: its trace is a pipe, which nobody reads before, or no
@@ -90,13 +78,13 @@ TEST_CASE("no input is written over, under whatever name, numbered ones too") {
   refused(Words{"render", "content.png", "style.png"} + least + every);  // by its other name
   fs::remove(folder / "out-000008.png");
   refused(Words{"render", "content.png", "style.png", "--init", "init.png"} + least + every);
-  refused(quick({"-o", "x.png", "--checkpoint", "x-000003.png", "--save-every", "3"}));
-  refused(quick({"-o", "x.png", "--trace", "./x-000006.png", "--save-every", "3"}));
+  refused(quick_render({"-o", "x.png", "--checkpoint", "x-000003.png", "--save-every", "3"}));
+  refused(quick_render({"-o", "x.png", "--trace", "./x-000006.png", "--save-every", "3"}));
   fs::create_symlink(".", folder / "here");
-  refused(quick({"-o", "here/x.png", "--trace", "x-000006.png", "--save-every", "3"}));
+  refused(quick_render({"-o", "here/x.png", "--trace", "x-000006.png", "--save-every", "3"}));
   std::ofstream(folder / "w.h5") << "weights";
   for (const char* option : {"--trace", "--checkpoint"}) {
-    refused(quick({"--weights", "w.h5", "-o", "x.png", option, "w.h5", "--overwrite"}));
+    refused(quick_render({"--weights", "w.h5", "-o", "x.png", option, "w.h5", "--overwrite"}));
   }
   const std::string known = "data/impasto/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5";
   fs::create_directories(folder / "data/impasto");
@@ -107,12 +95,12 @@ TEST_CASE("no input is written over, under whatever name, numbered ones too") {
   refused({"render", "content.png", "style.png", "-o", "x.png", "--weights", "vgg16", "--trace", known,
            "--overwrite"});
   fs::copy_file(folder / "content.png", folder / ".x.png.lock");
-  require_failure(folder, quick({"-o", "x.png"}), 3, "found something else of that name");
+  require_failure(folder, quick_render({"-o", "x.png"}), 3, "found something else of that name");
   fs::remove(folder / ".x.png.lock");
   CHECK(folder.read("w.h5") == "weights");
   // Numbers that are not written are nobody's.
-  const ProcessResult result = folder.run(
-      quick({"-o", "x.png", "--checkpoint", "x-000003.png", "--save-every", "2", "--iterations", "3", "-q"}));
+  const ProcessResult result = folder.run(quick_render(
+      {"-o", "x.png", "--checkpoint", "x-000003.png", "--save-every", "2", "--iterations", "3", "-q"}));
   INFO(result.err);
   CHECK(result.exit_code == 0);
 }
@@ -121,8 +109,8 @@ TEST_CASE("a numbered run of any length begins at once") {
   const CliFolder folder;
   ProcessOptions options = folder.options();
   options.time_limit_seconds = 120;
-  Process process(CliFolder::command(quick({"-o", "x.png", "--save-every", "1000", "--iterations",
-                                            "1000000000", "--tolerance", "0", "--progress", "json"})),
+  Process process(CliFolder::command(quick_render({"-o", "x.png", "--save-every", "1000", "--iterations",
+                                                   "1000000000", "--tolerance", "0", "--progress", "json"})),
                   options);
   REQUIRE(process.wait_for_error_text("\"iteration\":1,"));
   process.send(SIGINT);
@@ -139,19 +127,21 @@ TEST_CASE("only files are written, but a trace goes to pipes, terminals and stan
   REQUIRE(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   fs::create_symlink("/dev/full", folder / "full.png");
   for (const char* name : {"pipe.png", "socket.png", "full.png"}) {
-    require_failure(folder, quick({"-o", name, "--overwrite"}), 3, "found a device or a pipe");
-    require_failure(folder, quick({"-o", "x.png", "--checkpoint", name, "--overwrite"}), 3,
+    require_failure(folder, quick_render({"-o", name, "--overwrite"}), 3, "found a device or a pipe");
+    require_failure(folder, quick_render({"-o", "x.png", "--checkpoint", name, "--overwrite"}), 3,
                     "found a device or a pipe");
   }
-  require_failure(folder, quick({"-o", "x.png", "--trace", "socket.png"}), 3, "found a socket");
-  require_failure(folder, quick({"-o", "x.png", "--trace", "/dev/fd/99"}), 3, "found one that is closed");
-  const ProcessResult out = folder.run(quick({"-o", "x.png", "--trace", "/dev/stdout", "--iterations", "3"}));
+  require_failure(folder, quick_render({"-o", "x.png", "--trace", "socket.png"}), 3, "found a socket");
+  require_failure(folder, quick_render({"-o", "x.png", "--trace", "/dev/fd/99"}), 3,
+                  "found one that is closed");
+  const ProcessResult out =
+      folder.run(quick_render({"-o", "x.png", "--trace", "/dev/stdout", "--iterations", "3"}));
   INFO(out.err);
   CHECK(out.exit_code == 0);
   CHECK(lines_of(out.out).size() == 3);
   fs::create_symlink("/dev/stdout", folder / "stdout");
-  CHECK(lines_of(folder.run(quick({"-o", "y.png", "--trace", "stdout", "--iterations", "3"})).out).size() ==
-        3);
+  CHECK(lines_of(folder.run(quick_render({"-o", "y.png", "--trace", "stdout", "--iterations", "3"})).out)
+            .size() == 3);
   ::close(socket);
 }
 
@@ -167,21 +157,21 @@ TEST_CASE("a trace that cannot be written is told of once, and the render goes o
                    line.find("the render goes on without it") != std::string::npos;
           }) == 1);
   };
-  warned_once(folder.run(quick(job + Words{"--trace", "/dev/full"})));
+  warned_once(folder.run(quick_render(job + Words{"--trace", "/dev/full"})));
   const std::string finished = folder.read("x.png");
   fs::remove(folder / "x.png");
   REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
-  Process process(CliFolder::command(quick(job + Words{"--trace", "pipe"})), folder.options());
+  Process process(CliFolder::command(quick_render(job + Words{"--trace", "pipe"})), folder.options());
   { const std::ifstream reader(folder / "pipe"); }  // comes and leaves
   warned_once(process.wait());
   CHECK(folder.read("x.png") == finished);
   // A full disk, which a limit stands for, cuts no line in half.
   ProcessOptions options = folder.options();
   options.file_size_limit = 4000;
-  const ProcessResult full = run_process(
-      CliFolder::command(
-          quick({"-o", "y.png", "--size", "16", "--iterations", "60", "--tolerance", "0", "--trace", "t"})),
-      options);
+  const ProcessResult full =
+      run_process(CliFolder::command(quick_render({"-o", "y.png", "--size", "16", "--iterations", "60",
+                                                   "--tolerance", "0", "--trace", "t"})),
+                  options);
   warned_once(full);
   CHECK(folder.read("t").size() > 3000);
   CHECK(folder.read("t").back() == '\n');
@@ -189,7 +179,7 @@ TEST_CASE("a trace that cannot be written is told of once, and the render goes o
 
 TEST_CASE("a picture that cannot be written at the end costs no work: the state is kept, and goes on") {
   const CliFolder folder;
-  const Words job = quick({"--iterations", "5", "--checkpoint", "c"});
+  const Words job = quick_render({"--iterations", "5", "--checkpoint", "c"});
   REQUIRE(folder.run(job + Words{"-o", "whole.png", "-q"}).exit_code == 0);
   fs::remove(folder / "c");
   fs::create_directory(folder / "gone");
@@ -211,7 +201,8 @@ TEST_CASE("a picture that cannot be written at the end costs no work: the state 
 
 TEST_CASE("the way on that a message names is taken as it stands") {
   const CliFolder folder;
-  const Words job = quick({"-o", "x.png", "--iterations", "100000", "--tolerance", "0", "--checkpoint", "c"});
+  const Words job =
+      quick_render({"-o", "x.png", "--iterations", "100000", "--tolerance", "0", "--checkpoint", "c"});
   const auto interrupt = [&](const Words& more) {
     const ProcessResult result =
         run_with(folder, job + more, When::kAmongIterations, [](Process& process) { process.send(SIGTERM); });
@@ -227,7 +218,7 @@ TEST_CASE("the way on that a message names is taken as it stands") {
 TEST_CASE("a picture that came during the render is not replaced without --overwrite") {
   const CliFolder folder;
   const ProcessResult result =
-      run_with(folder, quick({"-o", "x.png", "--iterations", "4"}), When::kBeforeIterations,
+      run_with(folder, quick_render({"-o", "x.png", "--iterations", "4"}), When::kBeforeIterations,
                [&](Process&) { std::ofstream(folder / "x.png") << "theirs"; });
   INFO(result.err);
   CHECK(result.exit_code == 3);
@@ -240,12 +231,13 @@ TEST_CASE("a picture that came during the render is not replaced without --overw
 TEST_CASE("an interrupted render replaces a picture of one that was interrupted, but no finished one") {
   const CliFolder folder;
   const auto interrupt = [&](const Words& more) {
-    return run_with(folder, quick({"-o", "x.png", "--iterations", "100000", "--tolerance", "0"}) + more,
+    return run_with(folder,
+                    quick_render({"-o", "x.png", "--iterations", "100000", "--tolerance", "0"}) + more,
                     When::kAmongIterations, [](Process& process) { process.send(SIGINT); });
   };
   CHECK_THAT(interrupt({}).err, ContainsSubstring("is in 'x.png'"));
   CHECK_THAT(interrupt({"--overwrite"}).err, ContainsSubstring("is in 'x.png'"));
-  REQUIRE(folder.run(quick({"-o", "x.png", "--iterations", "3", "--overwrite", "-q"})).exit_code == 0);
+  REQUIRE(folder.run(quick_render({"-o", "x.png", "--iterations", "3", "--overwrite", "-q"})).exit_code == 0);
   const std::string finished = folder.read("x.png");
   const ProcessResult result = interrupt({"--overwrite"});
   CHECK(result.exit_code == 130);
@@ -253,8 +245,9 @@ TEST_CASE("an interrupted render replaces a picture of one that was interrupted,
   CHECK(folder.read("x.png") == finished);
   CHECK(read_image(folder / "x-partial.png").width == 32);
   // Neither another finished one nor an input.
-  REQUIRE(folder.run(quick({"-o", "x-partial.png", "--iterations", "3", "--overwrite", "-q"})).exit_code ==
-          0);
+  REQUIRE(
+      folder.run(quick_render({"-o", "x-partial.png", "--iterations", "3", "--overwrite", "-q"})).exit_code ==
+      0);
   CHECK_THAT(interrupt({"--overwrite"}).err, ContainsSubstring("is in 'x-partial-2.png'"));
   CHECK_THAT(interrupt({"--overwrite", "--init", "x-partial-2.png"}).err,
              ContainsSubstring("is in 'x-partial-3.png'"));
@@ -262,7 +255,7 @@ TEST_CASE("an interrupted render replaces a picture of one that was interrupted,
 
 TEST_CASE("who writes to a file that another render has is told who that is") {
   const CliFolder folder;
-  const Words job = quick({"--iterations", "4", "--overwrite"});
+  const Words job = quick_render({"--iterations", "4", "--overwrite"});
   const ProcessResult first =
       run_with(folder, job + Words{"-o", "x.png", "--checkpoint", "c"}, When::kBeforeIterations,
                [&](Process& process) {
@@ -281,11 +274,12 @@ TEST_CASE("who writes to a file that another render has is told who that is") {
   INFO(first.err);
   CHECK(first.exit_code == 0);
   CHECK(folder.made() == std::set<std::string>{"x.png", "z.png"});
-  Process tracing(CliFolder::command(quick({"-o", "x.png", "--overwrite", "--trace", "t", "--iterations",
-                                            "100000", "--tolerance", "0", "--progress", "json"})),
-                  folder.options());
+  Process tracing(
+      CliFolder::command(quick_render({"-o", "x.png", "--overwrite", "--trace", "t", "--iterations", "100000",
+                                       "--tolerance", "0", "--progress", "json"})),
+      folder.options());
   REQUIRE(tracing.wait_for_error_text("\"iteration\":1,"));
-  require_failure(folder, quick({"-o", "y.png", "--overwrite", "--trace", "t"}), 3,
+  require_failure(folder, quick_render({"-o", "y.png", "--overwrite", "--trace", "t"}), 3,
                   fmt::format("trace 't': expected to be the only one that writes it, found process {} at it",
                               tracing.id()));
   tracing.send(SIGINT);
@@ -294,8 +288,8 @@ TEST_CASE("who writes to a file that another render has is told who that is") {
 
 TEST_CASE("a resumed render goes on with its trace where it begins, and with no other text") {
   const CliFolder folder;
-  const Words job = quick({"-o", "x.png", "--size", "48", "--scales", "2", "--iterations", "9", "--tolerance",
-                           "0", "-q", "--overwrite"});
+  const Words job = quick_render({"-o", "x.png", "--size", "48", "--scales", "2", "--iterations", "9",
+                                  "--tolerance", "0", "-q", "--overwrite"});
   REQUIRE(folder.run(job + Words{"--trace", "whole"}).exit_code == 0);
   const std::string whole = folder.read("whole"), picture = folder.read("x.png");
   const Words expected = trace_of(folder, "whole");
@@ -328,7 +322,7 @@ TEST_CASE("a resumed render goes on with its trace where it begins, and with no 
 
 TEST_CASE("a checkpoint of another instruction set is gone on with only when asked for") {
   const CliFolder folder;
-  const Words job = quick({"-o", "x.png", "--iterations", "8", "--overwrite"});
+  const Words job = quick_render({"-o", "x.png", "--iterations", "8", "--overwrite"});
   const auto on = [&](const std::string& isa, const Words& more) {
     ProcessOptions options = folder.options();
     options.environment.emplace_back("IMPASTO_CPU_ISA", isa);
@@ -355,7 +349,7 @@ TEST_CASE("a checkpoint of another instruction set is gone on with only when ask
 TEST_CASE("with --no-metadata no name, option or weight stands in any picture") {
   const CliFolder folder;
   for (const char* output : {"x.png", "x.jpg", "x.webp", "x.tif"}) {
-    const Words job = quick({"-o", output, "--iterations", "2", "-q"});
+    const Words job = quick_render({"-o", output, "--iterations", "2", "-q"});
     REQUIRE(folder.run(job).exit_code == 0);
     CHECK_THAT(folder.read(output), ContainsSubstring("content.png") && ContainsSubstring("random"));
     REQUIRE(folder.run(job + Words{"--no-metadata", "--overwrite"}).exit_code == 0);
@@ -366,7 +360,8 @@ TEST_CASE("with --no-metadata no name, option or weight stands in any picture") 
 
 TEST_CASE("names of files cannot move the terminal's cursor") {
   const CliFolder folder;
-  const ProcessResult result = folder.run(quick({"-o", "a\x1b[31m\xc2\x9b\n.png", "--iterations", "1"}));
+  const ProcessResult result =
+      folder.run(quick_render({"-o", "a\x1b[31m\xc2\x9b\n.png", "--iterations", "1"}));
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.err, ContainsSubstring("wrote a [31m") && !ContainsSubstring("\x1b") &&
                              !ContainsSubstring("\xc2\x9b"));

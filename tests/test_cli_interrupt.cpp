@@ -17,11 +17,6 @@ std::vector<std::string> with(std::vector<std::string> words, const std::vector<
   return words;
 }
 
-std::string last_line(const std::string& text) {
-  const auto lines = lines_of(text);
-  return lines.empty() ? "" : lines.back();
-}
-
 /// Starts a render, sends the signal after its first iteration and waits.
 ProcessResult interrupt(const CliFolder& folder, const std::vector<std::string>& more, int signal) {
   Process process(CliFolder::command(CliFolder::render(with({"--progress", "json"}, more))),

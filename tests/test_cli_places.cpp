@@ -16,14 +16,6 @@ std::string long_name(std::size_t bytes, const std::string& end) {
   return std::string(bytes - end.size(), 'x') + end;
 }
 
-/// The least of a render: one layer of a small network, --size 32.
-std::vector<std::string> quick_render(const std::vector<std::string>& more) {
-  std::vector<std::string> words = CliFolder::render(
-      {"--weights", "random-vgg16:1", "--content-layers", "relu1_1", "--style-layers", "relu1_1"});
-  words.insert(words.end(), more.begin(), more.end());
-  return words;
-}
-
 /// One iteration, which must succeed.
 ProcessResult require_render(const CliFolder& folder, const std::vector<std::string>& more) {
   std::vector<std::string> words = quick_render({"--iterations", "1"});

@@ -1,6 +1,4 @@
 // Files that are cut, flipped or lie: each is an Error, or, where nothing can tell, a picture; never a crash.
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include <random>
 
 #include "engine/image/exif.h"
+#include "tests/support/forked.h"
 #include "tests/test_image_support.h"
 
 using namespace impasto;
@@ -230,30 +229,21 @@ void write_sparse(const std::filesystem::path& file, const std::string& start, s
 std::string with_little_memory(const std::function<std::string()>& work) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
-  const pid_t child = ::fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    std::ifstream statm("/proc/self/statm");
-    rlim_t pages = 0;
-    statm >> pages;
-    const rlim_t most = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{1} << 30);
-    const rlimit limit{most, most};
-    if (::setrlimit(RLIMIT_AS, &limit) != 0) ::_exit(1);
-    std::string said;
-    try {
-      said = work();
-    } catch (const std::exception& error) {
-      said = error.what();
-    }
-    ::_exit(::write(ends[1], said.data(), said.size()) == static_cast<ssize_t>(said.size()) ? 0 : 1);
-  }
+  CHECK(testing::in_fork([&] {
+          if (!testing::limit_memory(rlim_t{1} << 30)) return 1;
+          std::string said;
+          try {
+            said = work();
+          } catch (const std::exception& error) {
+            said = error.what();
+          }
+          return ::write(ends[1], said.data(), said.size()) == static_cast<ssize_t>(said.size()) ? 0 : 1;
+        }) == 0);
   ::close(ends[1]);
   std::string said(4096, '\0');
   const ssize_t got = ::read(ends[0], said.data(), said.size());
   said.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
   ::close(ends[0]);
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
   return said;
 }
 

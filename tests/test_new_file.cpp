@@ -16,6 +16,7 @@
 #include "engine/core/message.h"
 #include "engine/core/new_file.h"
 #include "tests/support/catch.h"
+#include "tests/support/forked.h"
 #include "tests/support/weights_files.h"
 
 namespace {
@@ -127,20 +128,16 @@ TEST_CASE("a replaced file hands on its permissions, a new one has the usual") {
 TEST_CASE("a place is one process's until it lets go of it or ends") {
   const test::TempFolder folder;
   const auto refused = [&] {  // as another process
-    const pid_t pid = ::fork();
-    if (pid == 0) {
+    return testing::in_fork([&] {
       try {
         { const Claim claim("words", folder / "a"); }
-        ::_exit(0);
+        return 0;
       } catch (const Error& error) {
         const std::string expected = fmt::format(
             "words: expected to be the only one that writes it, found process {} at it", ::getppid());
-        ::_exit(error.what() == expected ? 3 : 1);
+        return error.what() == expected ? 3 : 1;
       }
-    }
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    return WEXITSTATUS(status);
+    });
   };
   {
     const Claim claim("words", folder / "a");

@@ -1,14 +1,9 @@
 // The threads of the CPU backend. Also meant to be run under ThreadSanitizer (IMPASTO_SANITIZE=thread).
 #include "kernels/cpu/thread_pool.h"
 
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <fstream>
 #include <memory>
 #include <numeric>
 #include <system_error>
@@ -18,6 +13,7 @@
 #include "engine/backend/devices.h"
 
 #include "tests/support/catch.h"
+#include "tests/support/forked.h"
 
 using impasto::cpu::ThreadPool;
 
@@ -116,36 +112,20 @@ TEST_CASE("a pool goes on with the threads that the system gave") {
 // The sanitizers map far more than a limit allows.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_CASE("a processor that gives fewer threads than asked for is opened with these, and says so") {
-  const pid_t child = ::fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    std::ifstream statm("/proc/self/statm");
-    rlim_t pages = 0;
-    statm >> pages;
-    // Room for some stacks, of 8 MiB mostly, but not for 500.
-    const rlim_t bytes = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{300} << 20);
-    const rlimit limit{bytes, bytes};
-    if (::setrlimit(RLIMIT_AS, &limit) != 0) ::_exit(10);
-    try {
-      const impasto::OpenedDevice device = impasto::open_device({.device = "cpu", .threads = 500});
-      const bool said = device.note.find("threads: expected 500, found that the system gives ") == 0 &&
-                        device.note.find('\n') == std::string::npos;
-      if (!said) ::_exit(11);
-      std::vector<float> values(10000), back(10000);
-      std::iota(values.begin(), values.end(), 0.0F);
-      const impasto::Buffer buffer = device.backend->allocate(values.size() * sizeof(float));
-      const impasto::TensorView view = buffer.view(0, {1, 1, 10000}, impasto::DType::kFloat32);
-      device.backend->upload(view, std::span<const float>(values));
-      device.backend->download(std::span(back), view);
-      ::_exit(back == values ? 0 : 12);
-    } catch (...) {
-      ::_exit(13);
-    }
-  }
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  INFO("status " << status);
-  REQUIRE(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(impasto::testing::in_fork([] {
+          // Room for some stacks, of 8 MiB mostly, but not for 500.
+          if (!impasto::testing::limit_memory(rlim_t{300} << 20)) return 10;
+          const impasto::OpenedDevice device = impasto::open_device({.device = "cpu", .threads = 500});
+          const bool said = device.note.find("threads: expected 500, found that the system gives ") == 0 &&
+                            device.note.find('\n') == std::string::npos;
+          if (!said) return 11;
+          std::vector<float> values(10000), back(10000);
+          std::iota(values.begin(), values.end(), 0.0F);
+          const impasto::Buffer buffer = device.backend->allocate(values.size() * sizeof(float));
+          const impasto::TensorView view = buffer.view(0, {1, 1, 10000}, impasto::DType::kFloat32);
+          device.backend->upload(view, std::span<const float>(values));
+          device.backend->download(std::span(back), view);
+          return back == values ? 0 : 12;
+        }) == 0);
 }
 #endif

@@ -1,7 +1,6 @@
 // Damaged and hostile weight files: each is read as valid
 // weights or refused with one line, whatever libhdf5 does.
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include <thread>
 
 #include "tests/support/catch.h"
+#include "tests/support/forked.h"
 #include "tests/support/weights_files.h"
 
 using namespace impasto;
@@ -311,34 +311,20 @@ TEST_CASE("time for which this process and the reader were stopped does not coun
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_CASE("weights for which this process has no memory are an error, and no reader is left behind") {
-  const pid_t poor = ::fork();
-  REQUIRE(poor >= 0);
-  if (poor == 0) {
-    std::ifstream statm("/proc/self/statm");
-    rlim_t pages = 0;
-    statm >> pages;
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_AS, &limit) != 0) ::_exit(2);
-    limit.rlim_cur = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{64} << 20);
-    if (::setrlimit(RLIMIT_AS, &limit) != 0) ::_exit(3);
-    try {
-      (void)weights::run_in_child("w.h5", {}, [](const std::filesystem::path&) {
-        Weights w;
-        w.layers.push_back({"conv1_1", 1, 1, std::vector<float>(std::size_t{50} << 20), {}});
-        return w;
-      });
-      ::_exit(4);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::kResources) ::_exit(5);
-    } catch (...) {
-      ::_exit(6);
-    }
-    ::_exit(::waitpid(-1, nullptr, WNOHANG) == -1 ? 0 : 7);
-  }
-  int status = 0;
-  REQUIRE(::waitpid(poor, &status, 0) == poor);
-  REQUIRE(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(testing::in_fork([] {
+          if (!testing::limit_memory(rlim_t{64} << 20)) return 3;
+          try {
+            (void)weights::run_in_child("w.h5", {}, [](const std::filesystem::path&) {
+              Weights w;
+              w.layers.push_back({"conv1_1", 1, 1, std::vector<float>(std::size_t{50} << 20), {}});
+              return w;
+            });
+            return 4;
+          } catch (const Error& error) {
+            if (error.code() != ErrorCode::kResources) return 5;
+          }
+          return ::waitpid(-1, nullptr, WNOHANG) == -1 ? 0 : 7;
+        }) == 0);
 }
 #endif
 

@@ -83,8 +83,7 @@ bool lock(const Descriptor& folder) {
 
 /// Of a plain file of this title; none of a link, a pipe or anything else.
 Choices read(const Descriptor& folder, const std::string& name, const std::string& title) {
-  const Descriptor file(
-      ::openat(folder.number(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  const Descriptor file = Descriptor::open_in(folder, name, O_RDONLY | O_NONBLOCK);
   struct stat status {};
   if (!file.valid() || ::fstat(file.number(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
   if (status.st_size > kMostBytes) return {};

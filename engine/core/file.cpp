@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "engine/core/file_kind.h"
 #include "engine/core/message.h"
 
 namespace impasto {
@@ -18,6 +20,7 @@ namespace fs = std::filesystem;
 int flags_of(Access access) {
   switch (access) {
     case Access::kRead: return O_RDONLY;
+    case Access::kReadNow: return O_RDONLY | O_NONBLOCK;
     case Access::kWrite: return O_WRONLY;
     case Access::kNew: return O_WRONLY | O_CREAT | O_EXCL;
     case Access::kReplace: return O_WRONLY | O_CREAT | O_TRUNC;
@@ -63,6 +66,12 @@ Descriptor Descriptor::open(const fs::path& file, Access access) {
   return Descriptor(uninterrupted([&] { return ::open(file.c_str(), flags_of(access) | O_CLOEXEC, 0666); }));
 }
 
+Descriptor Descriptor::open_in(const Descriptor& folder, const std::string& name, int flags,
+                               unsigned int mode) {
+  return Descriptor(uninterrupted(
+      [&] { return ::openat(folder.number(), name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, mode); }));
+}
+
 std::optional<std::size_t> Descriptor::read(void* to, std::size_t bytes) const {
   return move_all(
       bytes, [&](std::size_t done) { return ::read(number_, static_cast<char*>(to) + done, bytes - done); });
@@ -90,24 +99,25 @@ Error file_error(const std::string& what, const std::string& expected) {
   return file_error(what, expected, std::strerror(errno));
 }
 
-std::vector<std::uint8_t> read_file(const std::string& what, const fs::path& file) {
+std::vector<std::uint8_t> read_file(const std::string& what, const fs::path& file, const ReadCheck& check) {
   const Descriptor in = Descriptor::open(file, Access::kRead);
   struct stat status {};
   if (!in.valid() || ::fstat(in.number(), &status) != 0) throw unreadable(what);
   if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)) {
     throw file_error(what, "a file", S_ISDIR(status.st_mode) ? "a folder" : "a device");
   }
-  std::vector<std::uint8_t> bytes(S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) + 1
-                                                          : 65536);
+  const std::size_t known = S_ISREG(status.st_mode) ? static_cast<std::size_t>(status.st_size) : 0;
+  std::vector<std::uint8_t> bytes(kFileKindBytes);
   for (std::size_t size = 0;;) {
     const auto got = in.read(bytes.data() + size, bytes.size() - size);
     if (!got) throw unreadable(what);
     size += *got;
+    if (check) check(std::span(bytes).first(size), std::max(known, size));
     if (size < bytes.size()) {
       bytes.resize(size);
       return bytes;
     }
-    bytes.resize(2 * size);
+    bytes.resize(std::max(2 * size, known + 1));
   }
 }
 

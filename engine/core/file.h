@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +17,7 @@ namespace impasto {
 
 enum class Access : std::uint8_t {
   kRead,
+  kReadNow,  ///< the same, without waiting for a pipe's other end
   kWrite,    ///< what is there
   kNew,      ///< made; an error where something is there
   kReplace,  ///< made where it is not there, emptied where it is
@@ -36,6 +39,9 @@ class Descriptor {
   explicit Descriptor(int number) : number_(number) {}
   /// Not valid where the file cannot be opened. Programs that this one starts do not inherit it.
   [[nodiscard]] static Descriptor open(const std::filesystem::path& file, Access access);
+  /// That name in a folder, with open(2)'s flags; a link of that name is not followed.
+  [[nodiscard]] static Descriptor open_in(const Descriptor& folder, const std::string& name, int flags,
+                                          unsigned int mode = 0);
   Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
   Descriptor& operator=(Descriptor&& other) noexcept {
     std::swap(number_, other.number_);
@@ -66,9 +72,14 @@ class Descriptor {
                                const std::string& found);
 [[nodiscard]] Error file_error(const std::string& what, const std::string& expected);
 
+/// Sees what was read so far, at first a few thousand bytes, and the size of the whole as far as it is known;
+/// throws where no more is to be read.
+using ReadCheck = std::function<void(std::span<const std::uint8_t> so_far, std::size_t size)>;
+
 /// A whole file, or what comes through a pipe until it ends. Error(kBadInput) "WHAT: ..." for a folder, a
 /// device and a file that cannot be read.
-[[nodiscard]] std::vector<std::uint8_t> read_file(const std::string& what, const std::filesystem::path& file);
+[[nodiscard]] std::vector<std::uint8_t> read_file(const std::string& what, const std::filesystem::path& file,
+                                                  const ReadCheck& check = {});
 
 /// Where a file at this place lies or would lie. Error for links that lead in a circle, and for one that
 /// another user put into a folder where everybody may (sticky, as /tmp).

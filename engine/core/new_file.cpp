@@ -30,11 +30,9 @@ constexpr int kAttempts = 100;
 constexpr std::string_view kTemporaryStart = ".impasto-", kTemporaryEnd = ".tmp", kLockEnd = ".lock";
 constexpr std::size_t kTemporaryDigits = 8;
 
-Descriptor open_in(const Descriptor& folder, const std::string& name, int flags, mode_t mode = 0) {
-  return Descriptor(uninterrupted(
-      [&] { return ::openat(folder.number(), name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, mode); }));
+Descriptor open_for_listing(const Descriptor& folder) {
+  return Descriptor::open_in(folder, ".", O_RDONLY | O_DIRECTORY);
 }
-Descriptor open_for_listing(const Descriptor& folder) { return open_in(folder, ".", O_RDONLY | O_DIRECTORY); }
 
 /// The folder that a file of this place lies in, for names in it.
 Descriptor open_folder(const std::string& what, const fs::path& target) {
@@ -79,8 +77,17 @@ std::string stem_for(const std::string& name, const Descriptor& folder) {
   return fmt::format("{:016x}", hash);
 }
 
-std::string temporary_name(const std::string& stem, unsigned int number) {
-  return fmt::format("{}{:08x}-{}{}", kTemporaryStart, number, stem, kTemporaryEnd);
+/// Calls take(name) with one temporary name after another until it is true; else, with the reason in errno,
+/// empty. Another one's name is no reason.
+template <class Take>
+std::string take_temporary_name(const std::string& stem, const Take& take) {
+  std::random_device random;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    std::string name = fmt::format("{}{:08x}-{}{}", kTemporaryStart, random(), stem, kTemporaryEnd);
+    if (take(name)) return name;
+    if (errno != EEXIST) break;
+  }
+  return {};
 }
 
 /// Of the place, or of one whose name goes on from there, as numbered ones do.
@@ -131,7 +138,7 @@ void remove_leftovers(const Descriptor& folder, const std::string& stem) {
   while (const dirent* const entry = ::readdir(list.get())) {
     const std::string name = entry->d_name;
     if (!is_temporary_of(stem, name)) continue;
-    const Descriptor file = open_in(folder, name, O_RDWR | O_NONBLOCK);
+    const Descriptor file = Descriptor::open_in(folder, name, O_RDWR | O_NONBLOCK);
     struct stat status {};
     if (!file.valid() || ::fstat(file.number(), &status) != 0 || !S_ISREG(status.st_mode) ||
         status.st_uid != ::geteuid() || ::flock(file.number(), LOCK_EX | LOCK_NB) != 0) {
@@ -161,7 +168,7 @@ NewFile::NewFile(std::string what, const fs::path& place, Existing existing)
   name_ = target_.filename().string();
   // Named by way of /proc; without it, and on file systems that have no files without a name, it has one.
   if (::access("/proc/self/fd", X_OK) == 0) {
-    file_ = open_in(folder_, ".", O_TMPFILE | O_RDWR, 0666);
+    file_ = Descriptor::open_in(folder_, ".", O_TMPFILE | O_RDWR, 0666);
   }
   if (!file_.valid()) open_under_temporary_name();
   ::flock(file_.number(), LOCK_EX | LOCK_NB);  // so that it is nobody's leftover
@@ -191,15 +198,11 @@ void NewFile::hand_on(const struct stat& old) {
 }
 
 void NewFile::open_under_temporary_name() {
-  std::random_device random;
-  for (int attempt = 0; attempt < kAttempts && !file_.valid(); ++attempt) {
-    temporary_ = temporary_name(stem_for(name_, folder_), random());
-    file_ = open_in(folder_, temporary_, O_RDWR | O_CREAT | O_EXCL, 0666);
-    if (!file_.valid() && errno != EEXIST) break;
-  }
-  if (file_.valid()) return;
-  temporary_.clear();
-  throw file_error(what_, "a folder that can be written to");
+  temporary_ = take_temporary_name(stem_for(name_, folder_), [this](const std::string& name) {
+    file_ = Descriptor::open_in(folder_, name, O_RDWR | O_CREAT | O_EXCL, 0666);
+    return file_.valid();
+  });
+  if (temporary_.empty()) throw file_error(what_, "a folder that can be written to");
 }
 
 NewFile::~NewFile() {
@@ -226,7 +229,7 @@ bool NewFile::take_free_name(const std::string& name) {
   }
   if (errno == EEXIST) return false;
   // A file system without either: the name is taken by an empty file, and that one replaced.
-  const Descriptor own = open_in(folder_, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
+  const Descriptor own = Descriptor::open_in(folder_, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
   if (!own.valid()) return false;
   if (::renameat(folder, temporary_.c_str(), folder, name.c_str()) == 0) return true;
   const int reason = errno;
@@ -250,22 +253,13 @@ void NewFile::copy_to_temporary_name() {
     write_at(static_cast<std::size_t>(at), bytes.data(), static_cast<std::size_t>(got));
     at += got;
   }
+  sync();
+}
+
+void NewFile::sync() {
   if (uninterrupted([this] { return ::fsync(file_.number()); }) != 0) {
     throw file_error(what_, "the file to reach the disk");
   }
-}
-
-void NewFile::take_temporary_name() {
-  std::random_device random;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const std::string name = temporary_name(stem_for(name_, folder_), random());
-    if (take_free_name(name)) {
-      temporary_ = name;
-      return;
-    }
-    if (errno != EEXIST) break;
-  }
-  throw file_error(what_, "a name that can be taken");
 }
 
 void NewFile::keep_beside() {
@@ -286,8 +280,7 @@ void NewFile::keep_beside() {
 }
 
 void NewFile::commit() {
-  if (uninterrupted([this] { return ::fsync(file_.number()); }) != 0)
-    throw file_error(what_, "the file to reach the disk");
+  sync();
   const bool keeps = existing_ == Existing::kKeep;
   bool named = (keeps || temporary_.empty()) && take_free_name(name_);
   if (!named && temporary_.empty() && errno != EEXIST) {
@@ -296,9 +289,12 @@ void NewFile::commit() {
   }
   if (!named && keeps && errno == EEXIST) keep_beside();
   if (!named) {
-    if (keeps) throw file_error(what_, "a name that can be taken");
-    if (temporary_.empty()) take_temporary_name();
-    if (::renameat(folder_.number(), temporary_.c_str(), folder_.number(), name_.c_str()) != 0) {
+    if (temporary_.empty() && !keeps) {
+      temporary_ = take_temporary_name(stem_for(name_, folder_),
+                                       [this](const std::string& name) { return take_free_name(name); });
+    }
+    if (keeps || temporary_.empty() ||
+        ::renameat(folder_.number(), temporary_.c_str(), folder_.number(), name_.c_str()) != 0) {
       throw file_error(what_, "a name that can be taken");
     }
   }
@@ -328,12 +324,12 @@ fs::path Claim::lock_file() const { return target_.parent_path() / name_; }
 void Claim::lock() {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     // Another user's is locked as well where it can only be read; nothing is ever written into it.
-    lock_ = open_in(folder_, name_, O_RDWR | O_NONBLOCK);
+    lock_ = Descriptor::open_in(folder_, name_, O_RDWR | O_NONBLOCK);
     if (!lock_.valid() && errno == EACCES) {
-      lock_ = open_in(folder_, name_, O_RDONLY | O_NONBLOCK);
+      lock_ = Descriptor::open_in(folder_, name_, O_RDONLY | O_NONBLOCK);
     }
     if (!lock_.valid() && errno == ENOENT) {
-      lock_ = open_in(folder_, name_, O_RDWR | O_CREAT | O_EXCL, 0644);
+      lock_ = Descriptor::open_in(folder_, name_, O_RDWR | O_CREAT | O_EXCL, 0644);
       if (!lock_.valid() && errno == EEXIST) continue;
       if (!lock_.valid()) throw file_error(what_, "a folder that can be written to");
       ::fchmod(lock_.number(), 0644);  // so that others can look at the lock, whatever the mask

@@ -48,7 +48,7 @@ class NewFile {
  private:
   void hand_on(const struct stat& old);
   void open_under_temporary_name();
-  void take_temporary_name();
+  void sync();
   /// The bytes again under a temporary name, where a file without one cannot be given any.
   void copy_to_temporary_name();
   /// Gives the file that name unless something has it; false with the reason in errno.

@@ -1,6 +1,5 @@
 #include "engine/core/safetensors.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -101,9 +100,8 @@ struct Source {
 
 /// Everything before the data: the length and the header.
 std::string read_header(Source& source, const std::filesystem::path& path, const std::string& kind) {
-  // One open for all that is asked of it; a pipe would wait for its other end.
-  source.file =
-      Descriptor(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
+  // One open for all that is asked of it.
+  source.file = Descriptor::open(path, Access::kReadNow);
   struct stat status {};
   if (!source.file.valid() || ::fstat(source.file.number(), &status) != 0)
     throw file_error(source.what, kind);

@@ -144,9 +144,9 @@ auto checked(const Image& image, PixelSize size, const Body& body) {
   require_sound(size, "resize");
   require_sound(image, "resize");
   // Beyond this no machine has the memory, but some promise it.
-  constexpr std::int64_t kMostPixels = std::int64_t{1} << 34;
+  constexpr std::int64_t kMostInMemory = std::int64_t{1} << 34;
   try {
-    if (size.pixels() <= kMostPixels) return body();
+    if (size.pixels() <= kMostInMemory) return body();
   } catch (const std::bad_alloc&) {
   } catch (const std::length_error&) {
   }

@@ -49,6 +49,9 @@ struct Weights {
 /// found. Not found: Error(kBadInput) that names the fetch command.
 [[nodiscard]] Weights find_weights(const std::string& name_or_path);
 
+/// The files that are there of those that find_weights may read for it.
+[[nodiscard]] std::vector<std::filesystem::path> weight_files(const std::string& name_or_path);
+
 /// What `impasto weights list` prints: each known file, and where it was found.
 struct KnownWeights {
   std::string name, file_name, description, licence;

@@ -1,6 +1,7 @@
 // Where weights are looked for, and what a file that was found there is.
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <system_error>
 
@@ -108,6 +109,31 @@ std::optional<Weights> generated(const std::string& text) {
   return std::nullopt;
 }
 
+bool is_name(const std::string& text) {
+  const auto table = known_table();
+  return text.empty() ||
+         std::any_of(table.begin(), table.end(), [&](const Known& known) { return text == known.name; });
+}
+
+/// A file that a name may stand for.
+struct Candidate {
+  fs::path file;
+  const Known* known = nullptr;  ///< which it must be; null: any
+};
+
+/// Those that are there, the first one first; none for what is no name.
+std::vector<Candidate> candidates(const std::string& name) {
+  std::vector<Candidate> found;
+  if (name.empty()) {
+    if (const auto given = given_file()) found.push_back({*given});
+  }
+  for (const Known& known : known_table()) {
+    if (!name.empty() && name != known.name) continue;
+    if (const auto file = locate(known)) found.push_back({*file, &known});
+  }
+  return found;
+}
+
 }  // namespace
 
 Weights load_as(const fs::path& path, const Known* expected, std::span<const Known> table) {
@@ -139,21 +165,27 @@ Weights load_weights(const std::filesystem::path& file) { return weights::load_a
 Weights find_weights(const std::string& name_or_path) {
   using namespace weights;
   if (auto random = generated(name_or_path)) return std::move(*random);
-  if (name_or_path.empty()) {
-    if (const auto given = given_file()) return load_weights(*given);
-  }
-  bool is_name = name_or_path.empty();
-  for (const Known& known : known_table()) {
-    if (!name_or_path.empty() && name_or_path != known.name) continue;
-    is_name = true;
-    if (const auto file = locate(known)) return load_as(*file, &known);
-  }
-  if (is_name) not_found(name_or_path, name_or_path.empty() ? "vgg16" : name_or_path);
+  const std::vector<Candidate> found = candidates(name_or_path);
+  if (!found.empty()) return load_as(found.front().file, found.front().known);
+  if (is_name(name_or_path)) not_found(name_or_path, name_or_path.empty() ? "vgg16" : name_or_path);
   std::error_code ignored;
   if (!std::filesystem::exists(name_or_path, ignored) && name_or_path.find('/') == std::string::npos) {
     refuse(name_or_path, "expected a file, or vgg19, vgg16, hed-vgg16 or random:SEED, found neither");
   }
   return load_weights(name_or_path);
+}
+
+std::vector<std::filesystem::path> weight_files(const std::string& name_or_path) {
+  std::vector<std::filesystem::path> files;
+  for (const weights::Candidate& candidate : weights::candidates(name_or_path)) {
+    files.push_back(candidate.file);
+  }
+  if (!weights::is_name(name_or_path)) files.emplace_back(name_or_path);
+  std::erase_if(files, [](const std::filesystem::path& file) {
+    std::error_code ignored;
+    return !std::filesystem::is_regular_file(file, ignored);
+  });
+  return files;
 }
 
 std::vector<KnownWeights> known_weights() {

@@ -1,5 +1,4 @@
 // A weight file from its name to a descriptor, which everything after goes by.
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,8 +12,7 @@
 namespace impasto::weights {
 
 WeightFile::WeightFile(std::filesystem::path name)
-    : name_(std::move(name)),
-      in_(uninterrupted([this] { return ::open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); })) {
+    : name_(std::move(name)), in_(Descriptor::open(name_, Access::kReadNow)) {
   struct stat status {};
   if (!in_.valid()) {
     const bool none = errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG;

@@ -50,7 +50,8 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
     const auto upload = [&](const auto* data) {
       const std::span values(data, n);
       const bool finite = std::all_of(values.begin(), values.end(), [](auto v) { return std::isfinite(v); });
-      if (!finite && name != "state" && name != "step") {  // scalars, which their optimisers check
+      const bool scalars = view.shape.h == 1 && view.shape.w == 1;  // their optimisers check them
+      if (!finite && !scalars) {
         throw make_error(ErrorCode::kBadInput, "checkpoint: expected finite numbers in '{}', found others",
                          name);
       }

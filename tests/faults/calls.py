@@ -37,8 +37,6 @@ def after_success(scene, folder, ran, survivable, rule):
     warned = [line for line in ran.lines if "warning: " in line]
     if any("trace" in line for line in warned):
         but.add("t")
-    if any("x-0" in line for line in warned):
-        but |= {name for name in scene.left if name.startswith("x-0")}
     if rule.startswith("unlink"):  # what could not be removed is there
         but |= {name for name in p.files_in(folder) if name.startswith(".")}
     found = scene.differs(folder, but)

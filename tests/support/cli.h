@@ -105,6 +105,19 @@ class CliFolder {
   return lines;
 }
 
+[[nodiscard]] inline std::string last_line(const std::string& text) {
+  const auto lines = lines_of(text);
+  return lines.empty() ? "" : lines.back();
+}
+
+/// The least of a render: one layer of a small network, --size 32.
+[[nodiscard]] inline std::vector<std::string> quick_render(const std::vector<std::string>& more) {
+  std::vector<std::string> words = CliFolder::render(
+      {"--weights", "random-vgg16:1", "--content-layers", "relu1_1", "--style-layers", "relu1_1"});
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
 /// One line on standard error that holds `message`, that exit code, and no new file.
 inline void require_failure(const CliFolder& folder, const std::vector<std::string>& arguments, int exit_code,
                             const std::string& message) {

@@ -140,17 +140,17 @@ class Bench {
     executor_ = std::make_unique<Executor>(backend, weights, build_graph(weights, objective_taps(options_)));
     const NodeGraph& graph = executor_->graph();
     const BackendTraits& traits = backend.traits();
-    plan_ = plan_memory(evaluation_program(options_, graph, start.shape, traits), traits);
-    const auto tensors = allocate(objective_tensors(options_, graph, start.shape, traits));
+    plan_ = plan_memory(whole_program(graph, evaluation_task(options_, graph, start.shape), traits), traits);
+    const auto tensors = allocate(objective_tensors(options_, graph, plan_.program, traits));
     objective_ = std::make_unique<StyleObjective>(backend, *executor_, options_, tensors, memory(plan_));
 
-    measure("content", content_program, [&](const NetworkMemory& m) { objective_->set_content(m); });
+    measure("content", content_task, [&](const NetworkMemory& m) { objective_->set_content(m); });
     double shares = 0;
     for (const double share : c["style_blend"]) shares += share;
     std::vector<StyleTargets> targets(c["styles"].size());
     std::vector<WeightedTargets> blend;
     for (std::size_t i = 0; i < targets.size(); ++i) {
-      measure(c["styles"][i], style_program,
+      measure(c["styles"][i], style_task,
               [&](const NetworkMemory& m) { targets[i] = objective_->measure_style(m); });
       blend.push_back({&targets[i], c["style_blend"][i].get<double>() / shares});
     }
@@ -177,12 +177,12 @@ class Bench {
     buffers_.push_back(backend_.allocate(std::max<std::size_t>(plan.workspace_bytes, 1)));
     return {&plan, arena, {buffers_.back().data(), plan.workspace_bytes}};
   }
-  template <class MakeProgram, class Measure>
-  void measure(const std::string& name, const MakeProgram& program, const Measure& set) {
+  template <class MakeTask, class Measure>
+  void measure(const std::string& name, const MakeTask& task, const Measure& set) {
     const Picture picture = make_picture(name);
     const BackendTraits& traits = backend_.traits();
-    const NetworkPlan plan =
-        plan_memory(program(options_, executor_->graph(), picture.shape, traits), traits);
+    const NetworkPlan plan = plan_memory(
+        whole_program(executor_->graph(), task(options_, executor_->graph(), picture.shape), traits), traits);
     const NetworkMemory forward = memory(plan);
     backend_.upload(forward.picture(), std::span<const double>(picture.values));
     set(forward);
@@ -243,7 +243,7 @@ void check_activations(const std::string& device, const Bounds& bounds) {
       double worst = 0;
       std::string worst_layer;
       TapHooks hooks;
-      hooks.features = [&](int tap, ConstTensorView features) {
+      hooks.features = [&](int tap, const TapRows&, ConstTensorView features) {
         const std::string layer = executor.graph().taps[static_cast<std::size_t>(tap)];
         const json& shape = (*expected[layer])["shape"];
         REQUIRE(features.shape == Shape{shape[0], shape[1], shape[2]});

@@ -151,12 +151,12 @@ TEST_CASE("backward agrees with finite differences through every layer") {
       // J = sum over taps of sum_i sin(i) * feature_i: a different weight for every element.
       double sum = 0;
       TapHooks hooks;
-      hooks.features = [&](int t, ConstTensorView f) {
+      hooks.features = [&](int t, const TapRows&, ConstTensorView f) {
         const auto* values = f.as<double>();
         for (std::int64_t i = 0; i < f.shape.elements(); ++i)
           sum += std::sin(static_cast<double>(i + t)) * values[i];
       };
-      hooks.gradient = [&](int t, TensorView d, ConstTensorView) {
+      hooks.gradient = [&](int t, const TapRows&, TensorView d, ConstTensorView) {
         for (std::int64_t i = 0; i < d.shape.elements(); ++i)
           d.as<double>()[i] = std::sin(static_cast<double>(i + t));
       };
@@ -288,7 +288,7 @@ TEST_CASE("steps on parts of the rows, each with the padding of its place, make 
     backend->upload(memory.picture(), std::span<const double>(picture));
     std::vector<double> features;
     TapHooks hooks;
-    hooks.features = [&](int, ConstTensorView f) {
+    hooks.features = [&](int, const TapRows&, ConstTensorView f) {
       features.resize(static_cast<std::size_t>(f.shape.elements()));
       backend->download(std::span(features), f);
     };

@@ -27,7 +27,7 @@ std::vector<double> random_picture(Shape shape, std::uint32_t seed) {
 /// An objective with its memory on any backend, targets set from two random style pictures of another size.
 struct Bench {
   Bench(const std::string& device, const ObjectiveOptions& options, Shape picture, Shape style,
-        const std::vector<float>& coverage = {})
+        const std::vector<float>& coverage = {}, std::size_t most = std::numeric_limits<std::size_t>::max())
       : backend(make_backend(test::on_device(device))) {
     const Weights weights = test::tiny_vgg();
     const std::vector<std::string> taps = objective_taps(options);
@@ -35,7 +35,7 @@ struct Bench {
     StyleOptions all;
     all.objective = options;
     const std::vector<PixelSize> styles{{style.w, style.h}, {style.h, style.w}};
-    layout = plan_scale(all, executor->graph(), backend->traits(), {picture.w, picture.h}, styles);
+    layout = plan_scale(all, executor->graph(), backend->traits(), {{picture.w, picture.h}, styles}, most);
     arena = backend->allocate(layout.arena_bytes());
     auto* base = static_cast<std::byte*>(arena.data());
     network = base;
@@ -181,7 +181,7 @@ void add_grams(Bench& bench, const NetworkPlan& plan, std::uint32_t seed, double
                const std::function<double(Shape tap, std::int64_t y, std::int64_t x)>& m,
                std::map<std::string, std::vector<double>>& grams) {
   TapHooks hooks;
-  hooks.features = [&](int tap, ConstTensorView view) {
+  hooks.features = [&](int tap, const TapRows&, ConstTensorView view) {
     const auto [h, w, c] = view.shape;
     std::vector<double> f(static_cast<std::size_t>(view.shape.elements()));
     bench.backend->download(std::span(f), view);

@@ -112,8 +112,8 @@ Evaluation evaluate(const Device& device) {
   const BackendTraits& traits = backend->traits();
   const NetworkPlan forward =
       plan_memory(whole_program(executor.graph(), shape, options.pooling, Pass::kForward, traits), traits);
-  const NetworkPlan evaluation =
-      plan_memory(evaluation_program(options, executor.graph(), shape, traits), traits);
+  const NetworkPlan evaluation = plan_memory(
+      whole_program(executor.graph(), evaluation_task(options, executor.graph(), shape), traits), traits);
   std::vector<Buffer> buffers;
   const auto memory = [&](const NetworkPlan& plan) {
     buffers.push_back(backend->allocate(plan.arena_bytes));
@@ -131,7 +131,8 @@ Evaluation evaluate(const Device& device) {
     return values;
   };
   std::vector<TensorView> tensors;
-  for (const TensorSpec& spec : objective_tensors(options, executor.graph(), shape, backend->traits())) {
+  for (const TensorSpec& spec :
+       objective_tensors(options, executor.graph(), evaluation.program, backend->traits())) {
     tensors.push_back(tensor(spec.shape, spec.dtype));
   }
   StyleObjective objective(*backend, executor, options, tensors, memory(evaluation));
@@ -149,7 +150,7 @@ Evaluation evaluate(const Device& device) {
 
   Evaluation result;
   TapHooks hooks;
-  hooks.features = [&](int tap, ConstTensorView features) {
+  hooks.features = [&](int tap, const TapRows&, ConstTensorView features) {
     result.features.emplace_back(executor.graph().taps[static_cast<std::size_t>(tap)], download(features));
   };
   executor.run(staged(3), {}, hooks);

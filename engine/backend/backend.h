@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -44,7 +45,9 @@ struct BackendTraits {
   std::int64_t input_channels = 3;     ///< the picture's channels after picture_to_input (8 on CUDA)
   std::size_t alignment = 64;          ///< of every tensor in an arena
   std::size_t fixed_bytes = 0;         ///< allocated by the backend itself when it is made
-  bool asynchronous = false;           ///< work goes on while the host does other things
+  /// In any operand of a network's operation; a layer with more goes in strips.
+  std::int64_t most_elements = std::numeric_limits<std::int64_t>::max();
+  bool asynchronous = false;  ///< work goes on while the host does other things
   /// Gradients of activations are of a type with few exponents:
   /// the objective multiplies them by a power of two.
   bool scaled_gradients = false;

@@ -50,8 +50,11 @@ void Executor::run_step(const Step& step, const NetworkMemory& memory, const Ext
       break;
     case Op::kRelu: backend_.relu_forward(out, in); break;
     case Op::kPool: backend_.pool_forward(out, in, program.pooling); break;
-    case Op::kTapFeatures: hooks.features(tap, in); break;
-    case Op::kTapGradient: hooks.gradient(tap, out, in); break;
+    case Op::kTapFeatures: hooks.features(tap, step.tap, in); break;
+    case Op::kTapComplete:
+      if (hooks.complete) hooks.complete(tap);
+      break;
+    case Op::kTapGradient: hooks.gradient(tap, step.tap, out, in); break;
     case Op::kConvBackward:
       backend_.conv2d_backward_data(out, in, filter(), step.padding, step.accumulate, features,
                                     memory.workspace);
@@ -60,6 +63,7 @@ void Executor::run_step(const Step& step, const NetworkMemory& memory, const Ext
     case Op::kPoolBackward:
       backend_.pool_backward(out, in, features, program.pooling, step.accumulate, step.relu);
       break;
+    case Op::kZero: backend_.fill(out, 0); break;
     case Op::kInputToPicture:
       backend_.input_to_picture(out, in, external.gradient_scale, step.accumulate);
       break;

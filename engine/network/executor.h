@@ -35,11 +35,12 @@ struct ExternalTensors {
 
 /// What the losses do where a program reaches a tap.
 struct TapHooks {
-  /// The features are whole. They may be overwritten after the call in a kForward program, and must not have
-  /// changed when it returns.
-  std::function<void(int tap, TensorView features)> features;
-  /// Must overwrite d with the losses' gradient at the tap.
-  std::function<void(int tap, TensorView d, ConstTensorView features)> gradient;
+  /// Rows of the features. They may be overwritten after the call, and must not have changed when it returns.
+  std::function<void(int tap, const TapRows& rows, TensorView features)> features;
+  /// All rows have been there, in several calls of `features`. May be empty.
+  std::function<void(int tap)> complete;
+  /// Must overwrite d with the losses' gradient at these rows of the tap.
+  std::function<void(int tap, const TapRows& rows, TensorView d, ConstTensorView features)> gradient;
   /// A convolution of the forward pass is done, with the ReLU where it is fused. May be empty.
   std::function<void(int node, ConstTensorView out)> convolved = {};
 };

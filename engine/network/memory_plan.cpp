@@ -5,6 +5,37 @@
 #include <utility>
 
 namespace impasto {
+namespace {
+
+bool overlap(const Lifetime& a, const Lifetime& b) {
+  if (a.last < b.first || b.last < a.first) return false;
+  const std::vector<std::pair<int, int>> whole_a{{a.first, a.last}}, whole_b{{b.first, b.last}};
+  const auto& x = a.spans.empty() ? whole_a : a.spans;
+  const auto& y = b.spans.empty() ? whole_b : b.spans;
+  for (auto i = x.begin(), j = y.begin(); i != x.end() && j != y.end();) {
+    if (i->first <= j->second && j->first <= i->second) return true;
+    i->second < j->second ? ++i : ++j;
+  }
+  return false;
+}
+
+/// Step `i` of this strip names it.
+void extend(Lifetime& life, int i, bool local, bool new_strip) {
+  if (local && new_strip) life.spans.emplace_back(i, i);
+  if (local) life.spans.back().second = i;
+  if (life.first < 0) life.first = i;
+  life.last = i;
+}
+
+std::size_t workspace_bytes(const Program& program, const Step& step, const BackendTraits& traits) {
+  if (Program::is_convolution(step)) {
+    return traits.conv_workspace_bytes(program.layer_input(step), program.layer_output(step).c, step.padding);
+  }
+  const bool reads = step.op == Op::kTapFeatures || step.op == Op::kTapGradient;
+  return reads ? traits.gram_workspace_bytes(program.shape(step.in)) : 0;
+}
+
+}  // namespace
 
 std::size_t assign_offsets(std::vector<Lifetime>& tensors, std::size_t alignment) {
   std::vector<std::size_t> order(tensors.size());
@@ -18,7 +49,7 @@ std::size_t assign_offsets(std::vector<Lifetime>& tensors, std::size_t alignment
     std::size_t offset = 0;
     for (const std::size_t j : placed) {
       const Lifetime& other = tensors[j];
-      if (other.last < tensor.first || tensor.last < other.first) continue;
+      if (!overlap(tensor, other)) continue;
       if (offset + tensor.bytes <= other.offset) break;
       offset = std::max(offset, align_up(other.offset + other.bytes, alignment));
     }
@@ -36,23 +67,17 @@ NetworkPlan plan_memory(Program program, const BackendTraits& traits) {
   NetworkPlan plan;
   plan.program = std::move(program);
   const std::vector<ProgramTensor>& tensors = plan.program.tensors;
-  std::vector<Lifetime> lifetimes(tensors.size(), {.bytes = 0, .first = -1, .last = -1});
+  std::vector<Lifetime> lifetimes(tensors.size(), {.first = -1, .last = -1});
+  std::vector<int> strips(tensors.size(), -1);  // the last one that named a tensor
   for (std::size_t i = 0; i < plan.program.steps.size(); ++i) {
     const Step& step = plan.program.steps[i];
     for (const Step::Operand& operand : {step.out, step.in, step.features}) {
       if (!operand) continue;
-      Lifetime& life = lifetimes[static_cast<std::size_t>(operand.tensor)];
-      life.last = static_cast<int>(i);
-      if (life.first < 0) life.first = life.last;
+      const auto t = static_cast<std::size_t>(operand.tensor);
+      extend(lifetimes[t], static_cast<int>(i), tensors[t].local, strips[t] != step.strip);
+      strips[t] = step.strip;
     }
-    std::size_t workspace = 0;
-    if (Program::is_convolution(step)) {
-      workspace = traits.conv_workspace_bytes(plan.program.layer_input(step),
-                                              plan.program.layer_output(step).c, step.padding);
-    } else if (step.op == Op::kTapFeatures) {
-      workspace = traits.gram_workspace_bytes(plan.program.shape(step.in));
-    }
-    plan.workspace_bytes = std::max(plan.workspace_bytes, workspace);
+    plan.workspace_bytes = std::max(plan.workspace_bytes, workspace_bytes(plan.program, step, traits));
   }
   for (std::size_t t = 0; t < tensors.size(); ++t) {
     if (tensors[t].external) continue;

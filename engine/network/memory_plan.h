@@ -3,6 +3,7 @@
 // Pure: no backend is touched.
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "engine/network/program.h"
@@ -14,6 +15,8 @@ struct Lifetime {
   std::size_t bytes = 0;
   int first = 0, last = 0;
   std::size_t offset = 0;  ///< assigned
+  /// Where they may change at times between: the times when they may not, in order. Empty: all of it.
+  std::vector<std::pair<int, int>> spans{};
 };
 
 /// Assigns offsets (multiples of alignment) so that tensors alive in one step never overlap: the largest
@@ -32,7 +35,7 @@ struct NetworkPlan {
   std::size_t workspace_bytes = 0;  ///< the largest of any convolution's and any tap's Gram matrix
 };
 
-/// Every tensor lives from the first step that names it to the last.
+/// Every tensor lives from the first step that names it to the last, a local one so in each strip.
 [[nodiscard]] NetworkPlan plan_memory(Program program, const BackendTraits& traits);
 
 }  // namespace impasto

@@ -15,18 +15,29 @@ enum class Op : std::uint8_t {
   kConv,            ///< out = conv(in) + bias, with the ReLU where `relu` says so
   kRelu,            ///< out = max(in, 0)
   kPool,
-  kTapFeatures,     ///< in: a tap's features are whole, its losses may read them
+  kTapFeatures,     ///< in: rows of a tap's features, for its losses to read
+  kTapComplete,     ///< all rows of a tap's features have been there, in several steps
   kTapGradient,     ///< out: overwritten with the gradient of the tap's losses, in: the features
   kConvBackward,    ///< out (+)= gradient with respect to the layer's input, in: with respect to its output
   kReluBackward,    ///< the same; features: the ReLU's output or input; out may be in
   kPoolBackward,    ///< the same; features: the pool's input
   kInputToPicture,  ///< out: gradient with respect to the picture, in: with respect to the input
+  kZero,            ///< out: rows of a gradient that later steps add to
 };
 
-/// Rows of a tensor; the whole of it in a program for a whole picture.
+/// Rows of a tensor or of a layer; all of them in a program for a whole picture.
 struct Rows {
   std::int64_t first = 0, count = 0;
+  [[nodiscard]] constexpr std::int64_t end() const { return first + count; }
   friend constexpr bool operator==(const Rows&, const Rows&) = default;
+};
+
+/// Where the rows of a tap's step lie in the layer.
+struct TapRows {
+  Rows rows;
+  std::int64_t height = 0;  ///< the layer's
+  int part = 0;             ///< counts the steps of this kind at this tap, from 0
+  [[nodiscard]] constexpr bool whole() const { return rows.count == height; }
 };
 
 struct Step {
@@ -44,6 +55,8 @@ struct Step {
   Padding padding{};
   Accumulate accumulate = Accumulate::kOverwrite;
   Relu relu = Relu::kNo;  ///< kConv: fused; backward: the result is masked by `features` > 0
+  TapRows tap{};          ///< of kTapFeatures and kTapGradient
+  int strip = 0;          ///< steps of one strip have its number, from 1; 0: of no strip
 };
 
 struct ProgramTensor {
@@ -51,6 +64,7 @@ struct ProgramTensor {
   Shape shape;
   DType dtype = DType::kFloat32;
   bool external = false;  ///< brought by the caller of each run, not part of the arena
+  bool local = false;     ///< holds nothing from one strip to the next
 };
 
 enum class Pass : std::uint8_t {
@@ -58,11 +72,21 @@ enum class Pass : std::uint8_t {
   kForwardBackward,  ///< and the gradient with respect to the picture; both come with each run
 };
 
+/// Layers that follow each other and are gone through together, all rows at once or strip by strip. What the
+/// last of them puts out is kept as a whole until the pass is back there.
+struct Segment {
+  int last_node = -1;     ///< a pool, or the program's last node
+  std::int64_t rows = 0;  ///< of its output in a strip, at most; 0: all at once, and its features are kept
+  friend constexpr bool operator==(const Segment&, const Segment&) = default;
+};
+using Segments = std::vector<Segment>;  ///< from the picture on; the last ends at the program's last node
+
 struct Program {
   Shape picture;
   Pooling pooling = Pooling::kMax;
   std::vector<ProgramTensor> tensors;  ///< the picture, then its gradient (kForwardBackward), then the rest
   std::vector<Step> steps;
+  Segments segments{};
 
   static constexpr int kPicture = 0, kPictureGradient = 1;
 
@@ -80,8 +104,31 @@ struct Program {
   [[nodiscard]] Shape layer_output(const Step& s) const { return shape(s.op == Op::kConv ? s.out : s.in); }
 };
 
-/// One evaluation of a whole picture (h,w,3). `last_node` >= 0 cuts a kForward program after that node; taps
-/// beyond it have no step then.
+/// What a program is to do, whatever way it takes.
+struct ProgramTask {
+  Shape picture;  ///< (h,w,3)
+  Pooling pooling = Pooling::kMax;
+  Pass pass = Pass::kForwardBackward;
+  int last_node = -1;  ///< of the graph, its last where there is a backward pass; -1: nothing is to be done
+};
+
+enum class Strips : std::uint8_t {
+  kAll,
+  kFew,  ///< of each segment only some, which need as much memory as all: for planning, not to be run
+};
+
+/// In segments and their strips, to the rounding of sums the same as at once, in less memory. Forward goes
+/// through a strip's rows of one segment after the other, with the rows around them that its convolutions
+/// reach (one each and side). On the way back the features of a strip are made again; gradients beyond its
+/// rows are added up with its neighbours'. So each row of a tap is seen once, in its own strip.
+[[nodiscard]] Program make_program(const NodeGraph& graph, const ProgramTask& task,
+                                   const BackendTraits& traits, const Segments& segments,
+                                   Strips strips = Strips::kAll);
+
+/// The whole picture at once.
+[[nodiscard]] Program whole_program(const NodeGraph& graph, const ProgramTask& task,
+                                    const BackendTraits& traits);
+/// Up to the graph's last node.
 [[nodiscard]] Program whole_program(const NodeGraph& graph, Shape picture, Pooling pooling, Pass pass,
                                     const BackendTraits& traits, int last_node = -1);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <numeric>
 #include <set>
 
 #include "engine/core/message.h"
@@ -22,6 +24,17 @@ int deepest_node(const ObjectiveOptions& options, const NodeGraph& graph, bool L
   return deepest;
 }
 
+/// In how many parts the features come at the tap.
+int num_parts(const Program& program, const NodeGraph& graph, int tap) {
+  int parts = 1;
+  for (const Step& step : program.steps) {
+    if (tap < 0 || step.op != Op::kTapGradient || graph.nodes[static_cast<std::size_t>(step.node)].tap != tap)
+      continue;
+    parts = std::max(parts, step.tap.part + 1);
+  }
+  return parts;
+}
+
 bool any_reads(const LossTerms& terms, bool Loss::*reads) {
   return std::any_of(terms.begin(), terms.end(), [&](const auto& term) { return term->loss().*reads; });
 }
@@ -39,44 +52,31 @@ std::vector<std::string> objective_taps(const ObjectiveOptions& options) {
   return taps;
 }
 
-Program evaluation_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
-                           const BackendTraits& traits) {
-  return whole_program(graph, picture, options.pooling, Pass::kForwardBackward, traits);
+ProgramTask evaluation_task(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
+  return {picture, options.pooling, Pass::kForwardBackward, static_cast<int>(graph.nodes.size()) - 1};
 }
 
-namespace {
-
-/// As deep as a loss reads; where none does, no step.
-Program pass_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
-                     const BackendTraits& traits, bool Loss::*reads) {
-  const int deepest = deepest_node(options, graph, reads);
-  if (deepest < 0) return {.picture = picture, .pooling = options.pooling, .tensors = {}, .steps = {}};
-  return whole_program(graph, picture, options.pooling, Pass::kForward, traits, deepest);
+ProgramTask content_task(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
+  return {picture, options.pooling, Pass::kForward, deepest_node(options, graph, &Loss::reads_content)};
 }
 
-}  // namespace
-
-Program content_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
-                        const BackendTraits& traits) {
-  return pass_program(options, graph, picture, traits, &Loss::reads_content);
-}
-
-Program style_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
-                      const BackendTraits& traits) {
-  return pass_program(options, graph, picture, traits, &Loss::reads_style);
+ProgramTask style_task(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
+  return {picture, options.pooling, Pass::kForward, deepest_node(options, graph, &Loss::reads_style)};
 }
 
 std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const NodeGraph& graph,
-                                          Shape picture, const BackendTraits& traits) {
+                                          const Program& evaluation, const BackendTraits& traits) {
   std::vector<TensorSpec> specs;
-  std::int64_t scratch = 0;
-  const LossTerms terms = make_terms(options, graph, picture);
+  std::int64_t scratch = 0, slots = 0;
+  const LossTerms terms = make_terms(options, graph, evaluation.picture);
   for (const auto& term : terms) {
-    for (TensorSpec& spec : term->tensors(traits)) specs.push_back(std::move(spec));
+    const int parts = num_parts(evaluation, graph, term->tap());
+    for (TensorSpec& spec : term->tensors(traits, parts)) specs.push_back(std::move(spec));
     scratch = std::max(scratch, term->scratch_elements());
+    slots += term->num_slots(parts);
   }
   specs.push_back({"scratch", {1, 1, scratch}, traits.real});
-  specs.push_back({"slots", {1, 1, static_cast<std::int64_t>(terms.size())}, DType::kFloat64});
+  specs.push_back({"slots", {1, 1, slots}, DType::kFloat64});
   return specs;
 }
 
@@ -99,22 +99,31 @@ StyleObjective::StyleObjective(Backend& backend, Executor& executor, const Objec
       slots_(tensors.back()) {
   const TensorView scratch = tensors[tensors.size() - 2];
   std::size_t next = 0;
-  for (std::size_t i = 0; i < terms_.size(); ++i) {
-    const std::size_t count = terms_[i]->tensors(backend_.traits()).size();
-    terms_[i]->bind(tensors.subspan(next, count), scratch,
-                    {slots_.as<double>() + i, {1, 1, 1}, DType::kFloat64});
+  double* slot = slots_.as<double>();
+  for (const auto& term : terms_) {
+    const int parts = num_parts(memory.plan->program, executor.graph(), term->tap());
+    const std::size_t count = term->tensors(backend_.traits(), parts).size();
+    num_slots_.push_back(term->num_slots(parts));
+    term->bind(tensors.subspan(next, count), scratch, {slot, {1, 1, num_slots_.back()}, DType::kFloat64});
     next += count;
+    slot += num_slots_.back();
   }
-  slot_values_.resize(terms_.size());
+  slot_values_.resize(static_cast<std::size_t>(slots_.shape.c));
+  term_values_.resize(terms_.size());
   for (auto& readback : readbacks_) readback = backend_.make_readback(slots_.shape.c);
 
-  hooks_.features = [this](int tap, TensorView features) {
+  hooks_.features = [this](int tap, const TapRows& rows, TensorView features) {
     for (const auto& term : terms_) {
-      if (term->tap() == tap && term->active()) term->take_features(context(memory_), features);
+      if (term->tap() == tap && term->active()) term->take_features(context(memory_), features, rows);
     }
   };
-  hooks_.gradient = [this](int tap, TensorView d, ConstTensorView features) {
-    write_tap_gradient(tap, d, features);
+  hooks_.complete = [this](int tap) {
+    for (const auto& term : terms_) {
+      if (term->tap() == tap && term->active()) term->complete(context(memory_));
+    }
+  };
+  hooks_.gradient = [this](int tap, const TapRows& rows, TensorView d, ConstTensorView features) {
+    write_tap_gradient(tap, rows, d, features);
   };
 }
 
@@ -137,9 +146,9 @@ void StyleObjective::set_content(const NetworkMemory& memory) {
   if (!any_reads(terms_, &Loss::reads_content)) return;
   TapHooks hooks;
   hooks.convolved = finite_check("content");
-  hooks.features = [&](int tap, ConstTensorView features) {
+  hooks.features = [&](int tap, const TapRows& rows, ConstTensorView features) {
     for (const auto& term : terms_) {
-      if (term->tap() == tap) term->take_content(context(memory), features);
+      if (term->tap() == tap) term->take_content(context(memory), features, rows);
     }
   };
   executor_.run(memory, {}, hooks);
@@ -157,17 +166,21 @@ std::vector<std::string> StyleObjective::style_statistics() const {
 StyleTargets StyleObjective::measure_style(const NetworkMemory& memory, std::span<const float> coverage) {
   StyleTargets targets;
   if (!any_reads(terms_, &Loss::reads_style)) return targets;
+  std::map<std::string, LossTerm*> terms;  // of each statistic one
+  for (const auto& term : terms_) {
+    if (!term->style_statistic().empty()) terms.emplace(term->style_statistic(), term.get());
+  }
   TapHooks hooks;
   hooks.convolved = finite_check("style picture");
-  hooks.features = [&](int tap, TensorView features) {
-    for (const auto& term : terms_) {
-      const std::string name = term->style_statistic();
-      if (term->tap() != tap || name.empty() || targets.statistics.contains(name)) continue;
-      targets.statistics[name] =
-          term->measure_style(context(memory), features, memory.plan->program.picture, coverage);
+  hooks.features = [&](int tap, const TapRows& rows, TensorView features) {
+    for (const auto& [name, term] : terms) {
+      if (term->tap() == tap) {
+        term->add_style(context(memory), features, rows, memory.plan->program.picture, coverage);
+      }
     }
   };
   executor_.run(memory, {}, hooks);
+  for (const auto& [name, term] : terms) targets.statistics[name] = term->style_measured(context(memory));
   return targets;
 }
 
@@ -190,16 +203,17 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
   for (const auto& term : terms_) term->measure_energy(context(memory_));
   backend_.download(std::span<double>(slot_values_), slots_);
   backend_.fill(slots_, 0);  // terms that are left out stay so
+  sum_slots(slot_values_);
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     LossTerm& term = *terms_[i];
-    if (!std::isfinite(slot_values_[i])) {
+    if (!std::isfinite(term_values_[i])) {
       throw make_error(
           ErrorCode::kBadInput,
           "{} layer {}: expected a finite target, found that its square is {}: the features there "
           "are too large; use other weights or leave the layer out",
-          term.loss().name, term.layer(), slot_values_[i]);
+          term.loss().name, term.layer(), term_values_[i]);
     }
-    const std::string reason = term.finish(slot_values_[i]);
+    const std::string reason = term.finish(term_values_[i]);
     term.set_active(reason.empty());
     if (reason.empty() || !warn) continue;
     const std::string where = term.layer().empty() ? "" : " layer " + term.layer();
@@ -216,7 +230,8 @@ void StyleObjective::run(ConstTensorView x, TensorView gradient) {
   IMPASTO_TRACE_RANGE("objective");
   executor_.run(memory_, {x, gradient, 1 / gradient_scale_}, hooks_);
   for (const auto& term : terms_) {
-    if (term->tap() < 0) term->add_gradient(context(memory_), gradient, x, Accumulate::kAdd);
+    const TapRows all{{0, x.shape.h}, x.shape.h, 0};
+    if (term->tap() < 0) term->add_gradient(context(memory_), gradient, x, all, Accumulate::kAdd);
   }
   if (grey_) backend_.average_channels(gradient);
 }
@@ -242,12 +257,13 @@ void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
   if (peak == 0) gradient_scale_ = before;  // zero everywhere, which says nothing of the iterations to come
 }
 
-void StyleObjective::write_tap_gradient(int tap, TensorView d, ConstTensorView features) {
+void StyleObjective::write_tap_gradient(int tap, const TapRows& rows, TensorView d,
+                                        ConstTensorView features) {
   Accumulate accumulate = Accumulate::kOverwrite;
   // The last term first: a style term's is a product, which overwrites at less cost than it adds.
   for (auto term = terms_.rbegin(); term != terms_.rend(); ++term) {
     if ((*term)->tap() != tap || !(*term)->active()) continue;
-    (*term)->add_gradient(context(memory_), d, features, accumulate);
+    (*term)->add_gradient(context(memory_), d, features, rows, accumulate);
     accumulate = Accumulate::kAdd;
   }
   if (accumulate == Accumulate::kOverwrite) backend_.fill(d, 0);  // every loss of this tap is left out
@@ -291,7 +307,16 @@ std::string StyleObjective::largest_term() const {
   return largest;
 }
 
+void StyleObjective::sum_slots(std::span<const double> slots) {
+  for (std::size_t i = 0; i < terms_.size(); ++i) {
+    const auto own = slots.first(static_cast<std::size_t>(num_slots_[i]));
+    slots = slots.subspan(own.size());
+    term_values_[i] = std::accumulate(own.begin(), own.end(), 0.0);
+  }
+}
+
 void StyleObjective::read_slots(std::span<const double> slots) {
+  sum_slots(slots);
   values_ = {};
   for (const Loss* const loss : all_losses()) {
     LossValue& value = values_.losses.emplace_back();
@@ -299,8 +324,8 @@ void StyleObjective::read_slots(std::span<const double> slots) {
     value.of_picture = loss->layers == nullptr;
     for (std::size_t i = 0; i < terms_.size(); ++i) {
       if (&terms_[i]->loss() != loss) continue;
-      value.terms.emplace_back(terms_[i]->layer(), slots[i]);
-      values_.total += terms_[i]->weight() * slots[i];
+      value.terms.emplace_back(terms_[i]->layer(), term_values_[i]);
+      values_.total += terms_[i]->weight() * term_values_[i];
     }
   }
 }

@@ -23,19 +23,18 @@ namespace impasto {
 /// Taps that the objective needs: content and style layers, without duplicates.
 [[nodiscard]] std::vector<std::string> objective_taps(const ObjectiveOptions& options);
 
-/// The programs that an objective runs: an evaluation, and what its targets need of the content and of a
-/// style picture; without a step where no loss reads that.
-[[nodiscard]] Program evaluation_program(const ObjectiveOptions& options, const NodeGraph& graph,
-                                         Shape picture, const BackendTraits& traits);
-[[nodiscard]] Program content_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
-                                      const BackendTraits& traits);
-[[nodiscard]] Program style_program(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture,
-                                    const BackendTraits& traits);
+/// What an objective runs: an evaluation, and what its targets need of the content and of a style picture;
+/// nothing where no loss reads that.
+[[nodiscard]] ProgramTask evaluation_task(const ObjectiveOptions& options, const NodeGraph& graph,
+                                          Shape picture);
+[[nodiscard]] ProgramTask content_task(const ObjectiveOptions& options, const NodeGraph& graph,
+                                       Shape picture);
+[[nodiscard]] ProgramTask style_task(const ObjectiveOptions& options, const NodeGraph& graph, Shape picture);
 
-/// Device tensors of the objective beside the network's: those of its terms, one scratch, a slot for each
-/// value. Pure, for the memory plan.
+/// Device tensors of the objective beside the network's: those of its terms, one scratch, the slots for its
+/// values. Pure, for the memory plan.
 [[nodiscard]] std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options,
-                                                        const NodeGraph& graph, Shape picture,
+                                                        const NodeGraph& graph, const Program& evaluation,
                                                         const BackendTraits& traits);
 
 /// Bytes of the StyleTargets of one style picture.
@@ -50,19 +49,19 @@ struct LossValues {
 class StyleObjective final : public Objective {
  public:
   /// `tensors`: memory for objective_tensors(), in order.
-  /// `memory`: of evaluation_program's plan.
+  /// `memory`: of a plan for evaluation_task().
   StyleObjective(Backend& backend, Executor& executor, const ObjectiveOptions& options,
                  std::span<const TensorView> tensors, NetworkMemory memory);
 
   /// From now on the gradient has equal channels, so that a grey x stays grey. Before the first evaluation.
   void keep_grey() { grey_ = true; }
 
-  /// Measures the content, which was uploaded to memory.picture() of content_program's plan.
+  /// Measures the content, which was uploaded to memory.picture() of a plan for content_task().
   void set_content(const NetworkMemory& memory);
   /// What the terms want to know of a style picture, each once.
   [[nodiscard]] std::vector<std::string> style_statistics() const;
-  /// Measures a style picture in the same way, with style_program's plan. `coverage` (h * w of the picture,
-  /// 0..1; empty: 1 everywhere): what each position counts for,
+  /// Measures a style picture in the same way, with a plan for style_task(). `coverage` (h * w of the
+  /// picture, 0..1; empty: 1 everywhere): what each position counts for,
   ///   A^ = sum_p m_p f_p f_p' / sum_p m_p
   /// with m its mean over the pools' blocks at deeper layers. Error(kBadInput) where a layer sees none.
   [[nodiscard]] StyleTargets measure_style(const NetworkMemory& memory, std::span<const float> coverage = {});
@@ -102,16 +101,19 @@ class StyleObjective final : public Objective {
   }
   [[nodiscard]] std::function<void(int, ConstTensorView)> finite_check(const char* whose);
   void run(ConstTensorView x, TensorView gradient);
-  void write_tap_gradient(int tap, TensorView d, ConstTensorView features);
+  void write_tap_gradient(int tap, const TapRows& rows, TensorView d, ConstTensorView features);
   void read_slots(std::span<const double> slots);
+  /// The sum of each term's.
+  void sum_slots(std::span<const double> slots);
 
   Backend& backend_;
   Executor& executor_;
   NetworkMemory memory_;
-  LossTerms terms_;  // in the order of their slots
+  LossTerms terms_;             // in the order of their slots
+  std::vector<int> num_slots_;  // of each term
   TensorView slots_;
   TapHooks hooks_;
-  std::vector<double> slot_values_;
+  std::vector<double> slot_values_, term_values_;
   std::array<std::unique_ptr<Readback>, kMostQueued> readbacks_;
   std::deque<Readback*> queued_;  // oldest first; null: values_ were read already
   std::size_t next_readback_ = 0;

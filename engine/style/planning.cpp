@@ -6,6 +6,7 @@
 #include "engine/core/message.h"
 #include "engine/core/text.h"
 #include "engine/network/conv_filters.h"
+#include "engine/network/plan_search.h"
 #include "engine/style/objective.h"
 #include "engine/style/schedule.h"
 
@@ -19,6 +20,8 @@ constexpr std::size_t kProcessBytes = std::size_t{32} << 20;
 ScalePlan plan_of(const ScaleLayout& layout, const StyleOptions& options, const NodeGraph& graph) {
   ScalePlan scale;
   scale.size = layout.size;
+  scale.way = describe(graph, picture_shape(layout.size), layout.evaluation.program.segments);
+  scale.history = layout.history;
   scale.activation_bytes = layout.network_bytes;
   scale.workspace_bytes = layout.workspace_bytes;
   scale.target_bytes = layout.objective_bytes;
@@ -80,21 +83,25 @@ PlannedRender plan_with(const PrepareProgram& prepare, const StyleOptions& optio
   }
   const std::int64_t min_side = graph.min_side();
   const std::vector<PixelSize> scales = scale_sizes(options, sizes.content, min_side);
+  plan.filter_bytes = filter_bytes(weights, graph, traits);
+  plan.fixed_bytes = traits.fixed_bytes;
+  const auto budget = static_cast<std::size_t>(plan.budget_bytes),
+             outside = plan.filter_bytes + plan.fixed_bytes;
   std::size_t arena = 0;
   for (std::size_t i = 0; i < scales.size(); ++i) {
-    std::vector<PixelSize> style_sizes;
+    ScaleTask task{
+        scales[i], {}, iterations_at(options, static_cast<int>(i), static_cast<int>(scales.size()))};
     for (const RenderSizes::Style& style : sizes.styles) {
-      style_sizes.push_back(style_picture_size(options, style, scales[i], scales.back(), min_side));
+      task.style_sizes.push_back(style_picture_size(options, style, scales[i], scales.back(), min_side));
     }
-    planned.scales.push_back(plan_scale(options, graph, traits, scales[i], style_sizes, prepare));
+    planned.scales.push_back(
+        plan_scale(options, graph, traits, task, budget > outside ? budget - outside : 0, prepare));
     ScalePlan scale = plan_of(planned.scales.back(), options, graph);
-    scale.style_sizes = std::move(style_sizes);
-    scale.iterations = iterations_at(options, static_cast<int>(i), static_cast<int>(scales.size()));
+    scale.style_sizes = std::move(task.style_sizes);
+    scale.iterations = task.iterations;
     plan.scales.push_back(std::move(scale));
     arena = std::max(arena, planned.scales.back().arena_bytes());
   }
-  plan.filter_bytes = filter_bytes(weights, graph, traits);
-  plan.fixed_bytes = traits.fixed_bytes;
   plan.device_bytes = plan.filter_bytes + plan.fixed_bytes + arena;
   plan.host_bytes = host_bytes(options, weights, graph, sizes, plan, arena, beside);
   return planned;

@@ -23,6 +23,8 @@ struct ScalePlan {
   int iterations = 0;  ///< evaluations of loss and gradient, at most (StyleOptions::tolerance)
   PixelSize size;
   std::vector<PixelSize> style_sizes;  ///< of each style picture
+  std::string way;                     ///< through the network, for people: "at once" or in which strips
+  int history = 0;                     ///< L-BFGS: pairs that there is room for
   std::size_t activation_bytes = 0;    ///< feature maps and their gradients, at their offsets in one arena
   std::size_t workspace_bytes = 0;
   std::size_t target_bytes = 0;     ///< content features, style Gram matrices, loss slots

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/network/plan_search.h"
 #include "engine/style/objective.h"
 #include "engine/style/optimizer.h"
 
@@ -39,33 +40,85 @@ ScaleMemory divide(const ScaleLayout& layout, std::size_t alignment, void* arena
   return memory;
 }
 
-ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
-                       PixelSize size, std::span<const PixelSize> style_sizes,
-                       const PrepareProgram& prepare) {
-  ScaleLayout layout;
-  layout.size = size;
-  const Shape picture = picture_shape(size);
-  const auto plan = [&](const auto& make_program, Shape shape) {
-    Program program = make_program(options.objective, graph, shape, traits);
-    if (prepare) prepare(program);
-    NetworkPlan planned = plan_memory(std::move(program), traits);
-    layout.network_bytes = std::max(layout.network_bytes, planned.arena_bytes);
-    layout.workspace_bytes = std::max(layout.workspace_bytes, planned.workspace_bytes);
-    return planned;
-  };
-  layout.evaluation = plan(evaluation_program, picture);
-  layout.content_pass = plan(content_program, picture);
-  for (const PixelSize& style : style_sizes) {
-    layout.style_passes.push_back(plan(style_program, picture_shape(style)));
+namespace {
+
+/// A scale's layout as it grows.
+class ScalePlanner {
+ public:
+  ScalePlanner(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
+               const ScaleTask& task, const PrepareProgram& prepare)
+      : options_(options), graph_(graph), traits_(traits), task_(task), prepare_(prepare) {}
+
+  /// The optimiser's tensors, with at most so many pairs, then the network in what is left.
+  [[nodiscard]] ScaleLayout plan(int history, std::size_t most) {
+    layout_ = {};
+    layout_.size = task_.size;
+    add_optimizer(history);
+    const std::size_t others = layout_.optimizer_bytes + objective_bytes(smallest_evaluation());
+    room_ = {.bytes = most > others ? most - others : 0};
+    const Shape picture = picture_shape(task_.size);
+    layout_.evaluation = add(evaluation_task(options_.objective, graph_, picture));
+    layout_.content_pass = add(content_task(options_.objective, graph_, picture));
+    for (const PixelSize& style : task_.style_sizes) {
+      layout_.style_passes.push_back(add(style_task(options_.objective, graph_, picture_shape(style))));
+    }
+    layout_.network_bytes = room_.arena;
+    layout_.workspace_bytes = align_up(room_.workspace, traits_.alignment);
+    layout_.objective = objective_tensors(options_.objective, graph_, layout_.evaluation.program, traits_);
+    layout_.objective_bytes = layout_bytes(layout_.objective, traits_.alignment);
+    return std::move(layout_);
   }
-  layout.workspace_bytes = align_up(layout.workspace_bytes, traits.alignment);
-  layout.objective = objective_tensors(options.objective, graph, picture, traits);
-  layout.objective_bytes = layout_bytes(layout.objective, traits.alignment);
-  layout.optimizer = optimizer_tensors(options.optimizer, picture, traits.real);
-  // One more where the host learns of a loss when the next iteration is queued already.
-  layout.pictures.assign(traits.asynchronous ? 3 : 2, {"a last picture", picture, traits.real});
-  layout.optimizer_bytes =
-      layout_bytes(layout.optimizer, traits.alignment) + layout_bytes(layout.pictures, traits.alignment);
+
+ private:
+  void add_optimizer(int history) {
+    const Shape picture = picture_shape(task_.size);
+    OptimizerOptions optimizer = options_.optimizer;
+    optimizer.history = layout_.history = history;
+    layout_.optimizer = optimizer_tensors(optimizer, picture, traits_.real);
+    // One more where the host learns of a loss when the next iteration is queued already.
+    layout_.pictures.assign(traits_.asynchronous ? 3 : 2, {"a last picture", picture, traits_.real});
+    layout_.optimizer_bytes = layout_bytes(layout_.optimizer, traits_.alignment) +
+                              layout_bytes(layout_.pictures, traits_.alignment);
+  }
+
+  [[nodiscard]] NetworkPlan add(const ProgramTask& task) {
+    const Segments segments = choose_segments(graph_, task, traits_, room_);
+    Program program = make_program(graph_, task, traits_, segments);
+    if (prepare_) prepare_(program);
+    NetworkPlan planned = plan_memory(std::move(program), traits_);
+    room_.arena = std::max(room_.arena, planned.arena_bytes);
+    room_.workspace = std::max(room_.workspace, planned.workspace_bytes);
+    return planned;
+  }
+
+  /// The one whose losses need most: each in as many parts as can be.
+  [[nodiscard]] Program smallest_evaluation() const {
+    const ProgramTask task = evaluation_task(options_.objective, graph_, picture_shape(task_.size));
+    return make_program(graph_, task, traits_, finest_segments(graph_, task), Strips::kFew);
+  }
+  [[nodiscard]] std::size_t objective_bytes(const Program& evaluation) const {
+    return layout_bytes(objective_tensors(options_.objective, graph_, evaluation, traits_),
+                        traits_.alignment);
+  }
+
+  const StyleOptions& options_;
+  const NodeGraph& graph_;
+  const BackendTraits& traits_;
+  const ScaleTask& task_;
+  const PrepareProgram& prepare_;
+  ScaleLayout layout_;
+  NetworkRoom room_;
+};
+
+}  // namespace
+
+ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
+                       const ScaleTask& task, std::size_t most, const PrepareProgram& prepare) {
+  ScalePlanner planner(options, graph, traits, task, prepare);
+  int history = std::min(options.optimizer.history, task.iterations);
+  ScaleLayout layout = planner.plan(history, most);
+  if (options.optimizer.kind != OptimizerKind::kLbfgs) return layout;
+  while (layout.arena_bytes() > most && history > 1) layout = planner.plan(--history, most);
   return layout;
 }
 

@@ -2,6 +2,7 @@
 // Where everything of one scale lies in the render's arena. Pure: from sizes and options, offsets and bytes.
 #include <cstddef>
 #include <functional>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct ScaleLayout {
   NetworkPlan evaluation, content_pass;
   std::vector<NetworkPlan> style_passes;
   std::vector<TensorSpec> objective, optimizer, pictures;
+  int history = 0;  ///< L-BFGS: pairs that there is room for
   std::size_t network_bytes = 0, workspace_bytes = 0, objective_bytes = 0, optimizer_bytes = 0;
   [[nodiscard]] std::size_t arena_bytes() const {
     return network_bytes + workspace_bytes + objective_bytes + optimizer_bytes;
@@ -28,9 +30,18 @@ struct ScaleLayout {
 /// done (prepare_convolutions); empty: as it has chosen so far.
 using PrepareProgram = std::function<void(const Program&)>;
 
+/// What a scale is planned for.
+struct ScaleTask {
+  PixelSize size;
+  std::vector<PixelSize> style_sizes;
+  int iterations = std::numeric_limits<int>::max();  ///< L-BFGS has no more pairs than there are
+};
+
+/// Within `most` bytes, where that is possible: the network at once, else in strips; where that is not enough,
+/// with a shorter history, one pair at the least. Where nothing fits, the smallest.
 [[nodiscard]] ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph,
-                                     const BackendTraits& traits, PixelSize size,
-                                     std::span<const PixelSize> style_sizes,
+                                     const BackendTraits& traits, const ScaleTask& task,
+                                     std::size_t most = std::numeric_limits<std::size_t>::max(),
                                      const PrepareProgram& prepare = {});
 
 /// The parts of an arena of layout.arena_bytes().

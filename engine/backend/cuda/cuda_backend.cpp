@@ -81,6 +81,8 @@ class CudaBackend final : public Backend {
     traits_.input_channels = kInputChannels;
     traits_.alignment = kAlignment;
     traits_.fixed_bytes = Context::kScratchBytes + Context::cublas_bytes(properties);
+    // cuDNN's fast engines index with 32 bits.
+    traits_.most_elements = std::numeric_limits<std::int32_t>::max();
     traits_.asynchronous = true;
     traits_.scaled_gradients = precision == Precision::kFp16;
     traits_.filter_format = info_.name + " " + impasto::to_string(precision);

@@ -10,35 +10,47 @@ class ContentTerm final : public LossTerm {
   ContentTerm(std::string layer, int tap, double weight, Shape features, Scaling scaling)
       : LossTerm(content_loss(), std::move(layer), tap, weight), features_(features), scaling_(scaling) {}
 
-  [[nodiscard]] std::vector<TensorSpec> tensors(const BackendTraits& traits) const override {
+  [[nodiscard]] std::vector<TensorSpec> tensors(const BackendTraits& traits, int /*parts*/) const override {
     return {{"content " + layer(), features_, traits.activation}};
   }
-  void bind(std::span<const TensorView> tensors, TensorView /*scratch*/, TensorView slot) override {
+  [[nodiscard]] int num_slots(int parts) const override { return parts; }
+  void bind(std::span<const TensorView> tensors, TensorView /*scratch*/, TensorView slots) override {
     target_ = tensors[0];
-    slot_ = slot;
+    slots_ = slots;
   }
 
-  void take_content(const TermContext& context, ConstTensorView features) override {
-    context.backend.copy(target_, features);
+  void take_content(const TermContext& context, ConstTensorView features, const TapRows& rows) override {
+    context.backend.copy(rows_of(target_, rows), features);
   }
-  void measure_energy(const TermContext& context) override { context.backend.dot(slot_, target_, target_); }
+  void measure_energy(const TermContext& context) override { context.backend.dot(slot(0), target_, target_); }
   [[nodiscard]] std::string finish(double energy) override {
     const std::optional<double> factor = content_factor(scaling_, features_, energy);
     factor_ = factor.value_or(0);
     return factor ? "" : kZeroTarget;
   }
 
-  void add_gradient(const TermContext& context, TensorView d, ConstTensorView features,
+  void add_gradient(const TermContext& context, TensorView d, ConstTensorView features, const TapRows& rows,
                     Accumulate accumulate) override {
     const LossScales scales{factor_, context.gradient_scale * weight() * 2 * factor_};
-    context.backend.squared_error(slot_, d, features, target_, scales, accumulate);
+    context.backend.squared_error(slot(rows.part), d, features, rows_of(target_, rows), scales, accumulate);
   }
 
  private:
+  [[nodiscard]] static TensorView rows_of(TensorView tensor, const TapRows& rows) {
+    const std::int64_t row =
+        tensor.shape.w * tensor.shape.c * static_cast<std::int64_t>(size_of(tensor.dtype));
+    return {static_cast<std::byte*>(tensor.data) + rows.rows.first * row,
+            {rows.rows.count, tensor.shape.w, tensor.shape.c},
+            tensor.dtype};
+  }
+  [[nodiscard]] TensorView slot(int part) const {
+    return {slots_.as<double>() + part, {1, 1, 1}, DType::kFloat64};
+  }
+
   Shape features_;
   Scaling scaling_;
   double factor_ = 0;  // scaling.h
-  TensorView target_, slot_;
+  TensorView target_, slots_;
 };
 
 const std::vector<LayerWeight>& layers(const ObjectiveOptions& options) { return options.content_layers; }

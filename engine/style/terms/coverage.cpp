@@ -30,17 +30,16 @@ TensorView strip_at(const TermContext& context, TensorView features, std::int64_
 /// A position's weight goes into the features, as its root, by way of the host: it happens once for a style
 /// picture and scale, strip by strip, and only where weights differ. The features are put back, as the next
 /// layer reads them.
-void measure_covered(const TermContext& context, TensorView gram, TensorView features,
-                     const std::vector<float>& m, double sum) {
+void add_covered(const TermContext& context, TensorView gram, TensorView features, const float* m,
+                 double sum) {
   Backend& backend = context.backend;
   const auto [h, w, c] = features.shape;
-  Accumulate accumulate = Accumulate::kOverwrite;
   std::vector<float> plain, weighted;
   std::int64_t rows = 0;
   for (std::int64_t y = 0; y < h; y += rows) {
     const TensorView strip = strip_at(context, features, y);
     rows = strip.shape.h;
-    const std::span<const float> own(m.data() + y * w, static_cast<std::size_t>(rows * w));
+    const std::span<const float> own(m + y * w, static_cast<std::size_t>(rows * w));
     const auto [least, most] = std::minmax_element(own.begin(), own.end());
     if (*most == 0) continue;
     if (*least < 1) {
@@ -52,8 +51,7 @@ void measure_covered(const TermContext& context, TensorView gram, TensorView fea
       }
       backend.upload(strip, std::span<const float>(weighted));
     }
-    backend.gram(gram, strip, 1 / sum, accumulate, context.workspace);
-    accumulate = Accumulate::kAdd;
+    backend.gram(gram, strip, 1 / sum, Accumulate::kAdd, context.workspace);
     if (*least < 1) backend.upload(strip, std::span<const float>(plain));
   }
 }
@@ -76,23 +74,29 @@ std::vector<float> pooled_coverage(std::span<const float> coverage, Shape pictur
   return m;
 }
 
-void measure_gram(const TermContext& context, TensorView gram, TensorView features, Shape picture,
-                  std::span<const float> coverage, const std::string& layer) {
-  if (coverage.empty()) {
-    context.backend.gram(gram, features, 1.0 / static_cast<double>(features.shape.positions()),
-                         Accumulate::kOverwrite, context.workspace);
+CoveredGram::CoveredGram(Shape picture, Shape features, std::span<const float> coverage,
+                         const std::string& layer)
+    : sum_(static_cast<double>(features.positions())) {
+  if (coverage.empty()) return;
+  m_ = pooled_coverage(coverage, picture, features);
+  sum_ = std::accumulate(m_.begin(), m_.end(), 0.0);
+  if (sum_ > 0) return;
+  throw make_error(
+      ErrorCode::kBadInput,
+      "style picture: expected a part that is not transparent and that layer {} sees, found none "
+      "of its {}x{} positions",
+      layer, features.w, features.h);
+}
+
+void CoveredGram::add(const TermContext& context, TensorView gram, TensorView features,
+                      const TapRows& rows) const {
+  if (m_.empty()) {
+    const Accumulate accumulate = rows.part == 0 ? Accumulate::kOverwrite : Accumulate::kAdd;
+    context.backend.gram(gram, features, 1 / sum_, accumulate, context.workspace);
     return;
   }
-  const std::vector<float> m = pooled_coverage(coverage, picture, features.shape);
-  const double sum = std::accumulate(m.begin(), m.end(), 0.0);
-  if (sum == 0) {
-    throw make_error(
-        ErrorCode::kBadInput,
-        "style picture: expected a part that is not transparent and that layer {} sees, found none of "
-        "its {}x{} positions",
-        layer, features.shape.w, features.shape.h);
-  }
-  measure_covered(context, gram, features, m, sum);
+  if (rows.part == 0) context.backend.fill(gram, 0);
+  add_covered(context, gram, features, m_.data() + rows.rows.first * features.shape.w, sum_);
 }
 
 }  // namespace impasto

@@ -13,8 +13,17 @@ namespace impasto {
 [[nodiscard]] std::vector<float> pooled_coverage(std::span<const float> coverage, Shape picture, Shape tap);
 
 /// gram = sum_p m_p f_p f_p' / sum_p m_p with the pooled coverage m; without coverage (empty) every m_p is 1.
-/// The features are as before on return. Error(kBadInput) where the layer sees no position.
-void measure_gram(const TermContext& context, TensorView gram, TensorView features, Shape picture,
-                  std::span<const float> coverage, const std::string& layer);
+class CoveredGram {
+ public:
+  CoveredGram() = default;
+  /// Of a layer's features of this shape. Error(kBadInput) where the layer sees no position.
+  CoveredGram(Shape picture, Shape features, std::span<const float> coverage, const std::string& layer);
+  /// Rows of the features, the first part first; they are as before on return.
+  void add(const TermContext& context, TensorView gram, TensorView features, const TapRows& rows) const;
+
+ private:
+  std::vector<float> m_;  // empty: 1 everywhere
+  double sum_ = 0;        // of m
+};
 
 }  // namespace impasto

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/backend/backend.h"
+#include "engine/network/program.h"
 #include "engine/network/vgg.h"
 #include "engine/options/options.h"
 
@@ -58,30 +59,34 @@ class LossTerm {
   [[nodiscard]] bool active() const { return active_; }
 
   // --- memory: pure, then bound once
-  /// Its own tensors. The slot for its value and the scratch come beside them.
-  [[nodiscard]] virtual std::vector<TensorSpec> tensors(const BackendTraits& traits) const = 0;
+  /// Its own tensors, where the features at its tap come in so many parts. The slots for its value and the
+  /// scratch come beside them.
+  [[nodiscard]] virtual std::vector<TensorSpec> tensors(const BackendTraits& traits, int parts) const = 0;
+  /// Numbers whose sum is its value.
+  [[nodiscard]] virtual int num_slots(int /*parts*/) const { return 1; }
   /// Real elements that it needs for a moment; terms share the largest.
   [[nodiscard]] virtual std::int64_t scratch_elements() const { return 0; }
-  /// `tensors` as asked for, in order; `slot` one float64. All outlive the term.
-  virtual void bind(std::span<const TensorView> tensors, TensorView scratch, TensorView slot) = 0;
+  /// `tensors` as asked for, in order; `slots` num_slots float64. All outlive the term.
+  virtual void bind(std::span<const TensorView> tensors, TensorView scratch, TensorView slots) = 0;
 
   // --- targets: before the first evaluation
-  /// The content's features at its tap.
-  virtual void take_content(const TermContext&, ConstTensorView /*features*/) {}
-  /// What it wants to know of a style picture: the statistic's name, and its numbers from the features at its
-  /// tap, where position p counts for coverage[p] (0..1; empty: 1 everywhere; `picture`: the coverage's own
-  /// shape). Terms of the same name take the same statistic. The features must be as before on return.
+  /// Rows of the content's features at its tap.
+  virtual void take_content(const TermContext&, ConstTensorView /*features*/, const TapRows&) {}
+  /// What it wants to know of a style picture: the statistic's name. Terms of the same name take the same
+  /// statistic.
   [[nodiscard]] virtual std::string style_statistic() const { return {}; }
   /// How many numbers that statistic has.
   [[nodiscard]] virtual std::int64_t statistic_elements() const { return 0; }
-  [[nodiscard]] virtual std::vector<double> measure_style(const TermContext&, TensorView /*features*/,
-                                                          Shape /*picture*/,
-                                                          std::span<const float> /*coverage*/) {
-    return {};
-  }
+  /// Rows of a style picture's features at its tap, one part after the other, where position p counts for
+  /// coverage[p] (0..1; empty: 1 everywhere; `picture`: the coverage's own shape). The features must be as
+  /// before on return.
+  virtual void add_style(const TermContext&, TensorView /*features*/, const TapRows&, Shape /*picture*/,
+                         std::span<const float> /*coverage*/) {}
+  /// The statistic of all that was added.
+  [[nodiscard]] virtual std::vector<double> style_measured(const TermContext&) { return {}; }
   /// The blend of all style pictures' statistics.
   virtual void set_style(const TermContext&, std::span<const double> /*statistic*/) {}
-  /// Writes what finish() needs into the slot.
+  /// Writes what finish() needs into its first slot.
   virtual void measure_energy(const TermContext&) {}
   /// With what measure_energy found: why the term is left out, for people; empty: it is not.
   [[nodiscard]] virtual std::string finish(double /*energy*/) { return {}; }
@@ -89,12 +94,14 @@ class LossTerm {
   /// Floating-point operations of value and gradient, where they are worth counting beside convolutions.
   [[nodiscard]] virtual double flops() const { return 0; }
 
-  // --- evaluation; values go to the slot, without weight
-  /// In forward, when the features are whole.
-  virtual void take_features(const TermContext&, ConstTensorView /*features*/) {}
-  /// d (+)= gradient_scale * weight * gradient of the value with respect to the features; at the picture
-  /// d += weight * gradient with respect to it. The value, if take_features has not written it.
-  virtual void add_gradient(const TermContext&, TensorView d, ConstTensorView features,
+  // --- evaluation; values go to the slots, without weight
+  /// In forward, rows of the features.
+  virtual void take_features(const TermContext&, ConstTensorView /*features*/, const TapRows&) {}
+  /// All of them have been there, in several parts.
+  virtual void complete(const TermContext&) {}
+  /// d (+)= gradient_scale * weight * gradient of the value with respect to these rows of the features; at
+  /// the picture d += weight * gradient with respect to it. The value, if it has not been written before.
+  virtual void add_gradient(const TermContext&, TensorView d, ConstTensorView features, const TapRows& rows,
                             Accumulate accumulate) = 0;
 
   void set_active(bool active) { active_ = active; }

@@ -9,12 +9,15 @@ class VariationTerm final : public LossTerm {
   VariationTerm(TotalVariation kind, double weight)
       : LossTerm(variation_loss(), {}, -1, weight), variation_(kind) {}
 
-  [[nodiscard]] std::vector<TensorSpec> tensors(const BackendTraits& /*traits*/) const override { return {}; }
-  void bind(std::span<const TensorView> /*tensors*/, TensorView /*scratch*/, TensorView slot) override {
-    slot_ = slot;
+  [[nodiscard]] std::vector<TensorSpec> tensors(const BackendTraits& /*traits*/,
+                                                int /*parts*/) const override {
+    return {};
+  }
+  void bind(std::span<const TensorView> /*tensors*/, TensorView /*scratch*/, TensorView slots) override {
+    slot_ = slots;
   }
   void add_gradient(const TermContext& context, TensorView d, ConstTensorView picture,
-                    Accumulate /*accumulate*/) override {
+                    const TapRows& /*rows*/, Accumulate /*accumulate*/) override {
     context.backend.total_variation(slot_, d, picture, variation_, weight());
   }
 

@@ -64,6 +64,8 @@ nlohmann::ordered_json plan_json(const RenderPlan& plan, Speed speed) {
                                  {"workspace_bytes", s.workspace_bytes},
                                  {"target_bytes", s.target_bytes},
                                  {"optimizer_bytes", s.optimizer_bytes},
+                                 {"way", s.way},
+                                 {"history", s.history},
                                  {"flops", s.flops}};
     if (speed.flops_per_second > 0) scale["seconds"] = s.flops / speed.flops_per_second;
     scales.push_back(std::move(scale));

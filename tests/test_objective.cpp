@@ -6,6 +6,7 @@
 #include <random>
 
 #include "engine/core/error.h"
+#include "engine/network/plan_search.h"
 #include "engine/style/scale_layout.h"
 #include "engine/style/schedule.h"
 #include "engine/style/terms/scaling.h"
@@ -124,6 +125,46 @@ TEST_CASE("the whole objective's gradient matches finite differences in double")
           CHECK(std::abs(difference - gradient[i]) <= 1e-6 * largest);
         }
       }
+    }
+  }
+}
+
+TEST_CASE("in strips, loss and gradient are those of the whole picture, without seams") {
+  const Shape picture{131, 38, 3}, style{140, 27, 3};
+  const ObjectiveOptions options = with(Scaling::kRelative, TotalVariation::kL2, Pooling::kMax);
+  std::vector<float> coverage(static_cast<std::size_t>(style.positions()), 1.0F);
+  for (std::size_t i = 0; i < coverage.size() / 2; ++i) coverage[i] = static_cast<float>(i % 5) / 4;
+  const std::vector<double> host = random_picture(picture, 9);
+  const auto row_jumps = [&](const std::vector<double>& g) {
+    std::vector<double> jumps(static_cast<std::size_t>(picture.h - 1));
+    const auto row = static_cast<std::size_t>(picture.w * picture.c);
+    for (std::size_t i = 0; i < jumps.size() * row; ++i) jumps[i / row] += std::abs(g[i + row] - g[i]);
+    return jumps;
+  };
+  const std::string other = test::other_device().device;
+  for (const std::string& device : {std::string("reference"), other.empty() ? std::string("cpu") : other}) {
+    const double tolerance = device == "reference" ? 1e-12 : 2e-6;
+    Bench whole(device, options, picture, style, coverage);
+    const double loss = whole.evaluate(host);
+    const std::vector<double> gradient = whole.download_gradient();
+    const std::vector<double> jumps = row_jumps(gradient);
+    double norm = 0;
+    for (const double g : gradient) norm += g * g;
+    for (const double share : {0.8, 0.6, 0.0}) {
+      const auto most = static_cast<std::size_t>(share * static_cast<double>(whole.layout.arena_bytes()));
+      Bench strips(device, options, picture, style, coverage, most);
+      const Segments& segments = strips.layout.evaluation.program.segments;
+      INFO(device << " " << share << ": " << describe(strips.executor->graph(), picture, segments));
+      REQUIRE(segments != whole.layout.evaluation.program.segments);
+      if (share > 0) CHECK(strips.layout.arena_bytes() <= most);
+      CHECK(strips.evaluate(host) == Approx(loss).epsilon(tolerance));
+      const std::vector<double> found = strips.download_gradient();
+      double difference = 0;
+      for (std::size_t i = 0; i < found.size(); ++i) difference += std::pow(found[i] - gradient[i], 2);
+      CHECK(std::sqrt(difference / norm) < tolerance);
+      const std::vector<double> found_jumps = row_jumps(found);
+      for (std::size_t y = 0; y < jumps.size(); ++y)
+        CHECK(found_jumps[y] == Approx(jumps[y]).epsilon(20 * tolerance));
     }
   }
 }

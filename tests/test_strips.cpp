@@ -140,3 +140,70 @@ TEST_CASE("a program in strips gives each tap the same features and the picture 
     }
   }
 }
+
+TEST_CASE("planned with few strips, a program needs the memory that all of them need") {
+  const auto backend = make_backend({"cpu", Precision::kAuto, 1});
+  const BackendTraits& traits = backend->traits();
+  std::mt19937 random(5);
+  for (const std::vector<std::string>& taps : kTaps) {
+    const NodeGraph graph = build_graph(test::tiny_vgg(), taps);
+    for (int round = 0; round < 20; ++round) {
+      const Pass pass = random() % 2 == 0 ? Pass::kForward : Pass::kForwardBackward;
+      const Shape picture{300 + static_cast<std::int64_t>(random() % 100), 40, 3};
+      const ProgramTask task{picture, Pooling::kMax, pass, static_cast<int>(graph.nodes.size()) - 1};
+      const Segments segments = random_segments(graph, random);
+      const NetworkPlan all = plan_memory(make_program(graph, task, traits, segments), traits);
+      const NetworkPlan few = plan_memory(make_program(graph, task, traits, segments, Strips::kFew), traits);
+      INFO(picture.h << ": " << describe(graph, picture, segments));
+      CHECK(few.arena_bytes == all.arena_bytes);
+      CHECK(few.workspace_bytes == all.workspace_bytes);
+    }
+  }
+}
+
+TEST_CASE("the search takes the picture at once where that fits, else the strips of least work that do") {
+  const auto backend = make_backend({"cpu", Precision::kAuto, 1});
+  const BackendTraits& traits = backend->traits();
+  const NodeGraph graph = build_graph(test::tiny_vgg(), kTaps.front());
+  const ProgramTask task{
+      {400, 300, 3}, Pooling::kMax, Pass::kForwardBackward, static_cast<int>(graph.nodes.size()) - 1};
+  const auto plan = [&](const Segments& segments) {
+    return plan_memory(make_program(graph, task, traits, segments), traits);
+  };
+  const Segments at_once{{task.last_node, 0}};
+  const std::size_t whole = NetworkRoom{}.needed_by(plan(at_once));
+  CHECK(choose_segments(graph, task, traits, {.bytes = whole}) == at_once);
+  double work = convolution_flops(plan(at_once).program);
+  std::size_t least = 0;
+  for (const double share : {0.9, 0.6, 0.4, 0.3, 0.2, 0.0}) {
+    const NetworkRoom room{.bytes = static_cast<std::size_t>(share * static_cast<double>(whole))};
+    const NetworkPlan found = plan(choose_segments(graph, task, traits, room));
+    const bool fits = room.holds(found);
+    INFO(share << ": " << describe(graph, task.picture, found.program.segments));
+    CHECK(fits == (share > 0.15));
+    if (!fits) least = room.needed_by(found);
+    if (!fits) break;
+    CHECK(convolution_flops(found.program) >= work);  // less memory, more work
+    work = convolution_flops(found.program);
+  }
+  REQUIRE(least > 0);
+  CHECK(NetworkRoom{.bytes = least}.holds(plan(choose_segments(graph, task, traits, {.bytes = least}))));
+  CHECK_FALSE(NetworkRoom{.bytes = least - 1}.holds(
+      plan(choose_segments(graph, task, traits, {.bytes = least - 1}))));
+}
+
+TEST_CASE("no operand of a program that the search finds has more elements than the device takes") {
+  const auto backend = make_backend({"cpu", Precision::kAuto, 1});
+  BackendTraits traits = backend->traits();
+  const NodeGraph graph = build_graph(test::tiny_vgg(), kTaps.front());
+  const ProgramTask task{
+      {400, 300, 3}, Pooling::kMax, Pass::kForwardBackward, static_cast<int>(graph.nodes.size()) - 1};
+  traits.most_elements = 100'000;
+  const Program program = make_program(graph, task, traits, choose_segments(graph, task, traits, {}));
+  for (const Step& step : program.steps) {
+    for (const Step::Operand& operand : {step.out, step.in, step.features}) {
+      if (operand) CHECK(program.shape(operand).elements() <= traits.most_elements);
+    }
+  }
+  CHECK(program.steps.size() > whole_program(graph, task, traits).steps.size());
+}

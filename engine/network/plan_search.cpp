@@ -38,12 +38,13 @@ class Search {
     std::size_t least_bytes = std::numeric_limits<std::size_t>::max();
     for (Segments& way : ways) {
       if (least_work(way) >= best_work) break;
-      const std::size_t bytes = bytes_of(way);
-      if (bytes < least_bytes) {
-        least_bytes = bytes;
+      const std::optional<std::size_t> bytes = bytes_of(way);
+      if (!bytes) continue;
+      if (*bytes < least_bytes) {
+        least_bytes = *bytes;
         smallest = way;
       }
-      if (bytes > room_.bytes) continue;
+      if (*bytes > room_.bytes) continue;
       widen(way);
       const double work = convolution_flops(program(way, Strips::kAll));
       if (work >= best_work) continue;
@@ -102,13 +103,13 @@ class Search {
     return work;
   }
 
-  /// Of arena and workspace; the most there is where a layer has more elements than the device takes at once.
-  [[nodiscard]] std::size_t bytes_of(const Segments& segments) const {
+  /// Of arena and workspace; nothing where an operand has more elements than the device takes at once.
+  [[nodiscard]] std::optional<std::size_t> bytes_of(const Segments& segments) const {
     Program few = program(segments, Strips::kFew);
     for (const Step& step : few.steps) {
       for (const Step::Operand& operand : {step.out, step.in}) {
         if (operand && few.shape(operand).elements() > traits_.most_elements) {
-          return std::numeric_limits<std::size_t>::max();
+          return std::nullopt;
         }
       }
     }
@@ -122,11 +123,9 @@ class Search {
       std::int64_t most = height(segment.last_node), fits = 1;
       while (fits < most) {
         segment.rows = (fits + most + 1) / 2;
-        if (bytes_of(segments) <= room_.bytes) {
-          fits = segment.rows;
-        } else {
-          most = segment.rows - 1;
-        }
+        const std::optional<std::size_t> bytes = bytes_of(segments);
+        const bool ok = bytes && *bytes <= room_.bytes;
+        (ok ? fits : most) = ok ? segment.rows : segment.rows - 1;
       }
       segment.rows = fits;
     }

@@ -1,5 +1,6 @@
 #pragma once
 // Between what a device holds of a render, tensors and choices, and what a checkpoint records of it.
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -23,6 +24,10 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
 /// What the device chose for the render; empty for none and for no checkpoint. Error(kBadInput) where this
 /// device has no choices.
 [[nodiscard]] std::string recorded_tuning(Backend& backend, const Checkpoint* checkpoint);
+
+/// The budget that strips and history were chosen for; 0: none was recorded. Error(kBadInput) for what is no
+/// number of bytes.
+[[nodiscard]] std::int64_t recorded_budget(const Checkpoint& checkpoint);
 
 /// The power of two that gradients were scaled by; nothing where none was recorded. Error(kBadInput) for
 /// another number, for one that no device would have chosen, and for none where one is `wanted`.

@@ -85,7 +85,8 @@ PlannedRender plan_with(const PrepareProgram& prepare, const StyleOptions& optio
   const std::vector<PixelSize> scales = scale_sizes(options, sizes.content, min_side);
   plan.filter_bytes = filter_bytes(weights, graph, traits);
   plan.fixed_bytes = traits.fixed_bytes;
-  const auto budget = static_cast<std::size_t>(plan.budget_bytes),
+  plan.chosen_for_bytes = beside.choose_for > 0 ? beside.choose_for : plan.budget_bytes;
+  const auto budget = static_cast<std::size_t>(plan.chosen_for_bytes),
              outside = plan.filter_bytes + plan.fixed_bytes;
   std::size_t arena = 0;
   for (std::size_t i = 0; i < scales.size(); ++i) {

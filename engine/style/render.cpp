@@ -163,6 +163,8 @@ struct Render::Impl {
 
   /// Error(kBadInput) for a checkpoint that was made elsewhere, unless that is allowed.
   void check_maker();
+  /// As a checkpoint's render was, if there is one. Error(kResources) if that does not fit.
+  void plan(const RenderSizes& sizes);
   /// Error(kBadInput) for a checkpoint of a scale, an iteration or a time that there is not.
   void check_place() const;
   void begin();
@@ -198,11 +200,7 @@ Render::Render(Session& session, StyleOptions options, RenderInput input, Render
   const RenderSizes sizes = sizes_of(s.input);
   require_sound(sizes, s.options);
   Session::Impl::Choosing choosing(s.session, s.made_elsewhere ? nullptr : s.input.resume.get());
-  s.planned = s.session.plan(s.options, s.graph, sizes);
-  if (!s.planned.plan.fits()) {
-    throw Error(ErrorCode::kResources,
-                misfit(s.planned.plan, s.options, *s.session.weights, s.graph, *s.session.backend, sizes));
-  }
+  s.plan(sizes);
   s.check_place();
   s.choices = choosing.keep();
   s.share.emplace(s.session, s.planned.plan.arena_bytes());
@@ -225,6 +223,32 @@ void Render::Impl::check_maker() {
   made_elsewhere = true;
   if (!hooks.warn) return;
   hooks.warn(fmt::format("checkpoint: made by {}, goes on by {}; the result is neither's", *other, here));
+}
+
+void Render::Impl::plan(const RenderSizes& sizes) {
+  const std::int64_t recorded = input.resume && !made_elsewhere ? recorded_budget(*input.resume) : 0;
+  planned = session.plan(options, graph, sizes, 0, recorded);
+  if (!planned.plan.fits() && recorded > planned.plan.budget_bytes) {
+    if (!input.resume_inexact) {
+      throw make_error(
+          ErrorCode::kResources,
+          "memory: expected {}, as where the checkpoint was made, found {}; go on with as much, or "
+          "with --resume-inexact, to a result that may differ in its last bits",
+          format_bytes(static_cast<double>(planned.plan.device_bytes)),
+          format_bytes(static_cast<double>(planned.plan.budget_bytes)));
+    }
+    planned = session.plan(options, graph, sizes);
+  }
+  const RenderPlan& plan = planned.plan;
+  if (!plan.fits()) {
+    throw Error(ErrorCode::kResources,
+                misfit(plan, options, *session.weights, graph, *session.backend, sizes));
+  }
+  const ScalePlan& last = plan.scales.back();
+  const int wanted = std::min(options.optimizer.history, last.iterations);
+  if (options.optimizer.kind != OptimizerKind::kLbfgs || last.history >= wanted || !hooks.warn) return;
+  hooks.warn(fmt::format("memory: expected room for a history of {} pairs, found room for {} within {}",
+                         wanted, last.history, format_bytes(static_cast<double>(plan.budget_bytes))));
 }
 
 void Render::Impl::check_place() const {
@@ -265,7 +289,7 @@ void Render::Impl::enter(int number) {
   scale.emplace(*session.backend, *executor, options, layout.evaluation,
                 divide(layout, session.backend->traits().alignment, arena.data()),
                 ScaleInWork::Place{number, num_scales(), iterations_at(options, number, num_scales()),
-                                   iterations_before(options, number)});
+                                   iterations_before(options, number), layout.history});
   if (grey) scale->objective().keep_grey();
   SourcePicture content = sources->content().at(layout.size);
   scale->objective().set_content(stage(layout.content_pass, content.image()));
@@ -427,6 +451,7 @@ Checkpoint Render::checkpoint() const {
   checkpoint.inputs = s.inputs;
   checkpoint.seconds = s.seconds;
   checkpoint.device["maker"] = maker(*s.session.backend);
+  checkpoint.device["memory"] = std::to_string(s.planned.plan.chosen_for_bytes);
   if (!s.choices.empty()) checkpoint.device["tuning"] = s.choices;
   s.in_work("checkpoint").save(checkpoint);
   return checkpoint;

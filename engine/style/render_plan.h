@@ -40,6 +40,8 @@ struct RenderPlan {
   std::size_t device_bytes = 0;  ///< peak on the device: filters + fixed + the largest scale
   std::size_t host_bytes = 0;    ///< pictures, weights, style statistics beside it (an estimate, stated so)
   std::int64_t budget_bytes = 0;
+  std::int64_t chosen_for_bytes =
+      0;  ///< the budget that decided strips and history: this one, or a checkpoint's
 
   /// What a render takes of its own beside what its session has.
   [[nodiscard]] std::size_t arena_bytes() const { return device_bytes - filter_bytes - fixed_bytes; }

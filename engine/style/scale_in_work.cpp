@@ -55,7 +55,9 @@ ScaleInWork::ScaleInWork(Backend& backend, Executor& executor, const StyleOption
 
 void ScaleInWork::start(std::span<const float> x, const PixelRange& range) {
   backend_.upload(memory_.optimizer.front(), x);
-  optimizer_ = make_optimizer(options_.optimizer, backend_, memory_.optimizer, range);
+  OptimizerOptions options = options_.optimizer;
+  options.history = place_.history;
+  optimizer_ = make_optimizer(options, backend_, memory_.optimizer, range);
 }
 
 void ScaleInWork::restore(const Checkpoint& checkpoint, bool made_elsewhere) {

@@ -20,11 +20,13 @@ namespace impasto {
 
 class ScaleInWork {
  public:
-  /// Its number and how many there are, its evaluations (at most), and those of all scales before it.
+  /// Its number and how many there are, its evaluations (at most), and those of all scales before it; its
+  /// layout's history.
   struct Place {
     int scale = 0, num_scales = 1;
     int iterations = 0;
     long long before = 0;
+    int history = 0;  ///< L-BFGS: pairs that there is room for
   };
 
   /// Everything borrowed.

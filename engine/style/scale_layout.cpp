@@ -1,6 +1,7 @@
 #include "engine/style/scale_layout.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "engine/network/plan_search.h"
@@ -42,6 +43,11 @@ ScaleMemory divide(const ScaleLayout& layout, std::size_t alignment, void* arena
 
 namespace {
 
+/// A shorter history is better than strips that make an evaluation take more than this many times its work
+/// at once, as long as it has so many pairs.
+constexpr double kMostWork = 1.8;
+constexpr int kEnoughHistory = 10;
+
 /// A scale's layout as it grows.
 class ScalePlanner {
  public:
@@ -67,6 +73,14 @@ class ScalePlanner {
     layout_.objective = objective_tensors(options_.objective, graph_, layout_.evaluation.program, traits_);
     layout_.objective_bytes = layout_bytes(layout_.objective, traits_.alignment);
     return std::move(layout_);
+  }
+
+  /// Fits, and its strips are not so narrow that they cost much.
+  [[nodiscard]] bool is_good(const ScaleLayout& layout, std::size_t most) const {
+    if (layout.arena_bytes() > most) return false;
+    const ProgramTask task = evaluation_task(options_.objective, graph_, picture_shape(task_.size));
+    return convolution_flops(layout.evaluation.program) <=
+           kMostWork * convolution_flops(whole_program(graph_, task, traits_));
   }
 
  private:
@@ -115,11 +129,31 @@ class ScalePlanner {
 ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
                        const ScaleTask& task, std::size_t most, const PrepareProgram& prepare) {
   ScalePlanner planner(options, graph, traits, task, prepare);
-  int history = std::min(options.optimizer.history, task.iterations);
-  ScaleLayout layout = planner.plan(history, most);
-  if (options.optimizer.kind != OptimizerKind::kLbfgs) return layout;
-  while (layout.arena_bytes() > most && history > 1) layout = planner.plan(--history, most);
-  return layout;
+  const int wanted = std::min(options.optimizer.history, task.iterations);
+  ScaleLayout layout = planner.plan(wanted, most);
+  const bool has_history = options.optimizer.kind == OptimizerKind::kLbfgs;
+  if (!has_history || planner.is_good(layout, most)) return layout;
+  // The largest in a range that is good enough, if one is.
+  const auto largest = [&](int low, int high, const auto& good) {
+    std::optional<ScaleLayout> best;
+    while (low <= high) {
+      const int middle = (low + high + 1) / 2;
+      ScaleLayout tried = planner.plan(middle, most);
+      if (good(tried)) {
+        best = std::move(tried);
+        low = middle + 1;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return best;
+  };
+  const int enough = std::min(wanted, kEnoughHistory);
+  const auto good = [&](const ScaleLayout& tried) { return planner.is_good(tried, most); };
+  const auto fits = [&](const ScaleLayout& tried) { return tried.arena_bytes() <= most; };
+  if (auto best = largest(enough, wanted - 1, good)) return *std::move(best);
+  if (auto best = largest(1, enough, fits)) return *std::move(best);
+  return fits(layout) ? layout : planner.plan(1, most);
 }
 
 }  // namespace impasto

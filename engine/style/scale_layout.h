@@ -37,8 +37,8 @@ struct ScaleTask {
   int iterations = std::numeric_limits<int>::max();  ///< L-BFGS has no more pairs than there are
 };
 
-/// Within `most` bytes, where that is possible: the network at once, else in strips; where that is not enough,
-/// with a shorter history, one pair at the least. Where nothing fits, the smallest.
+/// Within `most` bytes, where that is possible: the network at once, else in strips; before these get narrow,
+/// or where that is not enough, with a shorter history of L-BFGS. Where nothing fits, the smallest.
 [[nodiscard]] ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph,
                                      const BackendTraits& traits, const ScaleTask& task,
                                      std::size_t most = std::numeric_limits<std::size_t>::max(),

@@ -41,9 +41,10 @@ NodeGraph Session::Impl::graph(const ObjectiveOptions& objective) const {
 }
 
 PlannedRender Session::Impl::plan(const StyleOptions& render, const NodeGraph& graph,
-                                  const RenderSizes& sizes, std::size_t released) {
-  return plan_render(render, *weights, graph, *backend, sizes,
-                     {options.keep_weights, targets.capacity(), in_use - std::min(in_use, released)});
+                                  const RenderSizes& sizes, std::size_t released, std::int64_t choose_for) {
+  return plan_render(
+      render, *weights, graph, *backend, sizes,
+      {options.keep_weights, targets.capacity(), in_use - std::min(in_use, released), choose_for});
 }
 
 Session::Impl::Choosing::Choosing(Impl& session, const Checkpoint* resume)

@@ -44,9 +44,10 @@ struct Session::Impl {
 
   /// The network up to the objective's taps. Error(kUsage) for an unknown layer, and where there is none.
   [[nodiscard]] NodeGraph graph(const ObjectiveOptions& objective) const;
-  /// While Choosing. `released`: of what is in use.
+  /// While Choosing. `released`: of what is in use; `choose_for`: as in Beside.
   [[nodiscard]] PlannedRender plan(const StyleOptions& render, const NodeGraph& graph,
-                                   const RenderSizes& sizes, std::size_t released = 0);
+                                   const RenderSizes& sizes, std::size_t released = 0,
+                                   std::int64_t choose_for = 0);
   /// Those of the graph; what no render before needed is prepared now. Error(kUsage) if the weights have
   /// gone.
   [[nodiscard]] const ConvFilters& filters_for(const NodeGraph& graph);

@@ -30,11 +30,13 @@ TensorView strip_at(const TermContext& context, TensorView features, std::int64_
 /// A position's weight goes into the features, as its root, by way of the host: it happens once for a style
 /// picture and scale, strip by strip, and only where weights differ. The features are put back, as the next
 /// layer reads them.
+/// T: the features' type on the host.
+template <class T>
 void add_covered(const TermContext& context, TensorView gram, TensorView features, const float* m,
                  double sum) {
   Backend& backend = context.backend;
   const auto [h, w, c] = features.shape;
-  std::vector<float> plain, weighted;
+  std::vector<T> plain, weighted;
   std::int64_t rows = 0;
   for (std::int64_t y = 0; y < h; y += rows) {
     const TensorView strip = strip_at(context, features, y);
@@ -44,15 +46,15 @@ void add_covered(const TermContext& context, TensorView gram, TensorView feature
     if (*most == 0) continue;
     if (*least < 1) {
       plain.resize(static_cast<std::size_t>(strip.shape.elements()));
-      backend.download(std::span<float>(plain), strip);
+      backend.download(std::span<T>(plain), strip);
       weighted = plain;
       for (std::size_t i = 0; i < weighted.size(); ++i) {
         weighted[i] *= std::sqrt(own[i / static_cast<std::size_t>(c)]);
       }
-      backend.upload(strip, std::span<const float>(weighted));
+      backend.upload(strip, std::span<const T>(weighted));
     }
     backend.gram(gram, strip, 1 / sum, Accumulate::kAdd, context.workspace);
-    if (*least < 1) backend.upload(strip, std::span<const float>(plain));
+    if (*least < 1) backend.upload(strip, std::span<const T>(plain));
   }
 }
 
@@ -96,7 +98,9 @@ void CoveredGram::add(const TermContext& context, TensorView gram, TensorView fe
     return;
   }
   if (rows.part == 0) context.backend.fill(gram, 0);
-  add_covered(context, gram, features, m_.data() + rows.rows.first * features.shape.w, sum_);
+  const float* const m = m_.data() + rows.rows.first * features.shape.w;
+  const bool wide = features.dtype == DType::kFloat64;
+  (wide ? add_covered<double> : add_covered<float>)(context, gram, features, m, sum_);
 }
 
 }  // namespace impasto

@@ -39,11 +39,11 @@ std::vector<double> features(Backend& backend, Executor& executor) {
   const Floats picture = random_floats(shape.elements());
   backend.upload(memory.picture(), std::span<const float>(picture));
   std::vector<double> values;
-  const auto keep = [&](int /*tap*/, TensorView f) {
+  const auto keep = [&](int /*tap*/, const TapRows& /*rows*/, TensorView f) {
     values.resize(static_cast<std::size_t>(f.shape.elements()));
     backend.download(std::span<double>(values), f);
   };
-  executor.run(memory, {}, {.features = keep, .gradient = {}});
+  executor.run(memory, {}, {.features = keep, .complete = {}, .gradient = {}});
   return values;
 }
 

@@ -104,13 +104,13 @@ class Builder {
     const std::int64_t most = segment.rows > 0 ? std::min(segment.rows, height) : height;
     const std::int64_t count = (height + most - 1) / most;
     const std::int64_t rows = (height + count - 1) / count;  // the last may have fewer
+    constexpr std::int64_t kEach = 4;  // at the top, where they are few, and at the bottom
+    const std::int64_t last = (height - 1) / rows;
     std::vector<Strip> strips;
-    for (std::int64_t first = 0; first < height; first += rows) {
-      strips.push_back({between(first, std::min(height, first + rows)), static_cast<int>(first / rows)});
+    for (std::int64_t i = 0; i <= last; ++i) {
+      if (strips_ == Strips::kFew && i == kEach) i = std::max(i, last + 1 - kEach);
+      strips.push_back({between(i * rows, std::min(height, (i + 1) * rows)), static_cast<int>(i)});
     }
-    constexpr std::ptrdiff_t kEach = 4;
-    if (strips_ == Strips::kFew && strips.size() > 2 * kEach)
-      strips.erase(strips.begin() + kEach, strips.end() - kEach);
     return strips;
   }
 

@@ -158,7 +158,8 @@ std::vector<StyleOption> size_rows() {
   const Range side{.least = 0, .most = kMaxSide};
   return {
       {"size", kSizes, "PX", "long side of the result in pixels; 0: the content's own",
-       Of::number(IMPASTO_AT(size), side)},
+       Of::number_or({"max", "the largest that fits the memory"}, StyleOptions::kLargest, IMPASTO_AT(size),
+                     side)},
       {"style-size", kSizes, "PX", "long side of the style pictures in pixels; 0: their own",
        Of::number_or({"auto", "as the result's, times --style-scale"}, std::int64_t{-1},
                      IMPASTO_AT(style_size), side)},

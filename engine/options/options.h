@@ -59,7 +59,9 @@ struct OptimizerOptions {
 struct StyleOptions {
   std::string preset = "impasto";
   // Pictures
-  std::int64_t size = 512;  ///< long side of the result in pixels; 0: the content's own
+  /// The largest size that fits the memory without a short history or narrow strips (render_plan.h).
+  static constexpr std::int64_t kLargest = -1;
+  std::int64_t size = 512;  ///< long side of the result in pixels; 0: the content's own; or kLargest
   /// Long side of the style picture; -1: the content's long side * style_scale; 0: its own.
   std::int64_t style_size = -1;
   double style_scale = 1;

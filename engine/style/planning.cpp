@@ -1,6 +1,7 @@
 #include "engine/style/planning.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "engine/core/message.h"
@@ -22,6 +23,7 @@ ScalePlan plan_of(const ScaleLayout& layout, const StyleOptions& options, const 
   scale.size = layout.size;
   scale.way = describe(graph, picture_shape(layout.size), layout.evaluation.program.segments);
   scale.history = layout.history;
+  scale.strained = layout.strained;
   scale.activation_bytes = layout.network_bytes;
   scale.workspace_bytes = layout.workspace_bytes;
   scale.target_bytes = layout.objective_bytes;
@@ -108,41 +110,66 @@ PlannedRender plan_with(const PrepareProgram& prepare, const StyleOptions& optio
   return planned;
 }
 
+/// The largest long side below `above` for which `good` holds; 0: there is none. A size that is too small for
+/// the network ends the search below it.
+std::int64_t largest_side(std::int64_t above, const std::function<bool(std::int64_t)>& good) {
+  std::int64_t low = 0, last = std::min<std::int64_t>(above, 256);
+  while (above - low > 1) {
+    // Up in doubles, as what is far too large takes long to plan; then between.
+    const std::int64_t middle = last < above ? last : low + (above - low) / 2;
+    bool ok = true;
+    try {
+      ok = good(middle);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kUsage) throw;
+    }
+    (ok ? low : above) = middle;
+    last = std::min(above, 2 * last);
+  }
+  try {
+    return low > 0 && good(low) ? low : 0;
+  } catch (const Error&) {
+    return 0;
+  }
+}
+
+/// With at most so many pairs of a history, so that the search has less to try.
+StyleOptions at_size(StyleOptions options, std::int64_t size, int history) {
+  options.size = size;
+  options.optimizer.history = std::min(options.optimizer.history, history);
+  return options;
+}
+
 }  // namespace
 
 PlannedRender plan_render(const StyleOptions& options, const Weights& weights, const NodeGraph& graph,
                           Backend& backend, const RenderSizes& sizes, Beside beside) {
-  return plan_with([&](const Program& program) { prepare_convolutions(backend, program); }, options, weights,
+  StyleOptions sized = options;
+  if (options.size == StyleOptions::kLargest) {
+    sized.size = largest_side(kMostSide + 1, [&](std::int64_t side) {
+      const RenderPlan plan =
+          plan_with({}, at_size(options, side, kEnoughHistory), weights, graph, backend, sizes, beside).plan;
+      const bool strained =
+          std::any_of(plan.scales.begin(), plan.scales.end(), [](const ScalePlan& s) { return s.strained; });
+      return plan.fits() && !strained;
+    });
+    if (sized.size == 0)
+      throw Error(ErrorCode::kResources, "size: expected one that fits the memory, found none");
+  }
+  return plan_with([&](const Program& program) { prepare_convolutions(backend, program); }, sized, weights,
                    graph, backend, sizes, beside);
 }
 
 std::string misfit(const RenderPlan& plan, const StyleOptions& options, const Weights& weights,
                    const NodeGraph& graph, const Backend& backend, const RenderSizes& sizes) {
   if (plan.fits()) return {};
-  const auto bytes_at = [&](std::int64_t size) {
-    StyleOptions other = options;
-    other.size = size;
-    return static_cast<std::int64_t>(
-        plan_with({}, other, weights, graph, backend, sizes, {}).plan.device_bytes);
-  };
-  std::int64_t low = 0, high = plan.scales.back().size.long_side();
-  while (high - low > 1) {  // largest long side that fits
-    const std::int64_t middle = (low + high) / 2;
-    bool ok = false;
-    try {
-      ok = bytes_at(middle) <= plan.budget_bytes;
-    } catch (const Error&) {
-      ok = true;  // too small for the network: the search ends below it, and nothing fits
-    }
-    (ok ? low : high) = middle;
-  }
-  std::string hint;
-  try {
-    if (low > 0 && bytes_at(low) <= plan.budget_bytes) hint = fmt::format("; --size {} would fit", low);
-  } catch (const Error&) {
-    hint = "; no size would fit";
-  }
-  return fmt::format("memory: expected a render within {}, found that {} needs {}{}",
+  StyleOptions within = options;
+  within.memory_bytes = plan.budget_bytes;
+  const std::int64_t low = largest_side(plan.scales.back().size.long_side(), [&](std::int64_t side) {
+    return plan_with({}, at_size(within, side, 1), weights, graph, backend, sizes, {}).plan.fits();
+  });
+  const std::string hint = low > 0 ? fmt::format("; --size {} would fit", low) : "; no size would fit";
+  return fmt::format("memory: expected a render within {}, found that {} needs at least {}{}",
                      format_bytes(static_cast<double>(plan.budget_bytes)), to_string(plan.scales.back().size),
                      format_bytes(static_cast<double>(plan.device_bytes)), hint);
 }

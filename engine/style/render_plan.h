@@ -25,6 +25,7 @@ struct ScalePlan {
   std::vector<PixelSize> style_sizes;  ///< of each style picture
   std::string way;                     ///< through the network, for people: "at once" or in which strips
   int history = 0;                     ///< L-BFGS: pairs that there is room for
+  bool strained = false;               ///< narrow strips that cost much time, or a very short history
   std::size_t activation_bytes = 0;    ///< feature maps and their gradients, at their offsets in one arena
   std::size_t workspace_bytes = 0;
   std::size_t target_bytes = 0;     ///< content features, style Gram matrices, loss slots

@@ -46,14 +46,13 @@ namespace {
 /// A shorter history is better than strips that make an evaluation take more than this many times its work
 /// at once, as long as it has so many pairs.
 constexpr double kMostWork = 1.8;
-constexpr int kEnoughHistory = 10;
 
 /// A scale's layout as it grows.
 class ScalePlanner {
  public:
   ScalePlanner(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
-               const ScaleTask& task, const PrepareProgram& prepare)
-      : options_(options), graph_(graph), traits_(traits), task_(task), prepare_(prepare) {}
+               const ScaleTask& task)
+      : options_(options), graph_(graph), traits_(traits), task_(task) {}
 
   /// The optimiser's tensors, with at most so many pairs, then the network in what is left.
   [[nodiscard]] ScaleLayout plan(int history, std::size_t most) {
@@ -97,9 +96,7 @@ class ScalePlanner {
 
   [[nodiscard]] NetworkPlan add(const ProgramTask& task) {
     const Segments segments = choose_segments(graph_, task, traits_, room_);
-    Program program = make_program(graph_, task, traits_, segments);
-    if (prepare_) prepare_(program);
-    NetworkPlan planned = plan_memory(std::move(program), traits_);
+    NetworkPlan planned = plan_memory(make_program(graph_, task, traits_, segments), traits_);
     room_.arena = std::max(room_.arena, planned.arena_bytes);
     room_.workspace = std::max(room_.workspace, planned.workspace_bytes);
     return planned;
@@ -119,20 +116,17 @@ class ScalePlanner {
   const NodeGraph& graph_;
   const BackendTraits& traits_;
   const ScaleTask& task_;
-  const PrepareProgram& prepare_;
   ScaleLayout layout_;
   NetworkRoom room_;
 };
 
-}  // namespace
-
-ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
-                       const ScaleTask& task, std::size_t most, const PrepareProgram& prepare) {
-  ScalePlanner planner(options, graph, traits, task, prepare);
+ScaleLayout choose_layout(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
+                          const ScaleTask& task, std::size_t most) {
+  ScalePlanner planner(options, graph, traits, task);
   const int wanted = std::min(options.optimizer.history, task.iterations);
   ScaleLayout layout = planner.plan(wanted, most);
   const bool has_history = options.optimizer.kind == OptimizerKind::kLbfgs;
-  if (!has_history || planner.is_good(layout, most)) return layout;
+  if (planner.is_good(layout, most)) return layout;
   // The largest in a range that is good enough, if one is.
   const auto largest = [&](int low, int high, const auto& good) {
     std::optional<ScaleLayout> best;
@@ -148,12 +142,36 @@ ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, cons
     }
     return best;
   };
-  const int enough = std::min(wanted, kEnoughHistory);
   const auto good = [&](const ScaleLayout& tried) { return planner.is_good(tried, most); };
   const auto fits = [&](const ScaleLayout& tried) { return tried.arena_bytes() <= most; };
-  if (auto best = largest(enough, wanted - 1, good)) return *std::move(best);
-  if (auto best = largest(1, enough, fits)) return *std::move(best);
-  return fits(layout) ? layout : planner.plan(1, most);
+  const int enough = std::min(wanted, kEnoughHistory);
+  if (has_history) {
+    ScaleLayout least = planner.plan(1, most);
+    if (!fits(least)) return least;
+    if (auto best = largest(enough, wanted - 1, good)) return *std::move(best);
+    if (auto best = largest(1, enough, fits)) layout = *std::move(best);
+  }
+  layout.strained = true;
+  return layout;
+}
+
+}  // namespace
+
+ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
+                       const ScaleTask& task, std::size_t most, const PrepareProgram& prepare) {
+  ScaleLayout layout = choose_layout(options, graph, traits, task, most);
+  if (!prepare) return layout;
+  // The device's choices may need more workspace than those that it makes by rule.
+  std::vector<NetworkPlan*> plans{&layout.evaluation, &layout.content_pass};
+  for (NetworkPlan& pass : layout.style_passes) plans.push_back(&pass);
+  layout.workspace_bytes = 0;
+  for (NetworkPlan* const plan : plans) {
+    prepare(plan->program);
+    *plan = plan_memory(std::move(plan->program), traits);
+    layout.workspace_bytes =
+        std::max(layout.workspace_bytes, align_up(plan->workspace_bytes, traits.alignment));
+  }
+  return layout;
 }
 
 }  // namespace impasto

@@ -19,7 +19,8 @@ struct ScaleLayout {
   NetworkPlan evaluation, content_pass;
   std::vector<NetworkPlan> style_passes;
   std::vector<TensorSpec> objective, optimizer, pictures;
-  int history = 0;  ///< L-BFGS: pairs that there is room for
+  int history = 0;        ///< L-BFGS: pairs that there is room for
+  bool strained = false;  ///< narrow strips that cost much time, or a very short history
   std::size_t network_bytes = 0, workspace_bytes = 0, objective_bytes = 0, optimizer_bytes = 0;
   [[nodiscard]] std::size_t arena_bytes() const {
     return network_bytes + workspace_bytes + objective_bytes + optimizer_bytes;
@@ -36,6 +37,9 @@ struct ScaleTask {
   std::vector<PixelSize> style_sizes;
   int iterations = std::numeric_limits<int>::max();  ///< L-BFGS has no more pairs than there are
 };
+
+/// Pairs of a history of L-BFGS below which it is not shortened for wider strips.
+inline constexpr int kEnoughHistory = 10;
 
 /// Within `most` bytes, where that is possible: the network at once, else in strips; before these get narrow,
 /// or where that is not enough, with a shorter history of L-BFGS. Where nothing fits, the smallest.

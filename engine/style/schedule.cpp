@@ -12,9 +12,6 @@ namespace impasto {
 
 namespace {
 
-// Of a picture in a render: its elements times channels, history and bytes stay far from overflow.
-constexpr std::int64_t kMostSide = std::int64_t{1} << 20;
-
 /// Of a style picture beside the last scale.
 double style_long_side(const StyleOptions& options, const RenderSizes::Style& style, PixelSize last) {
   double long_side = 0;
@@ -32,7 +29,7 @@ double style_long_side(const StyleOptions& options, const RenderSizes::Style& st
 
 void require_sound(const RenderSizes& sizes, const StyleOptions& options) {
   require_sound(sizes.content, "content");
-  const PixelSize last = options.size == 0 ? sizes.content : fit_long_side(sizes.content, options.size);
+  const PixelSize last = options.size <= 0 ? sizes.content : fit_long_side(sizes.content, options.size);
   if (last.long_side() > kMostSide) {
     throw make_error(ErrorCode::kUsage, "size: expected sides of at most {} pixels, found {}", kMostSide,
                      to_string(last));

@@ -9,6 +9,10 @@
 
 namespace impasto {
 
+/// Pixels on a side of a picture in a render, at most: elements times channels, history and bytes stay far
+/// from overflow.
+inline constexpr std::int64_t kMostSide = std::int64_t{1} << 20;
+
 /// Error(kUsage) for a size that no picture has, of the content, of a style picture or, by its scale, of one
 /// beside the result. Before anything is computed of them.
 void require_sound(const RenderSizes& sizes, const StyleOptions& options);

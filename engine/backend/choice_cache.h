@@ -38,6 +38,8 @@ class ChoiceCache {
   void set_given(const std::string& lines, const std::string& source);
   [[nodiscard]] const std::string& source() const { return source_; }
   [[nodiscard]] std::optional<std::string> given(const std::string& key) const;
+  /// False: neither given() nor measured() has anything, for no key.
+  [[nodiscard]] bool has_any() const { return measuring() || !given_.empty(); }
   /// Measured in this run or before it began.
   [[nodiscard]] std::optional<std::string> measured(const std::string& key) const;
   /// Keeps a measurement; saves where the last time is a pause ago.

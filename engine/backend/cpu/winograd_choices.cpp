@@ -69,6 +69,7 @@ cpu::WinogradPlan WinogradChoices::plan(const WinogradKey& key) const {
 }
 
 WinogradChoice WinogradChoices::known(const WinogradKey& key) const {
+  if (!cache_.has_any()) return {};
   const std::string name = to_string(key);
   if (const auto given = cache_.given(name)) {
     if (const WinogradChoice choice = parse(*given); choice.m != 0) return choice;

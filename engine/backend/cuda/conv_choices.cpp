@@ -41,6 +41,7 @@ const ConvPlan& ConvChoices::plan(const ConvKey& key) const {
 }
 
 const ConvPlan* ConvChoices::known(const ConvKey& key) const {
+  if (!cache_.has_any()) return nullptr;
   const std::string name = to_string(key);
   if (const auto given = cache_.given(name)) {
     if (const ConvPlan* const plan = planner_.find(key, *given)) return plan;

@@ -26,7 +26,8 @@ double seconds_of(Backend& backend, int repeats, const std::function<void()>& wo
   return best;
 }
 
-SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels) : backend_(backend) {
+SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels, Choice choice)
+    : backend_(backend) {
   const std::vector<float> filter(static_cast<std::size_t>(9 * input.c * out_channels), 0.01F);
   const std::vector<float> bias(static_cast<std::size_t>(out_channels), 0.1F);
   conv_ = backend.make_conv_filter({input.c, out_channels, filter, bias});
@@ -39,7 +40,7 @@ SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels)
       aligned(static_cast<std::size_t>(input.elements()) * size_of(traits.activation));
   const std::size_t y_bytes =
       aligned(static_cast<std::size_t>(output.elements()) * size_of(traits.activation));
-  backend.prepare_conv(input, out_channels, {});
+  if (choice == Choice::kPrepared) backend.prepare_conv(input, out_channels, {});
   const std::size_t workspace_bytes = traits.conv_workspace_bytes(input, out_channels, {});
   memory_ = backend.allocate(x_bytes + y_bytes + std::max<std::size_t>(workspace_bytes, 1));
   x_ = memory_.view(0, input, traits.activation);
@@ -58,17 +59,6 @@ void SampleConv::backward() {
 
 double SampleConv::flops() const {
   return 18.0 * static_cast<double>(x_.shape.elements()) * static_cast<double>(y_.shape.c);
-}
-
-double conv_flops_per_second(Backend& backend) {
-  double flops = 0, seconds = 0;
-  for (const auto& [side, channels] : {std::pair<std::int64_t, std::int64_t>{128, 64}, {32, 256}}) {
-    SampleConv conv(backend, {side, side, channels}, channels);
-    flops += 2 * conv.flops();
-    seconds += seconds_of(backend, 3, [&] { conv.forward(); });
-    seconds += seconds_of(backend, 3, [&] { conv.backward(); });
-  }
-  return flops / seconds;
 }
 
 }  // namespace impasto::apps

@@ -1,5 +1,6 @@
 #pragma once
 // Timing of work on a backend.
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -14,7 +15,9 @@ namespace impasto::apps {
 /// A convolution with weights and values that do not matter, its tensors and workspace.
 class SampleConv {
  public:
-  SampleConv(Backend& backend, Shape input, std::int64_t out_channels);
+  enum class Choice : std::uint8_t { kPrepared, kByRule };
+  /// Prepared: as Backend::prepare_conv chooses, which with autotune takes time.
+  SampleConv(Backend& backend, Shape input, std::int64_t out_channels, Choice choice = Choice::kPrepared);
   void forward();
   void backward();
   /// Of either direction: a multiplication and an addition count as two.
@@ -27,9 +30,5 @@ class SampleConv {
   TensorView x_, y_;
   Workspace workspace_;
 };
-
-/// Floating-point operations a second of convolutions as VGG has them, forward and backward: a quick look
-/// (about 0.1 s on a CPU), good for forecasts of time.
-[[nodiscard]] double conv_flops_per_second(Backend& backend);
 
 }  // namespace impasto::apps

@@ -5,7 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/declare.h"
-#include "apps/device_speed.h"
+#include "apps/forecast.h"
 #include "apps/places.h"
 #include "apps/plan_report.h"
 #include "apps/render_arguments.h"
@@ -35,8 +35,8 @@ void run_plan(const RenderArguments& a, bool json) {
   Session session(options, std::move(weights), SessionOptions::one_render());  // as the render will
   if (const std::string note = session.device_note(); !note.empty()) print_warning(note);
   const RenderPlan plan = session.plan(options, sizes);
-  const Speed speed{conv_flops_per_second(session.backend())};
-  const std::string text = json ? plan_json(plan, speed).dump(2) + "\n" : plan_table(plan, speed);
+  const Forecast times = forecast(session.backend(), plan);
+  const std::string text = json ? plan_json(plan, times).dump(2) + "\n" : plan_table(plan, times);
   std::fputs(text.c_str(), stdout);
   // Over the budget: the figures are what the user wants to see, and the error says that it does not fit.
   if (!plan.fits()) throw Error(ErrorCode::kResources, session.misfit(plan, options, sizes));

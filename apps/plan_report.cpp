@@ -14,13 +14,18 @@ std::string format_seconds(double seconds) {
                      : fmt::format("{} s", format_significant(seconds, 3));
 }
 
+/// Of L-BFGS; empty for others.
+std::string history_note(const ScalePlan& scale) {
+  return scale.history > 0 ? fmt::format(", a history of {} pairs", scale.history) : "";
+}
+
 std::size_t scale_bytes(const ScalePlan& s) {
   return s.activation_bytes + s.workspace_bytes + s.target_bytes + s.optimizer_bytes;
 }
 
 }  // namespace
 
-std::string plan_table(const RenderPlan& plan, Speed speed) {
+std::string plan_table(const RenderPlan& plan, const Forecast& forecast) {
   Table scales;
   scales.add({"scale", "size", "style", "activations", "workspace", "targets", "optimiser", "sum",
               "GFLOP/iteration", "time/iteration"});
@@ -32,7 +37,7 @@ std::string plan_table(const RenderPlan& plan, Speed speed) {
     scales.add({std::to_string(i), to_string(s.size), styles, bytes(s.activation_bytes),
                 bytes(s.workspace_bytes), bytes(s.target_bytes), bytes(s.optimizer_bytes),
                 bytes(scale_bytes(s)), format_significant(s.flops / 1e9, 4),
-                speed.flops_per_second > 0 ? format_seconds(s.flops / speed.flops_per_second) : "?"});
+                forecast ? format_seconds(forecast.per_iteration[i]) : "?"});
   }
   Table totals(1);
   const auto total = [&](const std::string& what, double bytes, const std::string& note) {
@@ -45,16 +50,21 @@ std::string plan_table(const RenderPlan& plan, Speed speed) {
   total("host beside it", static_cast<double>(plan.host_bytes), ", an estimate");
   std::string text = fmt::format("device {}, precision {}\n\n{}\n{}", plan.device, plan.precision,
                                  scales.text(), totals.text());
-  if (speed.flops_per_second > 0) {
-    text += fmt::format("\ntimes from {} GFLOP/s, measured now with convolutions of two sizes\n",
-                        format_significant(speed.flops_per_second / 1e9, 3));
+  for (std::size_t i = 0; i < plan.scales.size(); ++i) {
+    text += fmt::format("{}scale {}: {}{}\n", i == 0 ? "\n" : "", i, plan.scales[i].way,
+                        history_note(plan.scales[i]));
+  }
+  if (forecast) {
+    text += fmt::format("\nat most {} for all iterations, by convolutions timed now\n",
+                        format_duration(forecast.total));
   }
   return text;
 }
 
-nlohmann::ordered_json plan_json(const RenderPlan& plan, Speed speed) {
+nlohmann::ordered_json plan_json(const RenderPlan& plan, const Forecast& forecast) {
   nlohmann::ordered_json scales = nlohmann::ordered_json::array();
-  for (const ScalePlan& s : plan.scales) {
+  for (std::size_t i = 0; i < plan.scales.size(); ++i) {
+    const ScalePlan& s = plan.scales[i];
     nlohmann::ordered_json styles = nlohmann::ordered_json::array();
     for (const auto& [w, h] : s.style_sizes) styles.push_back({{"width", w}, {"height", h}});
     nlohmann::ordered_json scale{{"width", s.size.width},
@@ -67,17 +77,29 @@ nlohmann::ordered_json plan_json(const RenderPlan& plan, Speed speed) {
                                  {"way", s.way},
                                  {"history", s.history},
                                  {"flops", s.flops}};
-    if (speed.flops_per_second > 0) scale["seconds"] = s.flops / speed.flops_per_second;
+    if (forecast) scale["seconds"] = forecast.per_iteration[i];
     scales.push_back(std::move(scale));
   }
-  return {{"device", plan.device},
-          {"precision", plan.precision},
-          {"scales", scales},
-          {"filter_bytes", plan.filter_bytes},
-          {"fixed_bytes", plan.fixed_bytes},
-          {"device_bytes", plan.device_bytes},
-          {"host_bytes", plan.host_bytes},
-          {"budget_bytes", plan.budget_bytes}};
+  nlohmann::ordered_json json{{"device", plan.device},
+                              {"precision", plan.precision},
+                              {"scales", scales},
+                              {"filter_bytes", plan.filter_bytes},
+                              {"fixed_bytes", plan.fixed_bytes},
+                              {"device_bytes", plan.device_bytes},
+                              {"host_bytes", plan.host_bytes},
+                              {"budget_bytes", plan.budget_bytes}};
+  if (forecast) json["seconds"] = forecast.total;
+  return json;
+}
+
+std::string plan_line(const RenderPlan& plan, const Forecast& forecast) {
+  const ScalePlan& last = plan.scales.back();
+  std::string text =
+      fmt::format("{}, {} of {}", last.way, format_bytes(static_cast<double>(plan.device_bytes)),
+                  format_bytes(static_cast<double>(plan.budget_bytes)));
+  if (!forecast) return text;
+  return text + fmt::format("; {} an iteration, at most {}", format_seconds(forecast.per_iteration.back()),
+                            format_duration(forecast.total));
 }
 
 }  // namespace impasto::apps

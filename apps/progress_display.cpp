@@ -48,15 +48,18 @@ ProgressDisplay::ProgressDisplay(ProgressKind kind) : kind_(kind) {
   }
 }
 
-void ProgressDisplay::start(const RenderPlan& plan, const std::string& device, const std::string& weights) {
+void ProgressDisplay::start(const RenderPlan& plan, const Forecast& forecast, const std::string& device,
+                            const std::string& weights) {
   plan_ = plan;
   began_ = Clock::now();
   if (kind_ == ProgressKind::kJson) {
-    say(Json{{"event", "start"}, {"device", device}, {"weights", weights}, {"plan", plan_json(plan, {})}});
+    say(Json{
+        {"event", "start"}, {"device", device}, {"weights", weights}, {"plan", plan_json(plan, forecast)}});
   } else if (kind_ == ProgressKind::kBar || kind_ == ProgressKind::kLines) {
     const ScalePlan& last = plan.scales.back();
-    say(fmt::format("impasto: rendering {} in {} {} with {} on {}", to_string(last.size), plan.scales.size(),
-                    plan.scales.size() == 1 ? "scale" : "scales", weights, device));
+    say(fmt::format("impasto: rendering {} in {} {} with {} on {}: {}", to_string(last.size),
+                    plan.scales.size(), plan.scales.size() == 1 ? "scale" : "scales", weights, device,
+                    plan_line(plan, forecast)));
   }
 }
 

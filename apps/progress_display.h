@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "apps/forecast.h"
 #include "engine/core/size.h"
 #include "engine/options/option_values.h"
 #include "engine/style/stylizer.h"
@@ -36,7 +37,8 @@ class ProgressDisplay {
   explicit ProgressDisplay(ProgressKind kind);
 
   /// `device` for people; the plan is kept for the forecast of what later scales take.
-  void start(const RenderPlan& plan, const std::string& device, const std::string& weights);
+  void start(const RenderPlan& plan, const Forecast& forecast, const std::string& device,
+             const std::string& weights);
   void update(const Progress& progress);
   void warn(const std::string& message);
   void end(const Outcome& outcome);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "apps/commands.h"
+#include "apps/forecast.h"
 #include "apps/interruption.h"
 #include "apps/places.h"
 #include "apps/plan_report.h"
@@ -318,7 +319,8 @@ void RenderRun::begin() {
   }
   begin_run();
   if (const std::string note = session_->device_note(); !note.empty()) display_.warn(note);
-  display_.start(plan, session_->device_description(), weights_name_);
+  display_.start(plan, worth_forecasting(plan) ? forecast(session_->backend(), plan) : Forecast{},
+                 session_->device_description(), weights_name_);
 }
 
 void RenderRun::save_missed() {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
+#include <tuple>
 #include <utility>
 
 #include "engine/core/message.h"
@@ -18,11 +20,36 @@ namespace {
 /// stacks. Measured.
 constexpr std::size_t kProcessBytes = std::size_t{32} << 20;
 
+/// What of an evaluation is convolutions, and what else moves memory.
+void count_work(const Program& program, ScalePlan& scale) {
+  using Kind = std::tuple<std::int64_t, std::int64_t, std::int64_t, bool>;
+  std::map<Kind, std::pair<ConvolutionWork, std::map<std::int64_t, int>>>
+      kinds;  // and how often so many rows
+  for (const Step& step : program.steps) {
+    if (!Program::is_convolution(step)) {
+      for (const Step::Operand& operand : {step.out, step.in, step.features}) {
+        if (!operand) continue;
+        const DType type = program.tensors[static_cast<std::size_t>(operand.tensor)].dtype;
+        scale.moved_bytes +=
+            static_cast<double>(program.shape(operand).elements()) * static_cast<double>(size_of(type));
+      }
+      continue;
+    }
+    const Shape x = program.layer_input(step), y = program.layer_output(step);
+    const bool backward = step.op == Op::kConvBackward;
+    auto& [work, rows] = kinds[{x.w, x.c, y.c, backward}];
+    const double outputs = work.outputs + static_cast<double>(y.elements());
+    if (++rows[x.h] >= rows[work.input.h]) work = {x, y.c, step.padding, backward, 0};
+    work.outputs = outputs;
+  }
+  for (const auto& [kind, found] : kinds) scale.convolutions.push_back(found.first);
+}
+
 ScalePlan plan_of(const ScaleLayout& layout, const StyleOptions& options, const NodeGraph& graph) {
   ScalePlan scale;
   scale.size = layout.size;
   scale.way = describe(graph, picture_shape(layout.size), layout.evaluation.program.segments);
-  scale.history = layout.history;
+  if (options.optimizer.kind == OptimizerKind::kLbfgs) scale.history = layout.history;
   scale.strained = layout.strained;
   scale.activation_bytes = layout.network_bytes;
   scale.workspace_bytes = layout.workspace_bytes;
@@ -30,8 +57,11 @@ ScalePlan plan_of(const ScaleLayout& layout, const StyleOptions& options, const 
   scale.optimizer_bytes = layout.optimizer_bytes;
   scale.flops = convolution_flops(layout.evaluation.program);
   for (const auto& term : make_terms(options.objective, graph, picture_shape(layout.size))) {
-    scale.flops += term->flops();
+    scale.gram_flops += term->flops();
   }
+  scale.flops += scale.gram_flops;
+  count_work(layout.evaluation.program, scale);
+  scale.moved_bytes += 2 * static_cast<double>(layout.optimizer_bytes);  // about each vector twice
   return scale;
 }
 

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "engine/core/size.h"
+#include "engine/core/tensor.h"
+#include "kernels/ops.h"
 
 namespace impasto {
 
@@ -19,18 +21,30 @@ struct RenderSizes {
   std::vector<Style> styles;
 };
 
+/// Convolutions of an iteration that differ in the rows of their strips alone.
+struct ConvolutionWork {
+  Shape input;  ///< as most of them have it
+  std::int64_t out_channels = 0;
+  Padding padding;
+  bool backward = false;
+  double outputs = 0;  ///< elements of all their outputs (backward: of the gradients that they take)
+};
+
 struct ScalePlan {
   int iterations = 0;  ///< evaluations of loss and gradient, at most (StyleOptions::tolerance)
   PixelSize size;
   std::vector<PixelSize> style_sizes;  ///< of each style picture
   std::string way;                     ///< through the network, for people: "at once" or in which strips
-  int history = 0;                     ///< L-BFGS: pairs that there is room for
+  int history = 0;                     ///< L-BFGS: pairs that there is room for; others 0
   bool strained = false;               ///< narrow strips that cost much time, or a very short history
   std::size_t activation_bytes = 0;    ///< feature maps and their gradients, at their offsets in one arena
   std::size_t workspace_bytes = 0;
   std::size_t target_bytes = 0;     ///< content features, style Gram matrices, loss slots
   std::size_t optimizer_bytes = 0;  ///< picture, gradient, history
   double flops = 0;  ///< of one iteration: convolutions and Gram matrices, forward and backward
+  std::vector<ConvolutionWork> convolutions;  ///< of one iteration
+  double gram_flops = 0;                      ///< the part of `flops` that is not theirs
+  double moved_bytes = 0;                     ///< read and written by all else of an iteration, about
 };
 
 struct RenderPlan {

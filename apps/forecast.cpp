@@ -1,0 +1,96 @@
+#include "apps/forecast.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "apps/device_speed.h"
+
+namespace impasto::apps {
+namespace {
+
+/// Speeds of a device, each measured when it is first asked for.
+class Speeds {
+ public:
+  explicit Speeds(Backend& backend) : backend_(backend) {}
+
+  /// Seconds for all of the work.
+  double seconds(const ConvolutionWork& work) {
+    const auto key = std::tuple(work.input.h, work.input.w, work.input.c, work.out_channels, work.backward);
+    const auto found = convolutions_.find(key);
+    if (found != convolutions_.end()) return work.outputs * found->second;
+    // Of a large layer a part of its rows is enough.
+    constexpr double kMostFlops = 4e8;
+    Shape input = work.input;
+    const double row = 18.0 * static_cast<double>(input.w * input.c * work.out_channels);
+    input.h = std::clamp<std::int64_t>(static_cast<std::int64_t>(kMostFlops / row),
+                                       std::min<std::int64_t>(input.h, 14), input.h);
+    SampleConv sample(backend_, input, work.out_channels, SampleConv::Choice::kByRule);
+    const double least =
+        seconds_of(backend_, 2, [&] { work.backward ? sample.backward() : sample.forward(); });
+    const double one = least / static_cast<double>(input.h * input.w * work.out_channels);
+    convolutions_.emplace(key, one);
+    return work.outputs * one;
+  }
+
+  double gram_flops() {
+    if (gram_flops_ > 0) return gram_flops_;
+    const Shape features{32, 64, 256}, square{1, 256, 256};
+    const BackendTraits& traits = backend_.traits();
+    const Buffer f =
+        backend_.allocate(static_cast<std::size_t>(features.elements()) * size_of(traits.activation));
+    const Buffer g = backend_.allocate(static_cast<std::size_t>(square.elements()) * size_of(traits.real));
+    const Buffer workspace =
+        backend_.allocate(std::max<std::size_t>(traits.gram_workspace_bytes(features), 1));
+    const TensorView x = f.view(0, features, traits.activation);
+    backend_.fill(x, 0.5);
+    const double seconds = seconds_of(backend_, 2, [&] {
+      backend_.gram(g.view(0, square, traits.real), x, 1, Accumulate::kOverwrite,
+                    {workspace.data(), traits.gram_workspace_bytes(features)});
+    });
+    gram_flops_ = 2.0 * static_cast<double>(features.elements() * features.c) / seconds;
+    return gram_flops_;
+  }
+
+  double bytes() {
+    if (bytes_ > 0) return bytes_;
+    const Shape shape{1, 1, std::int64_t{1} << 21};
+    const DType real = backend_.traits().real;
+    const Buffer from = backend_.allocate(static_cast<std::size_t>(shape.elements()) * size_of(real));
+    const Buffer to = backend_.allocate(from.bytes());
+    backend_.fill(from.view(0, shape, real), 1);
+    const double seconds =
+        seconds_of(backend_, 2, [&] { backend_.copy(to.view(0, shape, real), from.view(0, shape, real)); });
+    bytes_ = 2 * static_cast<double>(from.bytes()) / seconds;
+    return bytes_;
+  }
+
+ private:
+  Backend& backend_;
+  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, bool>, double>
+      convolutions_;  // seconds an output element
+  double gram_flops_ = 0, bytes_ = 0;
+};
+
+}  // namespace
+
+Forecast forecast(Backend& backend, const RenderPlan& plan) {
+  Forecast result;
+  Speeds speeds(backend);
+  for (const ScalePlan& scale : plan.scales) {
+    double seconds = scale.gram_flops / speeds.gram_flops() + scale.moved_bytes / speeds.bytes();
+    for (const ConvolutionWork& work : scale.convolutions) seconds += speeds.seconds(work);
+    result.per_iteration.push_back(seconds);
+    result.total += seconds * scale.iterations;
+  }
+  return result;
+}
+
+bool worth_forecasting(const RenderPlan& plan) {
+  constexpr double kMuch = 5e12;  // half a minute of a few cores
+  double flops = 0;
+  for (const ScalePlan& scale : plan.scales) flops += scale.flops * scale.iterations;
+  return flops > kMuch;
+}
+
+}  // namespace impasto::apps

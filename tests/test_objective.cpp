@@ -40,14 +40,14 @@ struct Bench {
     arena = backend->allocate(layout.arena_bytes());
     auto* base = static_cast<std::byte*>(arena.data());
     network = base;
-    workspace = {base + layout.network_bytes, layout.workspace_bytes};
-    base += layout.network_bytes + layout.workspace_bytes;
+    base += layout.network_bytes;
     tensors = layout_views(layout.objective, backend->traits().alignment, base);
     const auto vectors = layout_views(layout.optimizer, backend->traits().alignment, base);
     x = vectors[0];
     gradient = vectors[1];
-    objective = std::make_unique<StyleObjective>(*backend, *executor, options, tensors,
-                                                 NetworkMemory{&layout.evaluation, network, workspace});
+    objective =
+        std::make_unique<StyleObjective>(*backend, *executor, options, tensors,
+                                         NetworkMemory::at(layout.evaluation, network, layout.network_bytes));
     objective->set_content(stage(layout.content_pass, 21));
     const StyleTargets first = objective->measure_style(stage(layout.style_passes[0], 22), coverage);
     const StyleTargets second = objective->measure_style(stage(layout.style_passes[1], 23));
@@ -56,7 +56,7 @@ struct Bench {
     objective->finish_targets([this](const std::string& w) { warnings.push_back(w); });
   }
   NetworkMemory stage(const NetworkPlan& plan, std::uint32_t seed) {
-    const NetworkMemory memory{&plan, network, workspace};
+    const NetworkMemory memory = NetworkMemory::at(plan, network, layout.network_bytes);
     backend->upload(memory.picture(), std::span<const double>(random_picture(plan.program.picture, seed)));
     return memory;
   }
@@ -75,7 +75,6 @@ struct Bench {
   ScaleLayout layout;
   Buffer arena;
   std::byte* network = nullptr;
-  Workspace workspace;
   std::vector<TensorView> tensors;
   std::unique_ptr<StyleObjective> objective;
   TensorView x, gradient;

@@ -171,25 +171,24 @@ TEST_CASE("the search takes the picture at once where that fits, else the strips
     return plan_memory(make_program(graph, task, traits, segments), traits);
   };
   const Segments at_once{{task.last_node, 0}};
-  const std::size_t whole = NetworkRoom{}.needed_by(plan(at_once));
-  CHECK(choose_segments(graph, task, traits, {.bytes = whole}) == at_once);
+  const std::size_t whole = plan(at_once).bytes();
+  CHECK(choose_segments(graph, task, traits, whole) == at_once);
   double work = convolution_flops(plan(at_once).program);
   std::size_t least = 0;
   for (const double share : {0.9, 0.6, 0.4, 0.3, 0.2, 0.0}) {
-    const NetworkRoom room{.bytes = static_cast<std::size_t>(share * static_cast<double>(whole))};
+    const auto room = static_cast<std::size_t>(share * static_cast<double>(whole));
     const NetworkPlan found = plan(choose_segments(graph, task, traits, room));
-    const bool fits = room.holds(found);
+    const bool fits = found.bytes() <= room;
     INFO(share << ": " << describe(graph, task.picture, found.program.segments));
     CHECK(fits == (share > 0.15));
-    if (!fits) least = room.needed_by(found);
+    if (!fits) least = found.bytes();
     if (!fits) break;
     CHECK(convolution_flops(found.program) >= work);  // less memory, more work
     work = convolution_flops(found.program);
   }
   REQUIRE(least > 0);
-  CHECK(NetworkRoom{.bytes = least}.holds(plan(choose_segments(graph, task, traits, {.bytes = least}))));
-  CHECK_FALSE(NetworkRoom{.bytes = least - 1}.holds(
-      plan(choose_segments(graph, task, traits, {.bytes = least - 1}))));
+  CHECK(plan(choose_segments(graph, task, traits, least)).bytes() <= least);
+  CHECK(plan(choose_segments(graph, task, traits, least - 1)).bytes() > least - 1);
 }
 
 TEST_CASE("no operand of a program that the search finds has more elements than the device takes") {
@@ -199,7 +198,8 @@ TEST_CASE("no operand of a program that the search finds has more elements than 
   const ProgramTask task{
       {400, 300, 3}, Pooling::kMax, Pass::kForwardBackward, static_cast<int>(graph.nodes.size()) - 1};
   traits.most_elements = 100'000;
-  const Program program = make_program(graph, task, traits, choose_segments(graph, task, traits, {}));
+  const Program program = make_program(
+      graph, task, traits, choose_segments(graph, task, traits, std::numeric_limits<std::size_t>::max()));
   for (const Step& step : program.steps) {
     for (const Step::Operand& operand : {step.out, step.in, step.features}) {
       if (operand) CHECK(program.shape(operand).elements() <= traits.most_elements);

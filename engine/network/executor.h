@@ -16,6 +16,10 @@ struct NetworkMemory {
   const NetworkPlan* plan = nullptr;
   void* arena = nullptr;
   Workspace workspace;
+  /// The arena at `base`, all the rest of `bytes` as workspace; at least plan.bytes().
+  [[nodiscard]] static NetworkMemory at(const NetworkPlan& plan, void* base, std::size_t bytes) {
+    return {&plan, base, {static_cast<std::byte*>(base) + plan.arena_bytes, bytes - plan.arena_bytes}};
+  }
   /// A tensor of the plan's program that lies in the arena.
   [[nodiscard]] TensorView view(int tensor) const {
     const auto t = static_cast<std::size_t>(tensor);

@@ -33,6 +33,8 @@ struct NetworkPlan {
   std::vector<std::size_t> offsets;  ///< of each tensor in the arena; of an external one 0
   std::size_t arena_bytes = 0;
   std::size_t workspace_bytes = 0;  ///< the largest of any convolution's and any tap's Gram matrix
+
+  [[nodiscard]] std::size_t bytes() const { return arena_bytes + workspace_bytes; }
 };
 
 /// Every tensor lives from the first step that names it to the last, a local one so in each strip.

@@ -20,12 +20,11 @@ std::vector<int> segment_ends(const NodeGraph& graph, const ProgramTask& task) {
 
 class Search {
  public:
-  Search(const NodeGraph& graph, const ProgramTask& task, const BackendTraits& traits,
-         const NetworkRoom& room)
+  Search(const NodeGraph& graph, const ProgramTask& task, const BackendTraits& traits, std::size_t bytes)
       : graph_(graph),
         task_(task),
         traits_(traits),
-        room_(room),
+        most_(bytes),
         shapes_(graph.shapes(task.picture)),
         ends_(segment_ends(graph, task)) {}
 
@@ -44,7 +43,7 @@ class Search {
         least_bytes = *bytes;
         smallest = way;
       }
-      if (*bytes > room_.bytes) continue;
+      if (*bytes > most_) continue;
       widen(way);
       const double work = convolution_flops(program(way, Strips::kAll));
       if (work >= best_work) continue;
@@ -61,8 +60,7 @@ class Search {
     return make_program(graph_, task_, traits_, segments, strips);
   }
 
-  /// Every choice of kept pools, each segment at once or in strips of one row. What follows each other at once
-  /// is one segment.
+  /// Every choice of kept pools, each segment at once or in strips of one row. Neighbours at once are one.
   [[nodiscard]] std::vector<Segments> all_ways() const {
     std::vector<Segments> ways{{}};
     for (const int end : ends_) {
@@ -113,7 +111,7 @@ class Search {
         }
       }
     }
-    return room_.needed_by(plan_memory(std::move(few), traits_));
+    return plan_memory(std::move(few), traits_).bytes();
   }
 
   /// Makes strips as high as fits; those of the widest layers first.
@@ -124,7 +122,7 @@ class Search {
       while (fits < most) {
         segment.rows = (fits + most + 1) / 2;
         const std::optional<std::size_t> bytes = bytes_of(segments);
-        const bool ok = bytes && *bytes <= room_.bytes;
+        const bool ok = bytes && *bytes <= most_;
         (ok ? fits : most) = ok ? segment.rows : segment.rows - 1;
       }
       segment.rows = fits;
@@ -134,20 +132,16 @@ class Search {
   const NodeGraph& graph_;
   const ProgramTask& task_;
   const BackendTraits& traits_;
-  const NetworkRoom& room_;
+  std::size_t most_;
   std::vector<Shape> shapes_;
   std::vector<int> ends_;
 };
 
 }  // namespace
 
-std::size_t NetworkRoom::needed_by(const NetworkPlan& plan) const {
-  return std::max(arena, plan.arena_bytes) + std::max(workspace, plan.workspace_bytes);
-}
-
 Segments choose_segments(const NodeGraph& graph, const ProgramTask& task, const BackendTraits& traits,
-                         const NetworkRoom& room) {
-  return task.last_node < 0 ? Segments{} : Search(graph, task, traits, room).run();
+                         std::size_t bytes) {
+  return task.last_node < 0 ? Segments{} : Search(graph, task, traits, bytes).run();
 }
 
 Segments finest_segments(const NodeGraph& graph, const ProgramTask& task) {

@@ -2,8 +2,6 @@
 // Of all ways through the network in strips, the one of least work that fits into the memory there is. Pure:
 // no backend is touched.
 #include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <string>
 
 #include "engine/network/memory_plan.h"
@@ -11,19 +9,10 @@
 
 namespace impasto {
 
-/// Memory for arena and workspace of a program.
-struct NetworkRoom {
-  std::size_t bytes = std::numeric_limits<std::size_t>::max();
-  std::size_t arena = 0, workspace = 0;  ///< that other programs need, which have the same places
-
-  [[nodiscard]] std::size_t needed_by(const NetworkPlan& plan) const;
-  [[nodiscard]] bool holds(const NetworkPlan& plan) const { return needed_by(plan) <= bytes; }
-};
-
 /// Goes through the network at once where that fits; else in the segments and strips of least work that fit;
-/// where none do, in those of least memory. Work is counted in convolutions (convolution_flops).
+/// where none do, in those of least memory. `bytes`: for NetworkPlan::bytes(). Work is counted in convolutions (convolution_flops).
 [[nodiscard]] Segments choose_segments(const NodeGraph& graph, const ProgramTask& task,
-                                       const BackendTraits& traits, const NetworkRoom& room);
+                                       const BackendTraits& traits, std::size_t bytes);
 
 /// The most strips there can be: of one row, with every pool kept.
 [[nodiscard]] Segments finest_segments(const NodeGraph& graph, const ProgramTask& task);

@@ -51,8 +51,8 @@ ScalePlan plan_of(const ScaleLayout& layout, const StyleOptions& options, const 
   scale.way = describe(graph, picture_shape(layout.size), layout.evaluation.program.segments);
   if (options.optimizer.kind == OptimizerKind::kLbfgs) scale.history = layout.history;
   scale.strained = layout.strained;
-  scale.activation_bytes = layout.network_bytes;
-  scale.workspace_bytes = layout.workspace_bytes;
+  scale.workspace_bytes = layout.evaluation.workspace_bytes;
+  scale.activation_bytes = layout.network_bytes - scale.workspace_bytes;
   scale.target_bytes = layout.objective_bytes;
   scale.optimizer_bytes = layout.optimizer_bytes;
   scale.flops = convolution_flops(layout.evaluation.program);

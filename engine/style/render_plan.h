@@ -38,9 +38,9 @@ struct ScalePlan {
   int history = 0;                     ///< L-BFGS: pairs that there is room for; others 0
   bool strained = false;               ///< narrow strips that cost much time, or a very short history
   std::size_t activation_bytes = 0;    ///< feature maps and their gradients, at their offsets in one arena
-  std::size_t workspace_bytes = 0;
-  std::size_t target_bytes = 0;     ///< content features, style Gram matrices, loss slots
-  std::size_t optimizer_bytes = 0;  ///< picture, gradient, history
+  std::size_t workspace_bytes = 0;     ///< beside them, of an evaluation
+  std::size_t target_bytes = 0;        ///< content features, style Gram matrices, loss slots
+  std::size_t optimizer_bytes = 0;     ///< picture, gradient, history
   double flops = 0;  ///< of one iteration: convolutions and Gram matrices, forward and backward
   std::vector<ConvolutionWork> convolutions;  ///< of one iteration
   double gram_flops = 0;                      ///< the part of `flops` that is not theirs

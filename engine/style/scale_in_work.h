@@ -37,7 +37,7 @@ class ScaleInWork {
   [[nodiscard]] StyleObjective& objective() { return objective_; }
   /// Memory for a plan of the layout's, content_pass or one of style_passes.
   [[nodiscard]] NetworkMemory pass(const NetworkPlan& plan) const {
-    return {&plan, memory_.network, memory_.workspace};
+    return NetworkMemory::at(plan, memory_.network, memory_.network_bytes);
   }
   /// x in network units, and its displayable range.
   void start(std::span<const float> x, const PixelRange& range);

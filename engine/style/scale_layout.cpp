@@ -32,9 +32,8 @@ ScaleMemory divide(const ScaleLayout& layout, std::size_t alignment, void* arena
   ScaleMemory memory;
   auto* base = static_cast<std::byte*>(arena);
   memory.network = base;
+  memory.network_bytes = layout.network_bytes;
   base += layout.network_bytes;
-  memory.workspace = {base, layout.workspace_bytes};
-  base += layout.workspace_bytes;
   memory.objective = layout_views(layout.objective, alignment, base);
   memory.optimizer = layout_views(layout.optimizer, alignment, base);
   memory.pictures = layout_views(layout.pictures, alignment, base);
@@ -56,22 +55,15 @@ class ScalePlanner {
 
   /// The optimiser's tensors, with at most so many pairs, then the network in what is left.
   [[nodiscard]] ScaleLayout plan(int history, std::size_t most) {
-    layout_ = {};
-    layout_.size = task_.size;
-    add_optimizer(history);
-    const std::size_t others = layout_.optimizer_bytes + objective_bytes(smallest_evaluation());
-    room_ = {.bytes = most > others ? most - others : 0};
-    const Shape picture = picture_shape(task_.size);
-    layout_.evaluation = add(evaluation_task(options_.objective, graph_, picture));
-    layout_.content_pass = add(content_task(options_.objective, graph_, picture));
-    for (const PixelSize& style : task_.style_sizes) {
-      layout_.style_passes.push_back(add(style_task(options_.objective, graph_, picture_shape(style))));
-    }
-    layout_.network_bytes = room_.arena;
-    layout_.workspace_bytes = align_up(room_.workspace, traits_.alignment);
-    layout_.objective = objective_tensors(options_.objective, graph_, layout_.evaluation.program, traits_);
-    layout_.objective_bytes = layout_bytes(layout_.objective, traits_.alignment);
-    return std::move(layout_);
+    ScaleLayout layout = with_network(history, kUnlimited);
+    layout.objective_bytes = layout_bytes(layout.objective, traits_.alignment);
+    if (layout.arena_bytes() <= most) return layout;
+    const std::size_t in_parts = objective_bytes(smallest_evaluation());
+    const std::size_t others = layout.optimizer_bytes + in_parts;
+    layout = with_network(history, most > others ? most - others : 0);
+    // What any strips have room for: so the bytes of the smallest are enough for them.
+    layout.objective_bytes = in_parts;
+    return layout;
   }
 
   /// Fits, and its strips are not so narrow that they cost much.
@@ -83,6 +75,24 @@ class ScalePlanner {
   }
 
  private:
+  static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
+
+  /// All but the objective's bytes.
+  [[nodiscard]] ScaleLayout with_network(int history, std::size_t room) {
+    layout_ = {};
+    layout_.size = task_.size;
+    room_ = room;
+    add_optimizer(history);
+    const Shape picture = picture_shape(task_.size);
+    layout_.evaluation = add(evaluation_task(options_.objective, graph_, picture));
+    layout_.content_pass = add(content_task(options_.objective, graph_, picture));
+    for (const PixelSize& style : task_.style_sizes) {
+      layout_.style_passes.push_back(add(style_task(options_.objective, graph_, picture_shape(style))));
+    }
+    layout_.objective = objective_tensors(options_.objective, graph_, layout_.evaluation.program, traits_);
+    return std::move(layout_);
+  }
+
   void add_optimizer(int history) {
     const Shape picture = picture_shape(task_.size);
     OptimizerOptions optimizer = options_.optimizer;
@@ -97,8 +107,7 @@ class ScalePlanner {
   [[nodiscard]] NetworkPlan add(const ProgramTask& task) {
     const Segments segments = choose_segments(graph_, task, traits_, room_);
     NetworkPlan planned = plan_memory(make_program(graph_, task, traits_, segments), traits_);
-    room_.arena = std::max(room_.arena, planned.arena_bytes);
-    room_.workspace = std::max(room_.workspace, planned.workspace_bytes);
+    layout_.network_bytes = std::max(layout_.network_bytes, align_up(planned.bytes(), traits_.alignment));
     return planned;
   }
 
@@ -117,7 +126,7 @@ class ScalePlanner {
   const BackendTraits& traits_;
   const ScaleTask& task_;
   ScaleLayout layout_;
-  NetworkRoom room_;
+  std::size_t room_ = 0;  // for the network
 };
 
 ScaleLayout choose_layout(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
@@ -164,12 +173,11 @@ ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, cons
   // The device's choices may need more workspace than those that it makes by rule.
   std::vector<NetworkPlan*> plans{&layout.evaluation, &layout.content_pass};
   for (NetworkPlan& pass : layout.style_passes) plans.push_back(&pass);
-  layout.workspace_bytes = 0;
+  layout.network_bytes = 0;
   for (NetworkPlan* const plan : plans) {
     prepare(plan->program);
     *plan = plan_memory(std::move(plan->program), traits);
-    layout.workspace_bytes =
-        std::max(layout.workspace_bytes, align_up(plan->workspace_bytes, traits.alignment));
+    layout.network_bytes = std::max(layout.network_bytes, align_up(plan->bytes(), traits.alignment));
   }
   return layout;
 }

@@ -12,8 +12,8 @@
 
 namespace impasto {
 
-/// [network: the largest of evaluation and target passes][workspace][objective tensors][optimizer tensors]
-/// [the last pictures]
+/// [network: evaluation and target passes in turn, each its arena and workspace][objective tensors]
+/// [optimizer tensors][the last pictures]
 struct ScaleLayout {
   PixelSize size;
   NetworkPlan evaluation, content_pass;
@@ -21,10 +21,8 @@ struct ScaleLayout {
   std::vector<TensorSpec> objective, optimizer, pictures;
   int history = 0;        ///< L-BFGS: pairs that there is room for
   bool strained = false;  ///< narrow strips that cost much time, or a very short history
-  std::size_t network_bytes = 0, workspace_bytes = 0, objective_bytes = 0, optimizer_bytes = 0;
-  [[nodiscard]] std::size_t arena_bytes() const {
-    return network_bytes + workspace_bytes + objective_bytes + optimizer_bytes;
-  }
+  std::size_t network_bytes = 0, objective_bytes = 0, optimizer_bytes = 0;
+  [[nodiscard]] std::size_t arena_bytes() const { return network_bytes + objective_bytes + optimizer_bytes; }
 };
 
 /// Called with each program before its memory is planned, as a device may choose by it how its layers are
@@ -51,7 +49,7 @@ inline constexpr int kEnoughHistory = 10;
 /// The parts of an arena of layout.arena_bytes().
 struct ScaleMemory {
   void* network = nullptr;
-  Workspace workspace;
+  std::size_t network_bytes = 0;
   std::vector<TensorView> objective, optimizer, pictures;
 };
 [[nodiscard]] ScaleMemory divide(const ScaleLayout& layout, std::size_t alignment, void* arena);

@@ -134,8 +134,8 @@ struct ImageRows {
   std::function<void(std::int64_t row, std::span<float> values)> fill;
 };
 
-/// write_image of such a picture, with the same bytes and errors. PNG and JPEG hold one row of it, TIFF a band
-/// (of 256 rows where the picture is large), WebP the whole in 8 bits, four bytes a pixel.
+/// write_image of such a picture, with the same bytes and errors. PNG and JPEG hold one row of it, TIFF a
+/// band (of 256 rows where the picture is large), WebP the whole in 8 bits, four bytes a pixel.
 void write_image_rows(const std::filesystem::path& path, const ImageRows& rows,
                       const WriteOptions& options = {});
 

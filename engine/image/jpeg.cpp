@@ -170,9 +170,9 @@ int read_orientation(const jpeg_decompress_struct& info) {
 }
 
 /// Whether the values of CMYK are ink. Nearly all programs store light (255: no ink), as Adobe's do, which
-/// say who they are in a marker; without the marker it is taken for that too, as browsers and Pillow do, unless
-/// that makes a very dark picture and the other reading a much brighter one: in the wrong reading, the black
-/// of nearly every picture covers all else.
+/// say who they are in a marker; without the marker it is taken for that too, as browsers and Pillow do,
+/// unless that makes a very dark picture and the other reading a much brighter one: in the wrong reading, the
+/// black of nearly every picture covers all else.
 bool is_ink(Bytes samples) {
   constexpr double kDark = 0.1, kMuchBrighter = 4;
   double light_mean = 0, ink_mean = 0;  // brightness in either reading

@@ -25,7 +25,7 @@ template <class T>
 void convert_samples(SampleCoding& coding, const std::uint8_t* from, std::int64_t count, T* to);
 
 /// Lab of TIFF, stretched to 16 bits, to that of Header, `channels` numbers a pixel. `from_bits` is 8 or 16.
-/// CIELab (TIFF 6.0, section 23) has a and b with sign, ICCLab (TIFF technical note 4) has them around the middle.
+/// CIELab (TIFF 6.0, section 23) has a and b with sign, ICCLab (TIFF technical note 4) around the middle.
 void convert_lab(std::uint16_t* pixel, std::int64_t pixels, int channels, int from_bits, bool icc_lab);
 
 }  // namespace impasto::codec

@@ -18,13 +18,6 @@ codec::Bytes bytes_of(const std::uint8_t* data, std::size_t size) {
   return {data, size};
 }
 
-/// Of a format that is known; of another one no more is read than shows that.
-std::vector<std::uint8_t> read_known(const fs::path& path, std::int64_t max_pixels) {
-  return codec::read_picture_file(path, max_pixels, [&](codec::Bytes start) {
-    codec::run_named(path.string(), [&] { (void)codec::codec_for_content(start); });
-  });
-}
-
 codec::PictureReader open_picture(const std::uint8_t* data, std::size_t size, const std::string& name,
                                   std::int64_t max_pixels) {
   codec::Bytes file;
@@ -47,7 +40,7 @@ std::vector<Image> decode_image_at(const std::uint8_t* data, std::size_t size, c
 
 std::vector<Image> read_image_at(const fs::path& path, const ChooseSizes& choose, Overshoot overshoot,
                                  std::int64_t max_pixels, std::vector<std::string>* warnings) {
-  const std::vector<std::uint8_t> bytes = read_known(path, max_pixels);
+  const std::vector<std::uint8_t> bytes = codec::read_known_picture_file(path, max_pixels);
   return decode_image_at(bytes.data(), bytes.size(), path.string(), choose, overshoot, max_pixels, warnings);
 }
 
@@ -58,7 +51,7 @@ Image decode_image(const std::uint8_t* data, std::size_t size, const std::string
 }
 
 Image read_image(const fs::path& path, std::int64_t max_pixels, std::vector<std::string>* warnings) {
-  const std::vector<std::uint8_t> bytes = read_known(path, max_pixels);
+  const std::vector<std::uint8_t> bytes = codec::read_known_picture_file(path, max_pixels);
   return decode_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
 }
 
@@ -71,7 +64,7 @@ PictureInfo probe_image(const std::uint8_t* data, std::size_t size, const std::s
 }
 
 PictureInfo probe_image(const fs::path& path, std::int64_t max_pixels, std::vector<std::string>* warnings) {
-  const std::vector<std::uint8_t> bytes = read_known(path, max_pixels);
+  const std::vector<std::uint8_t> bytes = codec::read_known_picture_file(path, max_pixels);
   return probe_image(bytes.data(), bytes.size(), path.string(), max_pixels, warnings);
 }
 

@@ -133,11 +133,12 @@ void PictureReader::read(std::span<RowSink* const> sinks) {
   run_named(name_, [&] { decode(sinks); });
 }
 
-std::vector<Image> PictureReader::read_at(std::span<const PixelSize> sizes, Overshoot overshoot) {
+std::vector<Image> PictureReader::read_at(std::span<const PixelSize> sizes, Overshoot overshoot,
+                                          std::span<RowSink* const> others) {
   std::vector<Image> pictures;
   run_named(name_, [&] {
     std::vector<std::unique_ptr<PictureSink>> made;
-    std::vector<RowSink*> sinks;
+    std::vector<RowSink*> sinks(others.begin(), others.end());
     for (const PixelSize wanted : sizes) {
       if (wanted == size()) {
         made.push_back(std::make_unique<WholePicture>(order(), has_alpha()));

@@ -83,7 +83,9 @@ class PictureReader {
   /// Without reading: whether the profile can be used, which is known without pixels, for the warnings.
   void look_at_profile();
   /// resize(picture, size, overshoot), or the picture itself, for each size, to the last bit. Once.
-  [[nodiscard]] std::vector<Image> read_at(std::span<const PixelSize> sizes, Overshoot overshoot);
+  /// Rows go to the other sinks too.
+  [[nodiscard]] std::vector<Image> read_at(std::span<const PixelSize> sizes, Overshoot overshoot,
+                                           std::span<RowSink* const> others = {});
   /// What a user should know by what was read so far, each line with the name in front; if it is asked for.
   void pass_on_warnings(std::vector<std::string>* to) const;
 

@@ -1,6 +1,6 @@
 #pragma once
-// Pictures as a render borrows them: whole, or, where they are much larger than that, at the sizes at which it
-// reads them.
+// Pictures as a render borrows them: whole, or, where they are much larger than it is, at the sizes at which
+// it reads them.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>

@@ -173,7 +173,9 @@ void RenderRun::read_pictures() {
   PixelSize content;
   const auto for_content = [&](PixelSize own) {
     content = own;
-    return session_->picture_sizes(settings_.options, {own, {}}).front();
+    std::vector<PixelSize> scales = session_->picture_sizes(settings_.options, {own, {}}).front();
+    require_writable_size(args_.output, scales.back());
+    return scales;
   };
   content_ = read_visible("content picture", args_.content, for_content);
   const auto for_style = [&](PixelSize own) {
@@ -335,7 +337,6 @@ void RenderRun::begin() {
                   std::move(hooks));
   if (resumed_at_ && !way_on().empty()) saved_ = *resumed_at_;
   const RenderPlan& plan = render_->plan();
-  require_writable_size(args_.output, plan.scales.back().size);
   check_intermediates(plan);
   if (!args_.trace.empty()) {
     trace_.emplace(args_.trace, args_.overwrite ? Existing::kReplace : Existing::kKeep, resumed_at_);

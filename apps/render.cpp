@@ -77,6 +77,10 @@ class RenderRun {
   /// other process writes what this one does.
   void take_places();
   void load();
+  /// At the sizes at which the render reads them, where that takes less memory.
+  void read_pictures();
+  [[nodiscard]] SourceFile read_visible(const std::string& what, const std::string& path,
+                                        const ChooseSizes& choose);
   void check_intermediates(const RenderPlan& plan);
   /// Plans, checks what is left to check, and shows how it begins.
   void begin();
@@ -107,8 +111,8 @@ class RenderRun {
   const RenderArguments& args_;
   Settings settings_;
   ProgressDisplay display_;
-  Image content_, start_;
-  std::vector<Image> styles_;
+  SourceFile content_, start_;
+  std::vector<SourceFile> styles_;
   std::shared_ptr<const Checkpoint> resume_;  // handed over, as the weights are: the engine frees them
   long long done_before_ = 0;                 // evaluations that the resumed one had
   bool missed_ = false;                       // the numbered picture of these
@@ -155,18 +159,46 @@ void RenderRun::take_places() {
   }
 }
 
-void RenderRun::load() {
-  const auto read_visible = [this](const std::string& what, const std::string& path) {
-    std::vector<std::string> warnings;
-    Image image = read_image(path, args_.max_pixels, &warnings);
-    for (const std::string& warning : warnings) display_.warn(warning);
-    if (!image.is_invisible()) return image;
-    throw make_error(ErrorCode::kBadInput, "{} '{}': expected a part that is not transparent, found none",
-                     what, path);
+SourceFile RenderRun::read_visible(const std::string& what, const std::string& path,
+                                   const ChooseSizes& choose) {
+  std::vector<std::string> warnings;
+  SourceFile file(path, choose, args_.max_pixels, &warnings);
+  for (const std::string& warning : warnings) display_.warn(warning);
+  const Image* const whole = file.picture().whole();
+  if (whole == nullptr || !whole->is_invisible()) return file;
+  throw make_error(ErrorCode::kBadInput, "{} '{}': expected a part that is not transparent, found none", what,
+                   path);
+}
+
+void RenderRun::read_pictures() {
+  PixelSize content;
+  const auto for_content = [&](PixelSize own) {
+    content = own;
+    std::vector<PixelSize> scales = session_->picture_sizes(settings_.options, {own, {}}).front();
+    require_writable_size(args_.output, scales.back());
+    return scales;
   };
-  content_ = read_visible("content picture", args_.content);
-  for (const std::string& style : args_.styles) styles_.push_back(read_visible("style picture", style));
-  if (!args_.start_picture.empty()) start_ = read_visible("initial picture", args_.start_picture);
+  content_ = read_visible("content picture", args_.content, for_content);
+  const auto for_style = [&](PixelSize own) {
+    return session_->picture_sizes(settings_.options, {content, {{own}}}).back();
+  };
+  for (const std::string& style : args_.styles) {
+    styles_.push_back(read_visible("style picture", style, for_style));
+  }
+  const auto for_start = [&](PixelSize) {
+    return session_->picture_sizes(settings_.options, {content, {}}).front();
+  };
+  if (!args_.start_picture.empty()) {
+    start_ = read_visible("initial picture", args_.start_picture, for_start);
+  }
+  if (content_.picture().has_alpha() && !output_format_keeps_alpha(args_.output)) {
+    display_.warn(fmt::format(
+        "output '{}': expected a format that keeps the content's transparency, found {}; written over white",
+        args_.output, std::filesystem::path(args_.output).extension().string()));
+  }
+}
+
+void RenderRun::load() {
   if (!args_.resume.empty()) {
     resume_ = std::make_shared<const Checkpoint>(load_checkpoint(args_.resume));
     done_before_ = iterations_before(settings_.options, resume_->scale) + resume_->iteration;
@@ -181,11 +213,8 @@ void RenderRun::load() {
         {"Comment", fmt::format("{} # weights {}", repeat_command(args_, settings_.options, *weights_),
                                 weights_->digest)}};
   }
-  if (content_.has_alpha() && !output_format_keeps_alpha(args_.output)) {
-    display_.warn(fmt::format(
-        "output '{}': expected a format that keeps the content's transparency, found {}; written over white",
-        args_.output, std::filesystem::path(args_.output).extension().string()));
-  }
+  session_.emplace(settings_.options, std::move(weights_), SessionOptions::one_render());
+  read_pictures();
 }
 
 void RenderRun::check_intermediates(const RenderPlan& plan) {
@@ -299,15 +328,14 @@ void RenderRun::after_iteration(const Progress& progress) {
 }
 
 void RenderRun::begin() {
-  session_.emplace(settings_.options, std::move(weights_), SessionOptions::one_render());
   RenderHooks hooks;
   hooks.exact_every = static_cast<int>(std::min(args_.save_every, 1'000'000'000LL));
   hooks.warn = [this](const std::string& message) { display_.warn(message); };
-  render_.emplace(
-      *session_, settings_.options,
-      RenderInput{&content_, style_inputs(settings_.options.objective, styles_),
-                  args_.start_picture.empty() ? nullptr : &start_, std::move(resume_), args_.resume_inexact},
-      std::move(hooks));
+  render_.emplace(*session_, settings_.options,
+                  RenderInput{content_.picture(), style_file_inputs(settings_.options.objective, styles_),
+                              args_.start_picture.empty() ? PictureRef() : start_.picture(),
+                              std::move(resume_), args_.resume_inexact},
+                  std::move(hooks));
   if (resumed_at_ && !way_on().empty()) saved_ = *resumed_at_;
   const RenderPlan& plan = render_->plan();
   check_intermediates(plan);

@@ -55,3 +55,11 @@ TEST_CASE("a picture of another format ends with its name and the next step") {
   CHECK(lines_of(result.err).size() == 1);
   CHECK(folder.made().empty());
 }
+
+TEST_CASE("a result that its format cannot hold is refused before the work") {
+  const CliFolder folder;
+  require_failure(folder, CliFolder::render({"-o", "x.webp", "--size", "16384"}), 3,
+                  "x.webp: expected sides of at most 16383 pixels for WebP, found 16384 x");
+  require_failure(folder, CliFolder::render({"-o", "x.jpg", "--size", "65501"}), 3,
+                  "x.jpg: expected sides of at most 65500 pixels for JPEG, found 65501 x");
+}

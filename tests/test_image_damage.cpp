@@ -1,7 +1,6 @@
 // Files that are cut, flipped or lie: each is an Error, or, where nothing can tell, a picture; never a crash.
 #include <unistd.h>
 
-#include <unistd.h>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -225,26 +224,8 @@ void write_sparse(const std::filesystem::path& file, const std::string& start, s
   std::filesystem::resize_file(file, bytes);
 }
 
-/// What `work` says in a process that may have 1 GiB more than it has.
 std::string with_little_memory(const std::function<std::string()>& work) {
-  int ends[2];
-  REQUIRE(::pipe(ends) == 0);
-  CHECK(testing::in_fork([&] {
-          if (!testing::limit_memory(rlim_t{1} << 30)) return 1;
-          std::string said;
-          try {
-            said = work();
-          } catch (const std::exception& error) {
-            said = error.what();
-          }
-          return ::write(ends[1], said.data(), said.size()) == static_cast<ssize_t>(said.size()) ? 0 : 1;
-        }) == 0);
-  ::close(ends[1]);
-  std::string said(4096, '\0');
-  const ssize_t got = ::read(ends[0], said.data(), said.size());
-  said.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
-  ::close(ends[0]);
-  return said;
+  return testing::said_with_memory(rlim_t{1} << 30, work);
 }
 
 }  // namespace

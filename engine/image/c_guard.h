@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <type_traits>
-#include <vector>
 
 #include "engine/image/codec.h"
 
@@ -32,16 +31,6 @@ void guarded(CError& error, const char* format, const Body& body) {
                                     : unsupported(error.expected, error.message);
   }
   body();
-}
-
-/// For write callbacks: false where memory ran out.
-inline bool append(std::vector<std::uint8_t>& out, const std::uint8_t* data, std::size_t size) noexcept {
-  try {
-    out.insert(out.end(), data, data + size);
-    return true;
-  } catch (...) {
-    return false;
-  }
 }
 
 }  // namespace impasto::codec

@@ -1,11 +1,11 @@
-// From the colours of a file to sRGB, with Little CMS.
+// With Little CMS.
+#include "engine/image/color.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 
 #include <lcms2.h>
-
-#include "engine/image/codec.h"
 
 namespace impasto::codec {
 namespace {
@@ -57,32 +57,6 @@ std::vector<float> identity_table() {
   return table;
 }
 
-/// colours of `image` += table[sample]; grey is repeated.
-template <class T>
-void look_up(const Raster& raster, const std::vector<float>& table, Image& image) {
-  const int channels = raster.channels();
-  const bool grey = raster.model == ColourModel::kGrey;
-  const T* from = reinterpret_cast<const T*>(raster.samples.get());
-  float* to = image.rgb.data();
-  for (std::int64_t i = 0; i < image.pixels(); ++i, from += channels, to += 3) {
-    to[0] = table[from[0]];
-    to[1] = table[from[grey ? 0 : 1]];
-    to[2] = table[from[grey ? 0 : 2]];
-  }
-}
-
-/// Inks that filter light independently: far from any real press, but right for white, black and hue.
-template <class T>
-void convert_naive_cmyk(const Raster& raster, Image& image) {
-  const int channels = raster.channels();
-  const T* from = reinterpret_cast<const T*>(raster.samples.get());
-  float* to = image.rgb.data();
-  for (std::int64_t i = 0; i < image.pixels(); ++i, from += channels, to += 3) {
-    const float light = 1 - static_cast<float>(from[3]) * kScale<T>;
-    for (int c = 0; c < 3; ++c) to[c] = (1 - static_cast<float>(from[c]) * kScale<T>)*light;
-  }
-}
-
 Profile open_profile(const std::vector<std::uint8_t>& icc) {
   if (icc.empty()) return nullptr;
   return Profile(cmsOpenProfileFromMem(icc.data(), static_cast<cmsUInt32Number>(icc.size())));
@@ -107,89 +81,6 @@ std::vector<float> grey_table(const Profile& profile, int bits) {
   return table;
 }
 
-/// Row by row; false where the profile does not fit the picture.
-bool convert_by_profile(const Raster& raster, const Profile& profile, Image& image) {
-  const bool cmyk = raster.model == ColourModel::kCmyk, lab = raster.model == ColourModel::kLab;
-  if (!profile) return false;
-  if (cmsGetColorSpace(profile.get()) != (cmyk ? cmsSigCmykData : lab ? cmsSigLabData : cmsSigRgbData)) {
-    return false;
-  }
-  const auto bytes = static_cast<cmsUInt32Number>(raster.bits / 8);
-  const cmsUInt32Number type = COLORSPACE_SH(cmyk  ? PT_CMYK
-                                             : lab ? PT_Lab
-                                                   : PT_RGB) |
-                               CHANNELS_SH(static_cast<cmsUInt32Number>(raster.colours())) | BYTES_SH(bytes) |
-                               EXTRA_SH(raster.alpha ? 1U : 0U);
-  const auto width = static_cast<cmsUInt32Number>(raster.width);
-  // Little CMS is fast where it may build tables, which are good for 8 bits but not for 16.
-  const bool exact = raster.bits == 16 && !cmyk;
-  const Transform transform = open_transform(profile, type, exact ? TYPE_RGB_FLT : TYPE_RGB_16,
-                                             exact ? cmsFLAGS_NOOPTIMIZE : cmsFLAGS_HIGHRESPRECALC);
-  if (!transform) return false;
-  std::vector<std::uint16_t> line(exact ? 0 : 3 * static_cast<std::size_t>(raster.width));
-  for (std::int64_t y = 0; y < raster.height; ++y) {
-    float* to = image.rgb.data() + y * raster.width * 3;
-    if (exact) {
-      cmsDoTransform(transform.get(), raster.row(y), to, width);
-      for (std::int64_t i = 0; i < 3 * raster.width; ++i) to[i] = std::clamp(to[i], 0.0F, 1.0F);
-    } else {
-      cmsDoTransform(transform.get(), raster.row(y), line.data(), width);
-      for (std::size_t i = 0; i < line.size(); ++i)
-        to[i] = static_cast<float>(line[i]) * kScale<std::uint16_t>;
-    }
-  }
-  return true;
-}
-
-/// False where the picture has a profile that cannot be used.
-template <class T>
-bool convert_colours(const Raster& raster, Image& image) {
-  const Profile profile = open_profile(raster.icc);
-  const bool rgb = profile && cmsGetColorSpace(profile.get()) == cmsSigRgbData;
-  bool fits = profile || raster.icc.empty();
-  switch (raster.model) {
-    case ColourModel::kGrey: {
-      std::vector<float> table;
-      const bool plain = !profile || (rgb && is_srgb(profile));
-      if (!plain) table = grey_table(profile, raster.bits);
-      fits = fits && (plain || !table.empty());
-      look_up<T>(raster, table.empty() ? identity_table<T>() : table, image);
-      return fits;
-    }
-    case ColourModel::kRgb: {
-      const bool plain = !profile || (rgb && is_srgb(profile));
-      const bool converted = !plain && convert_by_profile(raster, profile, image);
-      if (!converted) look_up<T>(raster, identity_table<T>(), image);
-      return fits && (plain || converted);
-    }
-    case ColourModel::kCmyk:
-      if (convert_by_profile(raster, profile, image)) return true;
-      convert_naive_cmyk<T>(raster, image);
-      return raster.icc.empty();
-    case ColourModel::kLab:  // says itself what its numbers mean
-      if (!convert_by_profile(raster, Profile(cmsCreateLab4Profile(nullptr)), image)) {
-        throw Error(ErrorCode::kResources, "Little CMS: expected a conversion from Lab, found none");
-      }
-      return true;
-  }
-  return true;
-}
-
-template <class T>
-bool convert(const Raster& raster, Image& image) {
-  const bool fits = convert_colours<T>(raster, image);
-  if (raster.alpha) {
-    const int channels = raster.channels();
-    const std::vector<float> table = identity_table<T>();
-    const T* from = reinterpret_cast<const T*>(raster.samples.get()) + channels - 1;
-    for (float& a : image.alpha) {
-      a = table[*from];
-      from += channels;
-    }
-  }
-  return fits;
-}
-
 std::vector<std::uint8_t> saved(const Profile& profile) {
   cmsUInt32Number size = 0;
   if (!profile || !cmsSaveProfileToMem(profile.get(), nullptr, &size)) return {};
@@ -200,29 +91,119 @@ std::vector<std::uint8_t> saved(const Profile& profile) {
 
 }  // namespace
 
-Image to_srgb_image(const Raster& raster, std::vector<std::string>& warnings) {
-  Image image;
-  image.width = raster.width;
-  image.height = raster.height;
-  image.rgb.resize(static_cast<std::size_t>(image.pixels()) * 3);
-  if (raster.alpha) image.alpha.resize(static_cast<std::size_t>(image.pixels()));
-  const bool fits =
-      raster.bits == 8 ? convert<std::uint8_t>(raster, image) : convert<std::uint16_t>(raster, image);
-  if (!fits) warnings.emplace_back(kProfileUnused);
-  return image;
+struct SrgbConverter::ColourTransform {
+  Transform transform;
+  bool exact = false;               // straight to floating point
+  std::vector<std::uint16_t> line;  // else
+
+  /// Null where the profile does not fit the picture.
+  static std::unique_ptr<ColourTransform> open(const Header& header, const Profile& profile);
+  void run(const std::uint8_t* row, std::int64_t pixels, float* rgb);
+};
+
+std::unique_ptr<SrgbConverter::ColourTransform> SrgbConverter::ColourTransform::open(const Header& header,
+                                                                                     const Profile& profile) {
+  const bool cmyk = header.model == ColourModel::kCmyk, lab = header.model == ColourModel::kLab;
+  if (!profile) return nullptr;
+  if (cmsGetColorSpace(profile.get()) != (cmyk ? cmsSigCmykData : lab ? cmsSigLabData : cmsSigRgbData)) {
+    return nullptr;
+  }
+  const auto bytes = static_cast<cmsUInt32Number>(header.bits / 8);
+  const cmsUInt32Number type = COLORSPACE_SH(cmyk  ? PT_CMYK
+                                             : lab ? PT_Lab
+                                                   : PT_RGB) |
+                               CHANNELS_SH(static_cast<cmsUInt32Number>(header.colours())) | BYTES_SH(bytes) |
+                               EXTRA_SH(header.alpha ? 1U : 0U);
+  auto result = std::make_unique<ColourTransform>();
+  // Little CMS is fast where it may build tables, which are good for 8 bits but not for 16.
+  result->exact = header.bits == 16 && !cmyk;
+  result->transform = open_transform(profile, type, result->exact ? TYPE_RGB_FLT : TYPE_RGB_16,
+                                     result->exact ? cmsFLAGS_NOOPTIMIZE : cmsFLAGS_HIGHRESPRECALC);
+  if (!result->transform) return nullptr;
+  return result;
 }
 
-void warn_of_profile(const Raster& raster, std::vector<std::string>& warnings) {
-  // Whether a profile can be used depends on the kind of the samples, not on their number or values.
-  Raster pixel;
-  pixel.width = pixel.height = 1;
-  pixel.model = raster.model;
-  pixel.alpha = raster.alpha;
-  pixel.bits = raster.bits;
-  pixel.icc = raster.icc;
-  pixel.allocate();
-  std::fill_n(pixel.samples.get(), pixel.row_bytes(), std::uint8_t{0});
-  static_cast<void>(to_srgb_image(pixel, warnings));
+void SrgbConverter::ColourTransform::run(const std::uint8_t* row, std::int64_t pixels, float* rgb) {
+  const auto width = static_cast<cmsUInt32Number>(pixels);
+  if (exact) {
+    cmsDoTransform(transform.get(), row, rgb, width);
+    for (std::int64_t i = 0; i < 3 * pixels; ++i) rgb[i] = std::clamp(rgb[i], 0.0F, 1.0F);
+    return;
+  }
+  line.resize(3 * static_cast<std::size_t>(pixels));
+  cmsDoTransform(transform.get(), row, line.data(), width);
+  for (std::size_t i = 0; i < line.size(); ++i) rgb[i] = static_cast<float>(line[i]) * kScale<std::uint16_t>;
+}
+
+template <class T>
+void SrgbConverter::choose(const Header& header) {
+  if (header.alpha) alpha_table_ = identity_table<T>();
+  const Profile profile = open_profile(header.icc);
+  const bool rgb = profile && cmsGetColorSpace(profile.get()) == cmsSigRgbData;
+  fits_ = profile || header.icc.empty();
+  const auto is_plain = [&] { return !profile || (rgb && is_srgb(profile)); };
+  switch (model_) {
+    case ColourModel::kGrey:
+      if (!is_plain()) {
+        table_ = grey_table(profile, bits_);
+        fits_ = fits_ && !table_.empty();
+      }
+      break;
+    case ColourModel::kRgb:
+      if (!is_plain()) {
+        transform_ = ColourTransform::open(header, profile);
+        fits_ = fits_ && transform_ != nullptr;
+      }
+      break;
+    case ColourModel::kCmyk:
+      transform_ = ColourTransform::open(header, profile);
+      fits_ = transform_ != nullptr || header.icc.empty();
+      return;
+    case ColourModel::kLab:  // says itself what its numbers mean
+      transform_ = ColourTransform::open(header, Profile(cmsCreateLab4Profile(nullptr)));
+      if (!transform_) {
+        throw Error(ErrorCode::kResources, "Little CMS: expected a conversion from Lab, found none");
+      }
+      fits_ = true;
+      return;
+  }
+  if (!transform_ && table_.empty()) table_ = identity_table<T>();
+}
+
+SrgbConverter::SrgbConverter(const Header& header)
+    : model_(header.model), channels_(header.channels()), bits_(header.bits) {
+  bits_ == 8 ? choose<std::uint8_t>(header) : choose<std::uint16_t>(header);
+}
+
+SrgbConverter::~SrgbConverter() = default;
+
+template <class T>
+void SrgbConverter::convert_as(const std::uint8_t* row, std::int64_t pixels, float* rgb, float* alpha) {
+  const T* from = reinterpret_cast<const T*>(row);
+  if (transform_) {
+    transform_->run(row, pixels, rgb);
+  } else if (model_ == ColourModel::kCmyk) {
+    // Inks that filter light independently: far from any real press, but right for white, black and hue.
+    for (std::int64_t i = 0; i < pixels; ++i, from += channels_, rgb += 3) {
+      const float light = 1 - static_cast<float>(from[3]) * kScale<T>;
+      for (int c = 0; c < 3; ++c) rgb[c] = (1 - static_cast<float>(from[c]) * kScale<T>)*light;
+    }
+  } else {
+    const int green = model_ == ColourModel::kGrey ? 0 : 1, blue = model_ == ColourModel::kGrey ? 0 : 2;
+    for (std::int64_t i = 0; i < pixels; ++i, from += channels_, rgb += 3) {
+      rgb[0] = table_[from[0]];
+      rgb[1] = table_[from[green]];
+      rgb[2] = table_[from[blue]];
+    }
+  }
+  if (alpha == nullptr) return;
+  from = reinterpret_cast<const T*>(row) + channels_ - 1;
+  for (std::int64_t i = 0; i < pixels; ++i, from += channels_) alpha[i] = alpha_table_[*from];
+}
+
+void SrgbConverter::convert(const std::uint8_t* row, std::int64_t pixels, float* rgb, float* alpha) {
+  bits_ == 8 ? convert_as<std::uint8_t>(row, pixels, rgb, alpha)
+             : convert_as<std::uint16_t>(row, pixels, rgb, alpha);
 }
 
 std::vector<std::uint8_t> rgb_profile(const RgbSpace& space) {

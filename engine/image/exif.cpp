@@ -4,7 +4,6 @@
 #include <cstring>
 #include <iterator>
 #include <string_view>
-#include <utility>
 
 namespace impasto::codec {
 namespace {
@@ -77,55 +76,6 @@ int xmp_orientation(Bytes packet) {
     if (one_digit && text[i] >= '1' && text[i] <= '8') return text[i] - '0';
   }
   return 1;
-}
-
-PixelSize upright_size(const Raster& raster) {
-  const bool lies = raster.orientation >= 5;
-  return lies ? PixelSize{raster.height, raster.width} : PixelSize{raster.width, raster.height};
-}
-
-Raster upright(Raster raster) {
-  if (raster.orientation == 1) return raster;
-  const auto pixel = static_cast<std::int64_t>(raster.pixel_bytes());
-  const auto line = static_cast<std::int64_t>(raster.row_bytes());
-  const std::int64_t right = (raster.width - 1) * pixel, bottom = (raster.height - 1) * line;
-  // Where the upright picture's top left pixel is stored, and how far its right and lower neighbours are.
-  struct Walk {
-    std::int64_t start, step_x, step_y;
-  };
-  const Walk walks[9] = {{},
-                         {0, pixel, line},
-                         {right, -pixel, line},
-                         {right + bottom, -pixel, -line},
-                         {bottom, pixel, -line},
-                         {0, line, pixel},
-                         {bottom, -line, pixel},
-                         {right + bottom, -line, -pixel},
-                         {right, line, -pixel}};
-  const Walk walk = walks[raster.orientation];
-
-  Raster result;
-  result.width = upright_size(raster).width;
-  result.height = upright_size(raster).height;
-  result.model = raster.model;
-  result.alpha = raster.alpha;
-  result.bits = raster.bits;
-  result.icc = std::move(raster.icc);
-  result.allocate();
-  // In bands of rows: neighbours in a column of the result are neighbours in a row of the source when the
-  // picture is turned by a quarter.
-  constexpr std::int64_t kBand = 16;
-  for (std::int64_t y0 = 0; y0 < result.height; y0 += kBand) {
-    const std::int64_t y1 = std::min(y0 + kBand, result.height);
-    for (std::int64_t x = 0; x < result.width; ++x) {
-      for (std::int64_t y = y0; y < y1; ++y) {
-        std::memcpy(result.row(y) + x * pixel,
-                    raster.samples.get() + walk.start + x * walk.step_x + y * walk.step_y,
-                    static_cast<std::size_t>(pixel));
-      }
-    }
-  }
-  return result;
 }
 
 }  // namespace impasto::codec

@@ -12,10 +12,4 @@ namespace impasto::codec {
 /// tiff:Orientation in an XMP packet, as attribute or element. 1 where it does not say.
 [[nodiscard]] int xmp_orientation(Bytes packet);
 
-/// The size once the rows are upright.
-[[nodiscard]] PixelSize upright_size(const Raster& raster);
-
-/// Turns the rows upright: afterwards orientation is 1.
-[[nodiscard]] Raster upright(Raster raster);
-
 }  // namespace impasto::codec

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,30 @@ inline constexpr std::int64_t kDefaultMaxPixels = 300'000'000;
 [[nodiscard]] Image decode_image(const std::uint8_t* data, std::size_t size, const std::string& name,
                                  std::int64_t max_pixels = kDefaultMaxPixels,
                                  std::vector<std::string>* warnings = nullptr);
+
+/// Lanczos overshoots at sharp edges. kKeep leaves that as it is: the filter is linear, for pictures that are
+/// being worked on. kClip limits values to 0..1 after each axis, as Pillow does with 8-bit pictures.
+enum class Overshoot : std::uint8_t { kKeep, kClip };
+
+/// Which sizes of a picture are wanted, by its own upright size; each at least 1 x 1. What it throws goes
+/// through as it is.
+using ChooseSizes = std::function<std::vector<PixelSize>(PixelSize own)>;
+
+/// resize(read_image(path), size, overshoot) for each of the sizes that are chosen, in their order and to the
+/// last bit, but row by row: beside the file it holds these pictures and as many rows of the whole one as
+/// the filter covers. WebP, interlaced PNG and CMYK JPEG without Adobe's marker need a copy of the whole as
+/// they store it, progressive JPEG its coefficients, of 2 bytes each, and TIFF a row of strips or tiles.
+/// Errors and warnings as of read_image; Error(kUsage) for a size that no picture has.
+[[nodiscard]] std::vector<Image> read_image_at(const std::filesystem::path& path, const ChooseSizes& choose,
+                                               Overshoot overshoot = Overshoot::kKeep,
+                                               std::int64_t max_pixels = kDefaultMaxPixels,
+                                               std::vector<std::string>* warnings = nullptr);
+/// The same from memory, as decode_image is.
+[[nodiscard]] std::vector<Image> decode_image_at(const std::uint8_t* data, std::size_t size,
+                                                 const std::string& name, const ChooseSizes& choose,
+                                                 Overshoot overshoot = Overshoot::kKeep,
+                                                 std::int64_t max_pixels = kDefaultMaxPixels,
+                                                 std::vector<std::string>* warnings = nullptr);
 
 /// What the header of a picture file says.
 struct PictureInfo {
@@ -84,6 +110,10 @@ struct WriteOptions {
 /// The same for 16 bits a channel (PNG, TIFF).
 [[nodiscard]] bool output_format_keeps_16_bits(const std::filesystem::path& path);
 
+/// Throws what write_image would for a picture of that size: Error(kBadInput) for sides that files of that
+/// suffix cannot have (above 65500 pixels in JPEG, 16383 in WebP), kUsage for an unknown suffix.
+void require_writable_size(const std::filesystem::path& path, PixelSize size);
+
 /// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile: the file at `path` is at all
 /// times either the old one or the whole new one, on the disk; where an old one is not to be replaced, the
 /// Error says under which name beside it the picture is. Where `path` is a link, its target is written, also
@@ -94,9 +124,20 @@ struct WriteOptions {
 /// behind.
 void write_image(const std::filesystem::path& path, const Image& image, const WriteOptions& options = {});
 
-/// Lanczos overshoots at sharp edges. kKeep leaves that as it is: the filter is linear, for pictures that are
-/// being worked on. kClip limits values to 0..1 after each axis, as Pillow does with 8-bit pictures.
-enum class Overshoot : std::uint8_t { kKeep, kClip };
+/// A picture whose rows are made when they are written.
+struct ImageRows {
+  PixelSize size;
+  bool alpha = false;
+  /// Sets all of `values`, the row's pixels from the left as in Image: R G B, with alpha R G B A. Called for
+  /// each row once, from the top. What it throws ends the writing, leaves nothing behind and goes through as
+  /// it is.
+  std::function<void(std::int64_t row, std::span<float> values)> fill;
+};
+
+/// write_image of such a picture, with the same bytes and errors. PNG and JPEG hold one row of it, TIFF a
+/// band (of 256 rows where the picture is large), WebP the whole in 8 bits, four bytes a pixel.
+void write_image_rows(const std::filesystem::path& path, const ImageRows& rows,
+                      const WriteOptions& options = {});
 
 /// Resamples with Pillow's LANCZOS (a = 3, antialiased, along x, then y), float throughout. With kClip the
 /// result is within one 8-bit step of Pillow's, for pictures within 0..1. With alpha, colour is weighted by

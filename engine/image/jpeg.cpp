@@ -11,7 +11,9 @@
 #include <jerror.h>
 
 #include "engine/image/c_guard.h"
+#include "engine/image/color.h"
 #include "engine/image/exif.h"
+#include "engine/image/output.h"
 
 namespace impasto::codec {
 namespace {
@@ -145,15 +147,15 @@ ColourModel choose_model(jpeg_decompress_struct& info) {
   }
 }
 
-void read_profile(Decompress& in, Raster& raster) {
+void read_profile(Decompress& in, Header& header) {
   JOCTET* data = nullptr;
   unsigned int size = 0;
   guarded(in.errors.c_error, "JPEG", [&] {
     if (!jpeg_read_icc_profile(&in.info, &data, &size)) size = 0;
   });
   const std::unique_ptr<JOCTET, decltype(&std::free)> owner(data, &std::free);
-  raster.icc.assign(data, data + size);
-  if (in.errors.broken_profile) raster.warnings.emplace_back(kProfileUnused);
+  header.icc.assign(data, data + size);
+  if (in.errors.broken_profile) header.warnings.emplace_back(kProfileUnused);
 }
 
 int read_orientation(const jpeg_decompress_struct& info) {
@@ -167,53 +169,25 @@ int read_orientation(const jpeg_decompress_struct& info) {
   return exif_orientation(exif, xmp_orientation(xmp));
 }
 
-/// Turns stored CMYK into ink. Nearly all programs store it as light (255: no ink), as Adobe's do, which say
-/// who they are in a marker; without the marker it is taken for that too, as browsers and Pillow do, unless
-/// that makes a very dark picture and the other reading a much brighter one: in the wrong reading, the black
-/// of nearly every picture covers all else.
-void to_ink(Raster& raster, bool adobe_marker) {
-  const std::size_t size = raster.row_bytes() * static_cast<std::size_t>(raster.height);
-  std::uint8_t* const samples = raster.samples.get();
-  bool ink = false;
-  if (!adobe_marker) {
-    constexpr double kDark = 0.1, kMuchBrighter = 4;
-    double light_mean = 0, ink_mean = 0;  // brightness in either reading
-    for (std::size_t i = 0; i < size; i += 4) {
-      const double sum = samples[i] + samples[i + 1] + samples[i + 2], k = samples[i + 3];
-      light_mean += sum * k;
-      ink_mean += (3 * 255 - sum) * (255 - k);
-    }
-    const std::size_t positions = size / 4;
-    const double white = 3.0 * 255 * 255 * static_cast<double>(positions);
-    ink = light_mean < kDark * white && ink_mean > kMuchBrighter * light_mean;
-    raster.warnings.push_back(
-        std::string("expected Adobe's marker in a CMYK JPEG, found none; its values are taken ") +
-        (ink ? "for ink, as the other reading is nearly black" : "as Adobe's are, for light"));
+/// Whether the values of CMYK are ink. Nearly all programs store light (255: no ink), as Adobe's do, which
+/// say who they are in a marker; without the marker it is taken for that too, as browsers and Pillow do,
+/// unless that makes a very dark picture and the other reading a much brighter one: in the wrong reading, the
+/// black of nearly every picture covers all else.
+bool is_ink(Bytes samples) {
+  constexpr double kDark = 0.1, kMuchBrighter = 4;
+  double light_mean = 0, ink_mean = 0;  // brightness in either reading
+  for (std::size_t i = 0; i < samples.size(); i += 4) {
+    const double sum = samples[i] + samples[i + 1] + samples[i + 2], k = samples[i + 3];
+    light_mean += sum * k;
+    ink_mean += (3 * 255 - sum) * (255 - k);
   }
-  if (ink) return;
-  for (std::size_t i = 0; i < size; ++i) samples[i] = static_cast<std::uint8_t>(255 - samples[i]);
-}
-
-void read_pixels(Decompress& in, Raster& raster) {
-  jpeg_decompress_struct& info = in.info;
-  raster.allocate();
-  guarded(in.errors.c_error, "JPEG", [&] {
-    jpeg_start_decompress(&info);
-    if (jpeg_has_multiple_scans(&info) && !has_all_scans(in)) in.errors.c_error.raise("a scan is missing");
-    while (info.output_scanline < info.output_height) {
-      JSAMPROW row = raster.row(info.output_scanline);
-      jpeg_read_scanlines(&info, &row, 1);
-    }
-    jpeg_finish_decompress(&info);
-  });
-  if (in.errors.ended_early) {
-    raster.warnings.emplace_back(
-        "expected an end marker, found the end of the file; the pixels are all there");
-  }
+  const std::size_t positions = samples.size() / 4;
+  const double white = 3.0 * 255 * 255 * static_cast<double>(positions);
+  return light_mean < kDark * white && ink_mean > kMuchBrighter * light_mean;
 }
 
 /// All but the pixels, in front of the first scan of which `in` then stands.
-Raster read_header(Decompress& in, Bytes file, std::int64_t max_pixels) {
+Header read_header(Decompress& in, Bytes file, std::int64_t max_pixels) {
   jpeg_decompress_struct& info = in.info;
   guarded(in.errors.c_error, "JPEG", [&] {
     info.err = &in.errors;
@@ -226,32 +200,83 @@ Raster read_header(Decompress& in, Bytes file, std::int64_t max_pixels) {
     jpeg_read_header(&info, TRUE);
   });
   check_size(info.image_width, info.image_height, max_pixels);
-  Raster raster;
-  raster.width = info.image_width;
-  raster.height = info.image_height;
-  raster.model = choose_model(info);
-  raster.orientation = read_orientation(info);
-  read_profile(in, raster);
-  return raster;
+  Header header;
+  header.width = info.image_width;
+  header.height = info.image_height;
+  header.model = choose_model(info);
+  header.orientation = read_orientation(info);
+  read_profile(in, header);
+  return header;
 }
 
-Raster probe(Bytes file, std::int64_t max_pixels) {
-  Decompress in;
-  return read_header(in, file, max_pixels);
+class JpegDecoder final : public Decoder {
+ public:
+  JpegDecoder(Bytes file, std::int64_t max_pixels) {
+    header_ = read_header(in_, file, max_pixels);
+    cmyk_ = header_.model == ColourModel::kCmyk;
+    looks_first_ = cmyk_ && !in_.info.saw_Adobe_marker;
+  }
+
+  const std::uint8_t* next_row() override {
+    if (!rows_) start();
+    std::uint8_t* row = rows_.get();
+    if (looks_first_) {
+      row += static_cast<std::size_t>(next_++) * header_.row_bytes();
+    } else {
+      read_row(row);
+    }
+    if (cmyk_ && !ink_) {
+      for (std::size_t i = 0; i < header_.row_bytes(); ++i) row[i] = static_cast<std::uint8_t>(255 - row[i]);
+    }
+    return row;
+  }
+
+  void finish(std::vector<std::string>& warnings) override {
+    guarded(in_.errors.c_error, "JPEG", [&] { jpeg_finish_decompress(&in_.info); });
+    if (in_.errors.ended_early) {
+      warnings.emplace_back("expected an end marker, found the end of the file; the pixels are all there");
+    }
+    if (!looks_first_) return;
+    warnings.push_back(
+        std::string("expected Adobe's marker in a CMYK JPEG, found none; its values are taken ") +
+        (ink_ ? "for ink, as the other reading is nearly black" : "as Adobe's are, for light"));
+  }
+
+ private:
+  void read_row(std::uint8_t* to) {
+    guarded(in_.errors.c_error, "JPEG", [&] {
+      JSAMPROW row = to;
+      jpeg_read_scanlines(&in_.info, &row, 1);
+    });
+  }
+
+  void start() {
+    rows_ = header_.allocate(looks_first_ ? header_.height : 1);
+    guarded(in_.errors.c_error, "JPEG", [&] {
+      jpeg_start_decompress(&in_.info);
+      if (jpeg_has_multiple_scans(&in_.info) && !has_all_scans(in_)) {
+        in_.errors.c_error.raise("a scan is missing");
+      }
+    });
+    if (!looks_first_) return;
+    const std::size_t bytes = header_.row_bytes() * static_cast<std::size_t>(header_.height);
+    for (std::size_t at = 0; at < bytes; at += header_.row_bytes()) read_row(rows_.get() + at);
+    ink_ = is_ink({rows_.get(), bytes});
+  }
+
+  Decompress in_;
+  bool cmyk_ = false, looks_first_ = false;  // at the whole picture, to know what its values mean
+  bool ink_ = false;
+  std::unique_ptr<std::uint8_t[]> rows_;  // one of them, or all
+  std::int64_t next_ = 0;
+};
+
+std::unique_ptr<Decoder> open(Bytes file, std::int64_t max_pixels) {
+  return std::make_unique<JpegDecoder>(file, max_pixels);
 }
 
-Raster decode(Bytes file, std::int64_t max_pixels) {
-  Decompress in;
-  Raster raster = read_header(in, file, max_pixels);
-  const bool adobe_marker = in.info.saw_Adobe_marker;
-  read_pixels(in, raster);
-  if (raster.model == ColourModel::kCmyk) to_ink(raster, adobe_marker);
-  return raster;
-}
-
-/// Collects the file in a vector; unlike jpeg_mem_dest's buffer it is not lost when an error jumps away.
 struct Destination : jpeg_destination_mgr {
-  std::vector<std::uint8_t> file;
+  Output* output = nullptr;
   JOCTET buffer[65536];
 };
 Destination& destination(j_compress_ptr info) { return *static_cast<Destination*>(info->dest); }
@@ -261,7 +286,7 @@ void reset_buffer(j_compress_ptr info) {
 }
 void flush(j_compress_ptr info, std::size_t size) {
   Destination& to = destination(info);
-  if (!append(to.file, to.buffer, size)) ERREXIT1(info, JERR_OUT_OF_MEMORY, 0);
+  if (!to.output->try_write(to.buffer, size)) ERREXIT(info, JERR_FILE_WRITE);
 }
 boolean on_full_buffer(j_compress_ptr info) {
   flush(info, sizeof Destination::buffer);
@@ -292,11 +317,7 @@ void write_marker(jpeg_compress_struct& info, int marker, const std::string& tex
                     static_cast<unsigned int>(text.size()));
 }
 
-std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& options) {
-  if (picture.width > JPEG_MAX_DIMENSION || picture.height > JPEG_MAX_DIMENSION) {
-    throw make_error(ErrorCode::kBadInput, "expected sides of at most {} pixels for JPEG, found {} x {}",
-                     JPEG_MAX_DIMENSION, picture.width, picture.height);
-  }
+void encode(const EncoderRows& rows, Output& output, const WriteOptions& options) {
   const std::vector<std::uint8_t>& profile = srgb_profile();
   std::string xmp;
   std::vector<std::string> comments;
@@ -312,13 +333,15 @@ std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& opti
   }
 
   Compress out;
+  out.to.output = &output;
+  const auto pixels = std::make_unique_for_overwrite<std::uint8_t[]>(rows.row_bytes());
   jpeg_compress_struct& info = out.info;
   guarded(out.errors.c_error, "JPEG", [&] {
     info.err = &out.errors;
     jpeg_create_compress(&info);
     info.dest = &out.to;
-    info.image_width = static_cast<JDIMENSION>(picture.width);
-    info.image_height = static_cast<JDIMENSION>(picture.height);
+    info.image_width = static_cast<JDIMENSION>(rows.width);
+    info.image_height = static_cast<JDIMENSION>(rows.height);
     info.input_components = 3;
     info.in_color_space = JCS_RGB;
     jpeg_set_defaults(&info);
@@ -332,13 +355,15 @@ std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& opti
     if (!xmp.empty()) write_marker(info, kExifMarker, xmp);
     jpeg_write_icc_profile(&info, profile.data(), static_cast<unsigned int>(profile.size()));
     for (const std::string& comment : comments) write_marker(info, JPEG_COM, comment);
-    while (info.next_scanline < info.image_height) {
-      JSAMPROW row = picture.row(info.next_scanline);
-      jpeg_write_scanlines(&info, &row, 1);
-    }
-    jpeg_finish_compress(&info);
   });
-  return std::move(out.to.file);
+  for (std::int64_t y = 0; y < rows.height; ++y) {
+    rows.read_next(pixels.get());
+    guarded(out.errors.c_error, "JPEG", [&] {
+      JSAMPROW row = pixels.get();
+      jpeg_write_scanlines(&info, &row, 1);
+    });
+  }
+  guarded(out.errors.c_error, "JPEG", [&] { jpeg_finish_compress(&info); });
 }
 
 bool recognises(Bytes file) { return file.size() >= 3 && file[0] == 0xFF && file[1] == 0xD8; }
@@ -346,7 +371,8 @@ bool recognises(Bytes file) { return file.size() >= 3 && file[0] == 0xFF && file
 }  // namespace
 
 const Codec& jpeg() {
-  static const Codec codec{"JPEG", {".jpg", ".jpeg"}, false, false, recognises, probe, decode, encode};
+  static const Codec codec{"JPEG", {".jpg", ".jpeg"}, false, false, JPEG_MAX_DIMENSION, recognises, open,
+                           encode};
   return codec;
 }
 

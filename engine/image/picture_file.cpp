@@ -43,4 +43,11 @@ std::vector<std::uint8_t> read_picture_file(const std::filesystem::path& file, s
   throw make_error(ErrorCode::kResources, "{}: expected enough memory for the file, found too little", what);
 }
 
+std::vector<std::uint8_t> read_known_picture_file(const std::filesystem::path& file,
+                                                  std::int64_t max_pixels) {
+  return read_picture_file(file, max_pixels, [&](Bytes start) {
+    run_named(file.string(), [&] { (void)codec_for_content(start); });
+  });
+}
+
 }  // namespace impasto::codec

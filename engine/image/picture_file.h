@@ -15,4 +15,8 @@ namespace impasto::codec {
                                                           std::int64_t max_pixels,
                                                           const std::function<void(Bytes)>& check_start);
 
+/// The same with codec_for_content as check: of an unknown format no more is read than shows that.
+[[nodiscard]] std::vector<std::uint8_t> read_known_picture_file(const std::filesystem::path& file,
+                                                                std::int64_t max_pixels);
+
 }  // namespace impasto::codec

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/image/color.h"
 #include "engine/image/exif.h"
 
 namespace impasto::codec {
@@ -276,12 +277,12 @@ std::vector<std::uint8_t> profile(std::span<const PngChunk> chunks, std::vector<
 
 }  // namespace
 
-void read_png_chunks(Bytes file, Raster& raster) {
-  const std::vector<PngChunk> chunks = read_chunks(file, raster.warnings);
-  raster.icc = profile(chunks, raster.warnings);
-  raster.orientation = orientation(chunks);
+void read_png_chunks(Bytes file, Header& header) {
+  const std::vector<PngChunk> chunks = read_chunks(file, header.warnings);
+  header.icc = profile(chunks, header.warnings);
+  header.orientation = orientation(chunks);
   if (const Bytes animation = find(chunks, "acTL"); animation.size() == 8) {
-    raster.warnings.push_back(animation_warning(number(animation, 0)));
+    header.warnings.push_back(animation_warning(number(animation, 0)));
   }
 }
 

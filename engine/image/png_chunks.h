@@ -10,11 +10,11 @@ namespace impasto::codec {
 inline constexpr char kPngChunkNames[] = "cICP\0iCCP\0sRGB\0gAMA\0cHRM\0eXIf\0tEXt\0zTXt\0iTXt\0acTL";
 inline constexpr int kPngChunkCount = sizeof kPngChunkNames / 5;
 
-/// Sets profile, orientation and warnings of `raster` by the chunks of a PNG file: all up to IEND, or as far
+/// Sets profile, orientation and warnings of `header` by the chunks of a PNG file: all up to IEND, or as far
 /// as the file goes. Of those that hold pixels only the lengths are read. Colours go by the first of cICP,
 /// iCCP, sRGB, gAMA with cHRM that can be used (PNG specification, third edition, 4.3); orientation by eXIf,
 /// then EXIF as text, then XMP. Damaged chunks count as absent, with a warning. Reads nothing outside of
 /// `file`, which must start as a PNG does.
-void read_png_chunks(Bytes file, Raster& raster);
+void read_png_chunks(Bytes file, Header& header);
 
 }  // namespace impasto::codec

@@ -1,5 +1,5 @@
-// Separable resampling: each source row is filtered along x once, when the first output row needs it, and
-// kept in a ring until the last one has used it; output rows are weighted sums of what is in the ring.
+#include "engine/image/resample.h"
+
 #include <algorithm>
 #include <cmath>
 #include <new>
@@ -9,14 +9,8 @@
 #include "engine/core/message.h"
 #include "engine/image/sound.h"
 
-namespace impasto {
+namespace impasto::codec {
 namespace {
-
-/// The weights of source samples first, first + 1, ... for one output sample; they sum to 1.
-struct Taps {
-  std::int64_t first = 0;
-  std::vector<float> weights;
-};
 
 double lanczos3(double x) {
   if (std::abs(x) >= 3) return 0;
@@ -69,74 +63,144 @@ void clip(std::vector<float>& values) {
   for (float& value : values) value = std::clamp(value, 0.0F, 1.0F);
 }
 
-/// load(y) gives source row y, store(line) takes the next output row; both of kChannels floats a pixel.
-template <int kChannels, class Load, class Store>
-void resize_rows(const std::vector<Taps>& columns, const std::vector<Taps>& rows, Overshoot overshoot,
-                 const Load& load, const Store& store) {
-  std::size_t most = 0;
-  for (const Taps& taps : rows) most = std::max(most, taps.weights.size());
-  const std::size_t length = columns.size() * kChannels;
-  std::vector<std::vector<float>> ring(most, std::vector<float>(length));
-  std::vector<float> line(length);
-  std::size_t filtered = 0;  // source rows before this one are or were in the ring
-  for (const Taps& taps : rows) {
-    const auto first = static_cast<std::size_t>(taps.first);
-    for (filtered = std::max(filtered, first); filtered < first + taps.weights.size(); ++filtered) {
-      std::vector<float>& row = ring[filtered % most];
-      filter_row<kChannels>(columns, load(filtered), row.data());
-      if (overshoot == Overshoot::kClip) clip(row);
-    }
-    std::fill(line.begin(), line.end(), 0.0F);
-    for (std::size_t k = 0; k < taps.weights.size(); ++k) {
-      const float weight = taps.weights[k];
-      const float* row = ring[(first + k) % most].data();
-      for (std::size_t i = 0; i < length; ++i) line[i] += weight * row[i];
-    }
-    if (overshoot == Overshoot::kClip) clip(line);
-    store(line);
-  }
-}
-
 /// Alpha as a picture stores it, of a filtered value.
 float stored_alpha(float filtered) { return std::clamp(filtered, 0.0F, 1.0F); }
 
-void resize_opaque(const Image& image, const std::vector<Taps>& columns, const std::vector<Taps>& rows,
-                   Overshoot overshoot, Image& result) {
-  const auto width = static_cast<std::size_t>(image.width);
-  float* out = result.rgb.data();
-  resize_rows<3>(
-      columns, rows, overshoot, [&](std::size_t y) { return image.rgb.data() + y * width * 3; },
-      [&](const std::vector<float>& line) { out = std::copy(line.begin(), line.end(), out); });
+}  // namespace
+
+template <int kChannels>
+RowResampler<kChannels>::RowResampler(const RowOrder& order, PixelSize target, Overshoot overshoot,
+                                      Store store)
+    : order_(order), overshoot_(overshoot), store_(std::move(store)) {
+  std::vector<Taps> x = make_taps(order.size.width, target.width);
+  std::vector<Taps> y = make_taps(order.size.height, target.height);
+  across_ = std::move(order.columns ? x : y);
+  along_ = std::move(order.columns ? y : x);
+  std::size_t most = 0;
+  for (const Taps& taps : across_) most = std::max(most, taps.weights.size());
+  // x comes before y: rows of the picture are filtered on their way into the ring, columns behind it.
+  const auto length = static_cast<std::size_t>(order.columns ? order.length() : std::ssize(along_));
+  ring_.assign(most, std::vector<float>(length * kChannels));
+  sum_.resize(length * kChannels);
+  if (order.columns) line_.resize(along_.size() * kChannels);
 }
 
-/// Filters colour times alpha, and alpha, and divides one by the other.
-void resize_with_alpha(const Image& image, const std::vector<Taps>& columns, const std::vector<Taps>& rows,
-                       Overshoot overshoot, Image& result) {
-  constexpr float kInvisible = 1.0F / 1024;  // less than any 8-bit alpha: the colour would be rounding noise
-  const auto width = static_cast<std::size_t>(image.width);
-  std::vector<float> premultiplied(width * 4);
-  float* out = result.rgb.data();
-  float* out_alpha = result.alpha.data();
-  const auto load = [&](std::size_t y) {
-    const float* from = image.rgb.data() + y * width * 3;
-    const float* alpha = image.alpha.data() + y * width;
-    for (std::size_t x = 0; x < width; ++x) {
-      for (std::size_t c = 0; c < 3; ++c) premultiplied[4 * x + c] = alpha[x] * from[3 * x + c];
-      premultiplied[4 * x + 3] = alpha[x];
-    }
-    return premultiplied.data();
-  };
-  const auto store = [&](const std::vector<float>& line) {
-    for (std::size_t i = 0; i < line.size(); i += 4) {
-      const float a = line[i + 3];  // may overshoot 1, and then the colour times alpha does so as much
-      for (std::size_t c = 0; c < 3; ++c) {
-        *out++ = a < kInvisible ? 0.0F : std::clamp(line[i + c] / a, 0.0F, 1.0F);
-      }
-      *out_alpha++ = stored_alpha(a);
-    }
-  };
-  resize_rows<4>(columns, rows, overshoot, load, store);
+template <int kChannels>
+void RowResampler<kChannels>::take(const float* row) {
+  const std::int64_t targets = std::ssize(across_), place = order_.place(taken_++);
+  const auto next = [&] { return order_.from_end ? targets - 1 - emitted_ : emitted_; };
+  const auto taps = [&]() -> const Taps& { return across_[static_cast<std::size_t>(next())]; };
+  if (emitted_ == targets) return;
+  if (order_.from_end ? place > taps().last() : place < taps().first) return;
+  std::vector<float>& kept = ring_[static_cast<std::size_t>(place) % ring_.size()];
+  if (order_.columns) {
+    std::copy_n(row, kept.size(), kept.begin());
+  } else {
+    filter_row<kChannels>(along_, row, kept.data());
+    if (overshoot_ == Overshoot::kClip) clip(kept);
+  }
+  while (emitted_ < targets && (order_.from_end ? place <= taps().first : place >= taps().last())) {
+    emit(next());
+    ++emitted_;
+  }
 }
+
+template <int kChannels>
+void RowResampler<kChannels>::emit(std::int64_t place) {
+  const Taps& taps = across_[static_cast<std::size_t>(place)];
+  const std::size_t length = sum_.size();
+  std::fill(sum_.begin(), sum_.end(), 0.0F);
+  for (std::size_t k = 0; k < taps.weights.size(); ++k) {
+    const float weight = taps.weights[k];
+    const float* row = ring_[(static_cast<std::size_t>(taps.first) + k) % ring_.size()].data();
+    for (std::size_t i = 0; i < length; ++i) sum_[i] += weight * row[i];
+  }
+  if (overshoot_ == Overshoot::kClip) clip(sum_);
+  if (!order_.columns) return store_(place, sum_);
+  filter_row<kChannels>(along_, sum_.data(), line_.data());
+  if (overshoot_ == Overshoot::kClip) clip(line_);
+  store_(place, line_);
+}
+
+template class RowResampler<1>;
+template class RowResampler<3>;
+template class RowResampler<4>;
+
+namespace {
+
+/// Where the pixels of a row or column are in a picture of that width: the first, and how far the next.
+struct Walk {
+  std::int64_t start, step;
+};
+Walk walk(const RowOrder& order, std::int64_t width, std::int64_t place) {
+  return order.columns ? Walk{place, width} : Walk{place * width, 1};
+}
+
+}  // namespace
+
+ResizedPicture::ResizedPicture(const RowOrder& order, bool alpha, PixelSize target, Overshoot overshoot)
+    : order_(order) {
+  image_.width = target.width;
+  image_.height = target.height;
+  image_.rgb.resize(static_cast<std::size_t>(target.pixels()) * 3);
+  const auto to_picture = [this](std::int64_t place, const std::vector<float>& line) { store(place, line); };
+  if (alpha) {
+    image_.alpha.resize(static_cast<std::size_t>(target.pixels()));
+    premultiplied_.resize(static_cast<std::size_t>(order.length()) * 4);
+    weighted_.emplace(order, target, overshoot, to_picture);
+  } else {
+    opaque_.emplace(order, target, overshoot, to_picture);
+  }
+}
+
+void ResizedPicture::take(const float* rgb, const float* alpha) {
+  if (opaque_) return opaque_->take(rgb);
+  // Filters colour times alpha, and alpha, and divides one by the other.
+  const std::size_t length = premultiplied_.size() / 4;
+  for (std::size_t x = 0; x < length; ++x) {
+    for (std::size_t c = 0; c < 3; ++c) premultiplied_[4 * x + c] = alpha[x] * rgb[3 * x + c];
+    premultiplied_[4 * x + 3] = alpha[x];
+  }
+  weighted_->take(premultiplied_.data());
+}
+
+void ResizedPicture::store(std::int64_t place, const std::vector<float>& line) {
+  constexpr float kInvisible = 1.0F / 1024;  // less than any 8-bit alpha: the colour would be rounding noise
+  auto [at, step] = walk(order_, image_.width, place);
+  if (opaque_) {
+    if (!order_.columns) {
+      std::copy(line.begin(), line.end(), image_.rgb.begin() + 3 * at);
+      return;
+    }
+    for (std::size_t i = 0; i < line.size(); i += 3, at += step)
+      std::copy_n(&line[i], 3, &image_.rgb[static_cast<std::size_t>(3 * at)]);
+    return;
+  }
+  for (std::size_t i = 0; i < line.size(); i += 4, at += step) {
+    const float a = line[i + 3];  // may overshoot 1, and then the colour times alpha does so as much
+    float* const out = &image_.rgb[static_cast<std::size_t>(3 * at)];
+    for (std::size_t c = 0; c < 3; ++c)
+      out[c] = a < kInvisible ? 0.0F : std::clamp(line[i + c] / a, 0.0F, 1.0F);
+    image_.alpha[static_cast<std::size_t>(at)] = stored_alpha(a);
+  }
+}
+
+ResizedPlane::ResizedPlane(const RowOrder& order, PixelSize target, Overshoot overshoot)
+    : order_(order),
+      target_(target),
+      values_(static_cast<std::size_t>(target.pixels())),
+      resampler_(order, target, overshoot, [this](std::int64_t place, const std::vector<float>& line) {
+        auto [at, step] = walk(order_, target_.width, place);
+        for (const float value : line) {
+          values_[static_cast<std::size_t>(at)] = value;
+          at += step;
+        }
+      }) {}
+
+}  // namespace impasto::codec
+
+namespace impasto {
+namespace {
 
 /// Checks both, then resizes by `body`; memory that is not there is an Error.
 template <class Body>
@@ -156,33 +220,21 @@ auto checked(const Image& image, PixelSize size, const Body& body) {
 
 Image resize_checked(const Image& image, PixelSize size, Overshoot overshoot) {
   if (size == image.size()) return image;
-  Image result;
-  result.width = size.width;
-  result.height = size.height;
-  result.rgb.resize(static_cast<std::size_t>(size.pixels()) * 3);
-  if (image.has_alpha()) result.alpha.resize(static_cast<std::size_t>(size.pixels()));
-  const std::vector<Taps> columns = make_taps(image.width, size.width);
-  const std::vector<Taps> rows = make_taps(image.height, size.height);
-  if (image.has_alpha()) {
-    resize_with_alpha(image, columns, rows, overshoot, result);
-  } else {
-    resize_opaque(image, columns, rows, overshoot, result);
+  codec::ResizedPicture result(codec::RowOrder(image.size()), image.has_alpha(), size, overshoot);
+  for (std::int64_t y = 0; y < image.height; ++y) {
+    result.take(image.rgb.data() + 3 * y * image.width,
+                image.has_alpha() ? image.alpha.data() + y * image.width : nullptr);
   }
-  return result;
+  return result.picture();
 }
 
 std::vector<float> resize_alpha_checked(const Image& image, PixelSize size) {
   if (size == image.size() || !image.has_alpha()) return image.alpha;
-  std::vector<float> result(static_cast<std::size_t>(size.pixels()));
-  const auto width = static_cast<std::size_t>(image.width);
-  float* out = result.data();
-  resize_rows<1>(
-      make_taps(image.width, size.width), make_taps(image.height, size.height), Overshoot::kKeep,
-      [&](std::size_t y) { return image.alpha.data() + y * width; },
-      [&](const std::vector<float>& line) {
-        out = std::transform(line.begin(), line.end(), out, stored_alpha);
-      });
-  return result;
+  codec::ResizedPlane plane(codec::RowOrder(image.size()), size, Overshoot::kKeep);
+  for (std::int64_t y = 0; y < image.height; ++y) plane.take(image.alpha.data() + y * image.width);
+  std::vector<float> alpha = plane.values();
+  std::transform(alpha.begin(), alpha.end(), alpha.begin(), codec::stored_alpha);
+  return alpha;
 }
 
 }  // namespace

@@ -110,11 +110,9 @@ void convert_samples(SampleCoding& coding, const std::uint8_t* from, std::int64_
 template void convert_samples(SampleCoding&, const std::uint8_t*, std::int64_t, std::uint8_t*);
 template void convert_samples(SampleCoding&, const std::uint8_t*, std::int64_t, std::uint16_t*);
 
-void convert_lab(Raster& raster, int from_bits, bool icc_lab) {
+void convert_lab(std::uint16_t* pixel, std::int64_t pixels, int channels, int from_bits, bool icc_lab) {
   constexpr std::uint32_t kSign = 0x8000, kMax = 0xFFFF;
-  const int channels = raster.channels();
-  auto* pixel = reinterpret_cast<std::uint16_t*>(raster.samples.get());
-  for (std::int64_t i = 0; i < raster.width * raster.height; ++i, pixel += channels) {
+  for (std::int64_t i = 0; i < pixels; ++i, pixel += channels) {
     // Version 2 of ICC's encoding, which ICCLab of 16 bits is, has L = 100 at 0xFF00.
     if (icc_lab && from_bits == 16)
       pixel[0] = static_cast<std::uint16_t>(std::min(kMax, pixel[0] * kMax / 0xFF00));

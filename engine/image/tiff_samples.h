@@ -1,5 +1,5 @@
 #pragma once
-// Samples as TIFF stores them (packed bits, long integers, floating point, Lab) to the integers of a Raster.
+// Samples as TIFF stores them (packed bits, long integers, floating point, Lab) to the integers of a row.
 #include "engine/image/codec.h"
 
 namespace impasto::codec {
@@ -14,8 +14,8 @@ struct SampleCoding {
 
   /// Unsigned of 1 to 16, 24, 32 or 64 bits; signed of 16, 32 or 64; floating point of 16, 32 or 64.
   [[nodiscard]] bool is_known() const;
-  /// What the raster needs so as to lose nothing that can be seen: 8 or 16.
-  [[nodiscard]] int raster_bits() const { return bits <= 8 && format != SampleFormat::kFloat ? 8 : 16; }
+  /// What the row needs so as to lose nothing that can be seen: 8 or 16.
+  [[nodiscard]] int row_bits() const { return bits <= 8 && format != SampleFormat::kFloat ? 8 : 16; }
 };
 
 /// Converts a row of `count` samples to the whole range of T (8 or 16 bits). Integers are scaled by their
@@ -24,8 +24,8 @@ struct SampleCoding {
 template <class T>
 void convert_samples(SampleCoding& coding, const std::uint8_t* from, std::int64_t count, T* to);
 
-/// Lab of TIFF, stretched to 16 bits, to that of Raster. `from_bits` is 8 or 16. CIELab (TIFF 6.0, section
-/// 23) has a and b with sign, ICCLab (TIFF technical note 4) has them around the middle.
-void convert_lab(Raster& raster, int from_bits, bool icc_lab);
+/// Lab of TIFF, stretched to 16 bits, to that of Header, `channels` numbers a pixel. `from_bits` is 8 or 16.
+/// CIELab (TIFF 6.0, section 23) has a and b with sign, ICCLab (TIFF technical note 4) around the middle.
+void convert_lab(std::uint16_t* pixel, std::int64_t pixels, int channels, int from_bits, bool icc_lab);
 
 }  // namespace impasto::codec

@@ -14,7 +14,7 @@ TiffStream& stream(thandle_t handle) { return *static_cast<TiffStream*>(handle);
 
 tmsize_t on_read(thandle_t handle, void* to, tmsize_t size) {
   TiffStream& s = stream(handle);
-  const Bytes all = s.bytes();
+  const Bytes all = s.input;
   if (s.position >= all.size() || size <= 0) return 0;
   const auto n = std::min<std::uint64_t>(static_cast<std::uint64_t>(size), all.size() - s.position);
   std::memcpy(to, all.data() + s.position, n);
@@ -23,25 +23,20 @@ tmsize_t on_read(thandle_t handle, void* to, tmsize_t size) {
 }
 tmsize_t on_write(thandle_t handle, void* from, tmsize_t size) {
   TiffStream& s = stream(handle);
-  if (!s.writing || size <= 0) return 0;
-  const std::uint64_t end = s.position + static_cast<std::uint64_t>(size);
-  try {
-    if (end > s.written.capacity()) s.written.reserve(std::max<std::size_t>(end, 2 * s.written.capacity()));
-    if (end > s.written.size()) s.written.resize(end);
-  } catch (...) {
-    return 0;  // libtiff reports it as a failed write
-  }
-  std::memcpy(s.written.data() + s.position, from, static_cast<std::size_t>(size));
-  s.position = end;
+  if (s.output == nullptr || size <= 0) return 0;
+  const auto bytes = static_cast<std::size_t>(size);
+  // libtiff reports it as a failed write
+  if (!s.output->try_seek(s.position) || !s.output->try_write(from, bytes)) return 0;
+  s.position += bytes;
   return size;
 }
 toff_t on_seek(thandle_t handle, toff_t offset, int whence) {
   TiffStream& s = stream(handle);
-  const std::uint64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? s.position : s.bytes().size();
+  const std::uint64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? s.position : s.size();
   return s.position = base + offset;
 }
 int on_close(thandle_t) { return 0; }
-toff_t on_size(thandle_t handle) { return stream(handle).bytes().size(); }
+toff_t on_size(thandle_t handle) { return stream(handle).size(); }
 int no_map(thandle_t, void**, toff_t*) { return 0; }
 void no_unmap(thandle_t, void*, toff_t) {}
 

@@ -1,22 +1,22 @@
 #pragma once
-// A TIFF in memory for libtiff (4.5 or newer, whose error handlers belong to one file instead of to the
+// A TIFF for libtiff (4.5 or newer, whose error handlers belong to one file instead of to the
 // process), and what libtiff has to say about it.
 #include <tiffio.h>
 
 #include "engine/image/codec.h"
+#include "engine/image/output.h"
 
 namespace impasto::codec {
 
-/// A file in memory, and what libtiff has to say about it.
+/// A file in memory that is read, or one that is written, and what libtiff has to say about it.
 struct TiffStream {
-  Bytes input;                        ///< when reading
-  std::vector<std::uint8_t> written;  ///< when writing
-  bool writing = false;
+  Bytes input;               ///< when reading
+  Output* output = nullptr;  ///< when writing
   std::uint64_t position = 0;
   char message[256] = "";          ///< the first error
   bool reading_directory = false;  ///< when an error may be about a tag that says nothing of pixels
   char ignored[256] = "";          ///< such an error
-  [[nodiscard]] Bytes bytes() const { return writing ? Bytes(written) : input; }
+  [[nodiscard]] std::uint64_t size() const { return output != nullptr ? output->size() : input.size(); }
 };
 
 inline constexpr const char* kTiffExpected = "a TIFF picture that can be read";
@@ -36,10 +36,8 @@ T tiff_field(TIFF* file, std::uint32_t tag, T otherwise) {
   return TIFFGetFieldDefaulted(file, tag, &value) ? value : otherwise;
 }
 
-/// The picture of a TIFF file, with and without its pixels, and writing one (tiff_read.cpp, tiff.cpp); as in
-/// Codec.
-[[nodiscard]] Raster probe_tiff(Bytes file, std::int64_t max_pixels);
-[[nodiscard]] Raster decode_tiff(Bytes file, std::int64_t max_pixels);
-[[nodiscard]] std::vector<std::uint8_t> encode_tiff(const Raster& picture, const WriteOptions& options);
+/// Codec's, of TIFF (tiff_read.cpp, tiff_write.cpp).
+[[nodiscard]] std::unique_ptr<Decoder> open_tiff_decoder(Bytes file, std::int64_t max_pixels);
+void encode_tiff(const EncoderRows& rows, Output& output, const WriteOptions& options);
 
 }  // namespace impasto::codec

@@ -5,7 +5,9 @@
 #include <webp/encode.h>
 #include <webp/mux.h>
 
+#include "engine/image/color.h"
 #include "engine/image/exif.h"
+#include "engine/image/output.h"
 
 namespace impasto::codec {
 namespace {
@@ -27,21 +29,6 @@ std::vector<std::uint8_t> chunk(const WebPMux* mux, const char* name) {
   return {data.bytes, data.bytes + data.size};
 }
 
-/// Decodes a still picture into `raster`, its top left corner at (x, y), where it must fit.
-void decode_at(const WebPData& still, const Raster& raster, std::int64_t x, std::int64_t y) {
-  WebPDecoderConfig config;
-  if (!WebPInitDecoderConfig(&config)) throw Error(ErrorCode::kInternal, "libwebp: another version");
-  const std::size_t start = static_cast<std::size_t>(x) * raster.pixel_bytes();
-  config.output.colorspace = raster.alpha ? MODE_RGBA : MODE_RGB;
-  config.output.is_external_memory = 1;
-  config.output.u.RGBA.rgba = raster.row(y) + start;
-  config.output.u.RGBA.stride = static_cast<int>(raster.row_bytes());
-  config.output.u.RGBA.size = raster.row_bytes() * static_cast<std::size_t>(raster.height - y) - start;
-  const VP8StatusCode status = WebPDecode(still.bytes, still.size, &config);
-  WebPFreeDecBuffer(&config.output);
-  if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
-}
-
 /// Where a picture's pixels are: a still one, its top left corner at (x, y) of the canvas.
 struct Pixels {
   WebPData still{};
@@ -55,7 +42,7 @@ struct Pixels {
 };
 
 /// The first frame on its canvas, which is transparent where the frame does not reach.
-void find_first_frame(const WebPMux* mux, Raster& raster, Pixels& pixels) {
+void find_first_frame(const WebPMux* mux, Header& header, Pixels& pixels) {
   int frames = 0;
   if (WebPMuxNumChunks(mux, WEBP_CHUNK_ANMF, &frames) != WEBP_MUX_OK ||
       WebPMuxGetFrame(mux, 1, &pixels.frame) != WEBP_MUX_OK) {
@@ -67,17 +54,17 @@ void find_first_frame(const WebPMux* mux, Raster& raster, Pixels& pixels) {
   WebPBitstreamFeatures still{};
   const VP8StatusCode status = WebPGetFeatures(pixels.still.bytes, pixels.still.size, &still);
   if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
-  if (still.has_animation || pixels.x < 0 || pixels.y < 0 || pixels.x + still.width > raster.width ||
-      pixels.y + still.height > raster.height) {
+  if (still.has_animation || pixels.x < 0 || pixels.y < 0 || pixels.x + still.width > header.width ||
+      pixels.y + still.height > header.height) {
     throw damaged("WebP", "a frame outside of its canvas");
   }
-  pixels.fill_canvas = still.width == raster.width && still.height == raster.height;
-  raster.alpha = still.has_alpha != 0 || !pixels.fill_canvas;
-  raster.warnings.push_back(animation_warning(frames));
+  pixels.fill_canvas = still.width == header.width && still.height == header.height;
+  header.alpha = still.has_alpha != 0 || !pixels.fill_canvas;
+  header.warnings.push_back(animation_warning(frames));
 }
 
 /// All but the pixels, and where they are.
-Raster read_header(Bytes file, std::int64_t max_pixels, Pixels& pixels) {
+Header read_header(Bytes file, std::int64_t max_pixels, Pixels& pixels) {
   WebPBitstreamFeatures input{};
   const VP8StatusCode status = WebPGetFeatures(file.data(), file.size(), &input);
   if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
@@ -86,35 +73,58 @@ Raster read_header(Bytes file, std::int64_t max_pixels, Pixels& pixels) {
   const Mux mux(WebPMuxCreate(&whole, 0), &WebPMuxDelete);
   if (!mux) throw damaged("WebP", "a chunk that is broken or cut off");
 
-  Raster raster;
-  raster.width = input.width;
-  raster.height = input.height;
-  raster.icc = chunk(mux.get(), "ICCP");
-  raster.orientation = exif_orientation(chunk(mux.get(), "EXIF"), xmp_orientation(chunk(mux.get(), "XMP ")));
+  Header header;
+  header.width = input.width;
+  header.height = input.height;
+  header.icc = chunk(mux.get(), "ICCP");
+  header.orientation = exif_orientation(chunk(mux.get(), "EXIF"), xmp_orientation(chunk(mux.get(), "XMP ")));
   if (input.has_animation) {
-    find_first_frame(mux.get(), raster, pixels);
+    find_first_frame(mux.get(), header, pixels);
   } else {
-    raster.alpha = input.has_alpha != 0;
+    header.alpha = input.has_alpha != 0;
     pixels.still = whole;
   }
-  return raster;
+  return header;
 }
 
-Raster probe(Bytes file, std::int64_t max_pixels) {
-  Pixels pixels;
-  return read_header(file, max_pixels, pixels);
-}
+/// libwebp puts every row into a buffer of the whole picture, and refuses one that is smaller.
+class WebpDecoder final : public Decoder {
+ public:
+  WebpDecoder(Bytes file, std::int64_t max_pixels) { header_ = read_header(file, max_pixels, pixels_); }
 
-Raster decode(Bytes file, std::int64_t max_pixels) {
-  Pixels pixels;
-  Raster raster = read_header(file, max_pixels, pixels);
-  raster.allocate();
-  if (!pixels.fill_canvas) {
-    std::fill_n(raster.samples.get(), raster.row_bytes() * static_cast<std::size_t>(raster.height),
-                std::uint8_t{0});
+  const std::uint8_t* next_row() override {
+    if (!rows_) decode();
+    return rows_.get() + static_cast<std::size_t>(next_++) * header_.row_bytes();
   }
-  decode_at(pixels.still, raster, pixels.x, pixels.y);
-  return raster;
+  void finish(std::vector<std::string>& /*warnings*/) override {}
+
+ private:
+  void decode() {
+    const std::size_t row_bytes = header_.row_bytes();
+    const std::size_t bytes = row_bytes * static_cast<std::size_t>(header_.height);
+    rows_ = header_.allocate(header_.height);
+    if (!pixels_.fill_canvas) std::fill_n(rows_.get(), bytes, std::uint8_t{0});
+    WebPDecoderConfig config;
+    if (!WebPInitDecoderConfig(&config)) throw Error(ErrorCode::kInternal, "libwebp: another version");
+    const std::size_t start = static_cast<std::size_t>(pixels_.y) * row_bytes +
+                              static_cast<std::size_t>(pixels_.x) * header_.pixel_bytes();
+    config.output.colorspace = header_.alpha ? MODE_RGBA : MODE_RGB;
+    config.output.is_external_memory = 1;
+    config.output.u.RGBA.rgba = rows_.get() + start;
+    config.output.u.RGBA.stride = static_cast<int>(row_bytes);
+    config.output.u.RGBA.size = bytes - start;
+    const VP8StatusCode status = WebPDecode(pixels_.still.bytes, pixels_.still.size, &config);
+    WebPFreeDecBuffer(&config.output);
+    if (status != VP8_STATUS_OK) throw damaged("WebP", describe(status));
+  }
+
+  Pixels pixels_;
+  std::unique_ptr<std::uint8_t[]> rows_;
+  std::int64_t next_ = 0;
+};
+
+std::unique_ptr<Decoder> open(Bytes file, std::int64_t max_pixels) {
+  return std::make_unique<WebpDecoder>(file, max_pixels);
 }
 
 struct Picture : WebPPicture {
@@ -133,11 +143,21 @@ struct Picture : WebPPicture {
   Picture& operator=(const Picture&) = delete;
 };
 
-std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& options) {
-  if (picture.width > WEBP_MAX_DIMENSION || picture.height > WEBP_MAX_DIMENSION) {
-    throw make_error(ErrorCode::kBadInput, "expected sides of at most {} pixels for WebP, found {} x {}",
-                     WEBP_MAX_DIMENSION, picture.width, picture.height);
+/// Rows of R G B or R G B A as libwebp's pixels, one number each; it encodes a whole picture only.
+void import_rows(const EncoderRows& rows, WebPPicture& to) {
+  const auto row = std::make_unique_for_overwrite<std::uint8_t[]>(rows.row_bytes());
+  for (std::int64_t y = 0; y < rows.height; ++y) {
+    rows.read_next(row.get());
+    std::uint32_t* pixel = to.argb + y * to.argb_stride;
+    const std::uint8_t* from = row.get();
+    for (std::int64_t x = 0; x < rows.width; ++x, from += rows.channels()) {
+      const std::uint32_t alpha = rows.alpha ? from[3] : 0xFF;
+      *pixel++ = alpha << 24 | std::uint32_t{from[0]} << 16 | std::uint32_t{from[1]} << 8 | from[2];
+    }
   }
+}
+
+void encode(const EncoderRows& rows, Output& output, const WriteOptions& options) {
   WebPConfig config;
   if (!WebPConfigPreset(&config, WEBP_PRESET_DEFAULT, static_cast<float>(options.quality))) {
     throw Error(ErrorCode::kInternal, "libwebp: another version");
@@ -145,13 +165,12 @@ std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& opti
   config.use_sharp_yuv = 1;  // lossy WebP halves the colour resolution; this keeps coloured edges sharper
   Picture out;
   out.use_argb = 1;
-  out.width = static_cast<int>(picture.width);
-  out.height = static_cast<int>(picture.height);
-  const int stride = static_cast<int>(picture.row_bytes());
-  const int imported = picture.alpha ? WebPPictureImportRGBA(&out, picture.samples.get(), stride)
-                                     : WebPPictureImportRGB(&out, picture.samples.get(), stride);
-  if (!imported || !WebPEncode(&config, &out)) {
-    const bool memory = !imported || out.error_code == VP8_ENC_ERROR_OUT_OF_MEMORY ||
+  out.width = static_cast<int>(rows.width);
+  out.height = static_cast<int>(rows.height);
+  const bool allocated = WebPPictureAlloc(&out) != 0;
+  if (allocated) import_rows(rows, out);
+  if (!allocated || !WebPEncode(&config, &out)) {
+    const bool memory = !allocated || out.error_code == VP8_ENC_ERROR_OUT_OF_MEMORY ||
                         out.error_code == VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY;
     throw make_error(memory ? ErrorCode::kResources : ErrorCode::kBadInput,
                      "expected to encode WebP, found libwebp's error {}", static_cast<int>(out.error_code));
@@ -170,7 +189,7 @@ std::vector<std::uint8_t> encode(const Raster& picture, const WriteOptions& opti
       WebPMuxAssemble(mux.get(), &file) == WEBP_MUX_OK;
   const std::unique_ptr<WebPData, decltype(&WebPDataClear)> owner(&file, &WebPDataClear);
   if (!ok) throw Error(ErrorCode::kResources, "not enough memory to assemble a WebP file");
-  return {file.bytes, file.bytes + file.size};
+  output.write(file.bytes, file.size);
 }
 
 bool recognises(Bytes file) {
@@ -181,7 +200,7 @@ bool recognises(Bytes file) {
 }  // namespace
 
 const Codec& webp() {
-  static const Codec codec{"WebP", {".webp"}, true, false, recognises, probe, decode, encode};
+  static const Codec codec{"WebP", {".webp"}, true, false, WEBP_MAX_DIMENSION, recognises, open, encode};
   return codec;
 }
 

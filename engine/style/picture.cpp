@@ -67,19 +67,24 @@ Image flatten(const Image& image) {
   return result;
 }
 
-bool is_grey(const Image& image) {
+bool is_grey(std::span<const float> rgb) {
   constexpr float kMostApart = 3.5F / 255;  // grey in a JPEG of three channels: chroma is rounded
-  for (std::size_t p = 0; p < image.rgb.size(); p += 3) {
-    const auto [least, most] = std::minmax({image.rgb[p], image.rgb[p + 1], image.rgb[p + 2]});
+  for (std::size_t p = 0; p < rgb.size(); p += 3) {
+    const auto [least, most] = std::minmax({rgb[p], rgb[p + 1], rgb[p + 2]});
     if (!(most - least <= kMostApart)) return false;
   }
   return true;
 }
+bool is_grey(const Image& image) { return is_grey(std::span(image.rgb)); }
+
+float mean_of_channels(const float* rgb) {
+  const double sum = static_cast<double>(rgb[0]) + rgb[1] + rgb[2];
+  return static_cast<float>(sum / 3);
+}
 
 void make_grey(Image& image) {
   for (std::size_t p = 0; p < image.rgb.size(); p += 3) {
-    const double sum = static_cast<double>(image.rgb[p]) + image.rgb[p + 1] + image.rgb[p + 2];
-    image.rgb[p] = image.rgb[p + 1] = image.rgb[p + 2] = static_cast<float>(sum / 3);
+    image.rgb[p] = image.rgb[p + 1] = image.rgb[p + 2] = mean_of_channels(&image.rgb[p]);
   }
 }
 

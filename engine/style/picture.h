@@ -26,6 +26,10 @@ namespace impasto {
 
 /// Is each pixel grey, but for what lossy compression does: channels at most 3 of 255 levels apart?
 [[nodiscard]] bool is_grey(const Image& image);
+/// The same of some of its pixels: 3 values each.
+[[nodiscard]] bool is_grey(std::span<const float> rgb);
+/// What make_grey makes of the channels of a pixel.
+[[nodiscard]] float mean_of_channels(const float* rgb);
 /// Every channel becomes their mean, all three the same bits.
 void make_grey(Image& image);
 

@@ -30,18 +30,26 @@ bool has_transparency(const Image& image) {
   return std::any_of(image.alpha.begin(), image.alpha.end(), [](float a) { return a < 1; });
 }
 
+void require_sound(PictureRef picture, const std::string& what) {
+  if (picture.whole() != nullptr) impasto::require_sound(*picture.whole(), what);
+}
+
+std::string digest(PictureRef picture) {
+  return picture.whole() != nullptr ? impasto::digest(*picture.whole()) : picture.reduced()->digest();
+}
+
 /// Error(kUsage) for inputs that the options do not fit, kBadInput for a style picture that has nothing to
 /// show.
 void check_input(const StyleOptions& options, const RenderInput& input) {
-  if (input.content == nullptr) throw Error(ErrorCode::kUsage, "content: expected a picture, found none");
+  if (input.content.is_none()) throw Error(ErrorCode::kUsage, "content: expected a picture, found none");
   if (input.styles.empty()) {
     throw Error(ErrorCode::kUsage, "style: expected at least one picture, found none");
   }
-  require_sound(*input.content, "content");
-  if (options.init == Init::kPicture && input.start == nullptr) {
+  require_sound(input.content, "content");
+  if (options.init == Init::kPicture && input.start.is_none()) {
     throw Error(ErrorCode::kUsage, "init: expected a starting picture, found none");
   }
-  if (input.start != nullptr) require_sound(*input.start, "init");
+  if (!input.start.is_none()) require_sound(input.start, "init");
   const std::vector<double>& blend = options.objective.style_blend;
   double sum = 0;
   for (std::size_t i = 0; i < input.styles.size(); ++i) {
@@ -50,14 +58,16 @@ void check_input(const StyleOptions& options, const RenderInput& input) {
       if (holds) return;
       throw make_error(code, "style picture {}: expected {}, found {}", i + 1, expected, found);
     };
-    require(style.picture != nullptr, ErrorCode::kUsage, "a picture", "none");
+    require(!style.picture.is_none(), ErrorCode::kUsage, "a picture", "none");
     require(std::isfinite(style.weight) && style.weight >= 0, ErrorCode::kUsage, "a weight from 0 on",
             format_number(style.weight));
     require(std::isfinite(style.scale) && style.scale > 0, ErrorCode::kUsage, "a scale above 0",
             format_number(style.scale));
-    require_sound(*style.picture, fmt::format("style picture {}", i + 1));
+    require_sound(style.picture, fmt::format("style picture {}", i + 1));
     require(style.mask == nullptr, ErrorCode::kUsage, "no mask, as no loss reads one", "a mask");
-    require(!style.picture->is_invisible(), ErrorCode::kBadInput, "a part that is not transparent", "none");
+    const Image* const whole = style.picture.whole();
+    require(whole == nullptr || !whole->is_invisible(), ErrorCode::kBadInput,
+            "a part that is not transparent", "none");
     sum += style.weight;
   }
   const auto same = [](const StyleInput& style, double weight) { return style.weight == weight; };
@@ -71,8 +81,8 @@ void check_input(const StyleOptions& options, const RenderInput& input) {
 }
 
 RenderSizes sizes_of(const RenderInput& input) {
-  RenderSizes sizes{input.content->size(), {}};
-  for (const StyleInput& style : input.styles) sizes.styles.push_back({style.picture->size(), style.scale});
+  RenderSizes sizes{input.content.size(), {}};
+  for (const StyleInput& style : input.styles) sizes.styles.push_back({style.picture.size(), style.scale});
   return sizes;
 }
 
@@ -80,15 +90,15 @@ RenderSizes sizes_of(const RenderInput& input) {
 std::map<std::string, std::string> identify(const StyleOptions& options, const RenderInput& input,
                                             const Weights& weights) {
   const bool in_options = !options.objective.style_blend.empty();
-  std::map<std::string, std::string> inputs{{"content", digest(*input.content)}, {"weights", weights.digest}};
+  std::map<std::string, std::string> inputs{{"content", digest(input.content)}, {"weights", weights.digest}};
   for (std::size_t i = 0; i < input.styles.size(); ++i) {
     const StyleInput& style = input.styles[i];
     const std::string name = fmt::format("style {}", i + 1);
-    inputs[name] = digest(*style.picture);
+    inputs[name] = digest(style.picture);
     if (style.weight != 1 && !in_options) inputs[name + " weight"] = format_number(style.weight);
     if (style.scale != 1) inputs[name + " scale"] = format_number(style.scale);
   }
-  if (input.start != nullptr) inputs["init"] = digest(*input.start);
+  if (!input.start.is_none()) inputs["init"] = digest(input.start);
   return inputs;
 }
 
@@ -96,7 +106,9 @@ enum class State : std::uint8_t { kFresh, kInWork, kEnded, kBroken };
 
 }  // namespace
 
-std::vector<StyleInput> style_inputs(const ObjectiveOptions& options, std::span<const Image> pictures) {
+namespace {
+
+std::vector<StyleInput> blended(const ObjectiveOptions& options, std::span<const PictureRef> pictures) {
   const std::vector<double>& blend = options.style_blend;
   if (!blend.empty() && blend.size() != pictures.size()) {
     throw make_error(ErrorCode::kUsage,
@@ -105,9 +117,24 @@ std::vector<StyleInput> style_inputs(const ObjectiveOptions& options, std::span<
   }
   std::vector<StyleInput> inputs;
   for (std::size_t i = 0; i < pictures.size(); ++i) {
-    inputs.push_back({.picture = &pictures[i], .weight = blend.empty() ? 1 : blend[i]});
+    inputs.push_back({.picture = pictures[i], .weight = blend.empty() ? 1 : blend[i]});
   }
   return inputs;
+}
+
+}  // namespace
+
+std::vector<StyleInput> style_inputs(const ObjectiveOptions& options, std::span<const Image> pictures) {
+  std::vector<PictureRef> refs;
+  for (const Image& picture : pictures) refs.emplace_back(&picture);
+  return blended(options, refs);
+}
+
+std::vector<StyleInput> style_file_inputs(const ObjectiveOptions& options,
+                                          std::span<const SourceFile> pictures) {
+  std::vector<PictureRef> refs;
+  for (const SourceFile& file : pictures) refs.push_back(file.picture());
+  return blended(options, refs);
 }
 
 struct Render::Impl {
@@ -298,7 +325,7 @@ void Render::Impl::enter(int number) {
   scale->objective().finish_targets(hooks.warn);
   scale->start(x, pixel_range(preprocessing));
   grain = styles;
-  if (input.content->has_alpha()) alpha = resize_alpha(*input.content, layout.size);
+  if (input.content.has_alpha()) alpha = resize_alpha(*input.content.whole(), layout.size);
   coarser.reset();
   if (number + 1 < num_scales()) return;
   first = {};
@@ -352,9 +379,9 @@ std::shared_ptr<const StyleTargets> Render::Impl::style_targets(const ScaleLayou
                   grey ? "grey" : "colour", static_cast<int>(options.objective.pooling),
                   with_grain ? "grain" : "", fmt::join(scale->objective().style_statistics(), " "));
   return session.targets.find_or_make(key, [&] {
-    const Image& as_given = *input.styles[i].picture;
+    const Image* const as_given = input.styles[i].picture.whole();
     const std::vector<float> seen =
-        has_transparency(as_given) ? coverage(as_given, size) : std::vector<float>{};
+        as_given != nullptr && has_transparency(*as_given) ? coverage(*as_given, size) : std::vector<float>{};
     const SourcePicture style = sources->style(i).at(size);
     StyleTargets targets = scale->objective().measure_style(stage(pass, style.image()), seen);
     if (with_grain) targets.grain = measure_grain(style.image(), seen);

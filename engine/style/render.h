@@ -14,12 +14,13 @@
 #include "engine/style/loss_value.h"
 #include "engine/style/render_plan.h"
 #include "engine/style/session.h"
+#include "engine/style/source_file.h"
 
 namespace impasto {
 
 /// What belongs to one style picture.
 struct StyleInput {
-  const Image* picture = nullptr;  ///< borrowed
+  PictureRef picture;  ///< borrowed
   /// In the blend of all; the weights are divided by their sum. ObjectiveOptions::style_blend is empty, or
   /// says the same.
   double weight = 1;
@@ -30,12 +31,15 @@ struct StyleInput {
 /// The pictures with the weights of ObjectiveOptions::style_blend. Error(kUsage) where these are not as many.
 [[nodiscard]] std::vector<StyleInput> style_inputs(const ObjectiveOptions& options,
                                                    std::span<const Image> pictures);
+/// The same of pictures that were read for it, which must stay where they are.
+[[nodiscard]] std::vector<StyleInput> style_file_inputs(const ObjectiveOptions& options,
+                                                        std::span<const SourceFile> pictures);
 
 /// The pictures are borrowed: they are read until the last scale has begun, and must live until then.
 struct RenderInput {
-  const Image* content = nullptr;
+  PictureRef content;
   std::vector<StyleInput> styles;
-  const Image* start = nullptr;              ///< the picture of Init::kPicture
+  PictureRef start;                          ///< the picture of Init::kPicture
   std::shared_ptr<const Checkpoint> resume;  ///< of the same options, pictures and weights; let go once read
   /// Goes on with one of another version, device, instruction set or precision too, whose choices it then
   /// does not take over: the result is neither that of a run there nor that of one here.

@@ -106,6 +106,22 @@ RenderPlan Session::plan(const StyleOptions& options, const RenderSizes& sizes, 
   return s.plan(options, graph, sizes, released).plan;
 }
 
+std::vector<std::vector<PixelSize>> Session::picture_sizes(const StyleOptions& options,
+                                                           const RenderSizes& sizes) const {
+  validate(options);
+  require_sound(sizes, options);
+  const std::int64_t min_side = present(impl_, "session").graph(options.objective).min_side();
+  std::vector<std::vector<PixelSize>> result{scale_sizes(options, sizes.content, min_side)};
+  const std::vector<PixelSize> scales = result.front();
+  for (const RenderSizes::Style& style : sizes.styles) {
+    std::vector<PixelSize>& here = result.emplace_back();
+    for (const PixelSize scale : scales) {
+      here.push_back(style_picture_size(options, style, scale, scales.back(), min_side));
+    }
+  }
+  return result;
+}
+
 std::string Session::misfit(const RenderPlan& plan, const StyleOptions& options,
                             const RenderSizes& sizes) const {
   const Impl& s = present(impl_, "session");

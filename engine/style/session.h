@@ -41,6 +41,10 @@ class Session {
   /// bytes of these. Error(kUsage) as of check().
   [[nodiscard]] RenderPlan plan(const StyleOptions& options, const RenderSizes& sizes,
                                 std::size_t released = 0);
+  /// At which sizes a render of these sizes reads its content, then each style picture: one for each scale.
+  /// Without planning. Error(kUsage) as of plan().
+  [[nodiscard]] std::vector<std::vector<PixelSize>> picture_sizes(const StyleOptions& options,
+                                                                  const RenderSizes& sizes) const;
   /// One line on a plan that does not fit, with the largest size that would; empty for one that fits.
   [[nodiscard]] std::string misfit(const RenderPlan& plan, const StyleOptions& options,
                                    const RenderSizes& sizes) const;

@@ -10,19 +10,25 @@
 
 namespace impasto {
 
-/// A picture that is borrowed, or its own where it had to be changed or resized.
+/// A picture that is borrowed, whole or at some sizes, or its own where it had to be changed or resized.
 class SourcePicture {
  public:
   SourcePicture() = default;
   explicit SourcePicture(const Image& borrowed) : borrowed_(&borrowed) {}
   explicit SourcePicture(Image&& own) : own_(std::move(own)) {}
+  explicit SourcePicture(const ReducedPicture& borrowed) : reduced_(&borrowed) {}
+  /// Not of one that is there at some sizes: that has at().
   [[nodiscard]] const Image& image() const { return own_ ? *own_ : *borrowed_; }
+  [[nodiscard]] bool is_grey() const;
+  void make_grey();
   /// The same at that size: borrowed from this one where it has it.
   [[nodiscard]] SourcePicture at(PixelSize size) const;
 
  private:
   const Image* borrowed_ = nullptr;
   std::optional<Image> own_;
+  const ReducedPicture* reduced_ = nullptr;
+  bool grey_ = false;  // what is asked of it
 };
 
 /// All without transparency, and grey where all of them are.

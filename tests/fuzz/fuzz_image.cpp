@@ -8,6 +8,16 @@
 
 #include "engine/image/exif.h"
 
+/// At its own size and at a small one in a single pass, it must be the same.
+void read_at_sizes(const std::uint8_t* data, std::size_t size, const impasto::Image& whole) {
+  const std::vector<impasto::PixelSize> sizes{whole.size(), {3, 2}};
+  const auto choose = [&](impasto::PixelSize) { return sizes; };
+  const auto read = impasto::decode_image_at(data, size, "fuzz", choose, impasto::Overshoot::kClip, 1 << 20);
+  if (read.size() != 2 || read[0].rgb != whole.rgb || read[0].alpha != whole.alpha) std::abort();
+  const impasto::Image small = impasto::resize(whole, sizes[1], impasto::Overshoot::kClip);
+  if (read[1].rgb != small.rgb || read[1].alpha != small.alpha) std::abort();
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   for (const int orientation :
        {impasto::codec::exif_orientation({data, size}), impasto::codec::xmp_orientation({data, size})}) {
@@ -29,6 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     if (!refused.empty() || probed != image.size()) std::abort();
     if (image.rgb.size() != 3 * static_cast<std::size_t>(image.pixels())) std::abort();
+    read_at_sizes(data, size, image);
   } catch (const impasto::Error& error) {
     if (!refused.empty() && refused != error.what()) std::abort();
     if (std::string(error.what()).find('\n') != std::string::npos) std::abort();

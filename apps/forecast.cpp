@@ -19,12 +19,16 @@ class Speeds {
     const auto key = std::tuple(work.input.h, work.input.w, work.input.c, work.out_channels, work.backward);
     const auto found = convolutions_.find(key);
     if (found != convolutions_.end()) return work.outputs * found->second;
-    // Of a large layer a part of its rows is enough.
-    constexpr double kMostFlops = 4e8;
+    // Of a large layer a part is enough: on a CPU a small one, on a GPU one that keeps it busy.
+    const double most = backend_.traits().asynchronous ? 2e11 : 1e9;
+    constexpr std::int64_t kLeastRows = 14, kLeastColumns = 28;
     Shape input = work.input;
-    const double row = 18.0 * static_cast<double>(input.w * input.c * work.out_channels);
-    input.h = std::clamp<std::int64_t>(static_cast<std::int64_t>(kMostFlops / row),
-                                       std::min<std::int64_t>(input.h, 14), input.h);
+    const auto part = [&](std::int64_t side, std::int64_t other, std::int64_t least) {
+      const double one = 18.0 * static_cast<double>(other * input.c * work.out_channels);
+      return std::clamp(static_cast<std::int64_t>(most / one), std::min(least, side), side);
+    };
+    input.h = part(input.h, kLeastColumns, kLeastRows);
+    input.w = part(input.w, input.h, kLeastColumns);
     SampleConv sample(backend_, input, work.out_channels, SampleConv::Choice::kByRule);
     const double least =
         seconds_of(backend_, 2, [&] { work.backward ? sample.backward() : sample.forward(); });

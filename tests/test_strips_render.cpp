@@ -56,7 +56,8 @@ Ended end_tall(const StyleOptions& options, const Checkpoint* resume = nullptr, 
   return {std::move(result), stylizer.checkpoint()};
 }
 
-RenderResult render_tall(const StyleOptions& options, const Checkpoint* resume = nullptr, bool inexact = false) {
+RenderResult render_tall(const StyleOptions& options, const Checkpoint* resume = nullptr,
+                         bool inexact = false) {
   return end_tall(options, resume, 0, inexact).result;
 }
 
@@ -79,9 +80,11 @@ TEST_CASE("a render in strips takes what was planned and gives the picture of th
       REQUIRE(smallest < whole.device_bytes);
       CHECK(plan_of(within(options, whole.device_bytes)).scales[0].way == "at once");
       for (const double share : {0.5, 0.0}) {
-        const auto budget = smallest + static_cast<std::size_t>(share * static_cast<double>(whole.device_bytes - smallest));
+        const auto budget =
+            smallest + static_cast<std::size_t>(share * static_cast<double>(whole.device_bytes - smallest));
         const RenderPlan plan = plan_of(within(options, budget));
-        INFO(device << " " << name_of(options.optimizer) << ": " << plan.scales[0].way << ", history " << plan.scales[0].history);
+        INFO(device << " " << name_of(options.optimizer) << ": " << plan.scales[0].way << ", history "
+                    << plan.scales[0].history);
         CHECK(plan.fits());
         CHECK(plan.scales[0].way != "at once");
         const RenderResult result = render_tall(within(options, budget));
@@ -109,7 +112,8 @@ TEST_CASE("a history gives way before a render is refused, with a word") {
   CHECK(whole.scales[0].history == 10);
   const RenderResult result = render_tall(within(options, least(options)));
   REQUIRE(result.warnings.size() == 1);
-  CHECK_THAT(result.warnings[0], ContainsSubstring("expected room for a history of 10 pairs, found room for 1 "));
+  CHECK_THAT(result.warnings[0],
+             ContainsSubstring("expected room for a history of 10 pairs, found room for 1 "));
   options.iterations = 3;  // never more pairs than evaluations
   CHECK(plan_of(options).scales[0].history == 3);
 }

@@ -1,7 +1,9 @@
 #include "engine/network/plan_search.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
+#include <utility>
 
 #include "engine/core/message.h"
 
@@ -29,14 +31,17 @@ class Search {
         ends_(segment_ends(graph, task)) {}
 
   [[nodiscard]] Segments run() {
-    std::vector<Segments> ways = all_ways();
+    const Segments at_once{{task_.last_node, 0}};
+    if (const auto bytes = bytes_of(at_once); bytes && *bytes <= most_) return at_once;
+    std::vector<std::pair<double, Segments>> ways;
+    for (Segments& way : all_ways()) ways.emplace_back(least_work(way), std::move(way));
     std::stable_sort(ways.begin(), ways.end(),
-                     [&](const Segments& a, const Segments& b) { return least_work(a) < least_work(b); });
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
     Segments best, smallest;
     double best_work = std::numeric_limits<double>::infinity();
     std::size_t least_bytes = std::numeric_limits<std::size_t>::max();
-    for (Segments& way : ways) {
-      if (least_work(way) >= best_work) break;
+    for (auto& [least, way] : ways) {
+      if (least >= best_work) break;
       const std::optional<std::size_t> bytes = bytes_of(way);
       if (!bytes) continue;
       if (*bytes < least_bytes) {
@@ -51,7 +56,7 @@ class Search {
       best = std::move(way);
     }
     if (!best.empty()) return best;
-    return smallest.empty() ? ways.back() : smallest;
+    return smallest.empty() ? at_once : smallest;
   }
 
  private:

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <optional>
 
+#include "apps/picture_mark.h"
 #include "engine/core/file.h"
 #include "engine/core/message.h"
 
@@ -168,31 +169,6 @@ void require_numbered(const NumberedPlaces& places, const std::vector<Place>& ot
     require_writable(place(*number), existing);
   }
   require_writable(place(last), existing);  // the longest name
-}
-
-std::string partial_mark(const std::string& how_far) { return ", partial: " + how_far; }
-
-bool is_partial_picture(const fs::path& file) {
-  // Names of files may hold anything, but stand before the weights' digest, behind which the mark is.
-  const auto says_so = [](std::string_view text) {
-    constexpr std::string_view kBefore = " # weights ";
-    const std::size_t at = text.rfind(kBefore);
-    if (at == std::string_view::npos) return false;
-    text.remove_prefix(at + kBefore.size());
-    const std::size_t end = text.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz:-");
-    return end != std::string_view::npos && text.substr(end).starts_with(partial_mark(""));
-  };
-  constexpr off_t kWindow = 1 << 20;  // metadata stand at one end or the other
-  const Descriptor in = Descriptor::open(file, Access::kReadNow);
-  struct stat status {};
-  if (!in.valid() || ::fstat(in.number(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
-  std::string text(static_cast<std::size_t>(std::min<off_t>(status.st_size, kWindow)), '\0');
-  for (const off_t at : {off_t{0}, std::max<off_t>(status.st_size - kWindow, 0)}) {
-    const auto got =
-        ::lseek(in.number(), at, SEEK_SET) == at ? in.read(text.data(), text.size()) : std::nullopt;
-    if (got && says_so(std::string_view(text).substr(0, *got))) return true;
-  }
-  return false;
 }
 
 PartialPlace partial_place(const fs::path& output, Existing partial, const std::vector<Place>& inputs) {

@@ -48,11 +48,7 @@ struct NumberedPlaces {
 /// require_writable. Looks at the files that there are, not at the names that there may be.
 void require_numbered(const NumberedPlaces& places, const std::vector<Place>& others, Existing existing);
 
-/// What the metadata of a picture say at their end whose render did not come to its own.
-[[nodiscard]] std::string partial_mark(const std::string& how_far);
-/// Does the file say so?
-[[nodiscard]] bool is_partial_picture(const std::filesystem::path& file);
-/// Where such a picture goes, so that it replaces no finished one and no input: the output's place, or the
+/// Where a partial picture (picture_mark.h) goes, so that it replaces no finished one and no input: the output's place, or the
 /// first of out-partial.png, out-partial-2.png, ... that is free, or, where partial ones may be replaced,
 /// that holds one.
 struct PartialPlace {

@@ -119,11 +119,11 @@ struct Render::Impl {
    public:
     Share(Session::Impl& session, std::size_t bytes) : session_(session), bytes_(bytes) {
       ++session_.num_renders;
-      session_.in_use += bytes_;
+      session_.siblings->in_use += bytes_;
     }
     ~Share() {
       --session_.num_renders;
-      session_.in_use -= bytes_;
+      session_.siblings->in_use -= bytes_;
     }
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
@@ -327,7 +327,7 @@ std::shared_ptr<const StyleTargets> Render::Impl::style_targets(const ScaleLayou
       fmt::format("{} {} {} pooling {} {} {}", inputs.at(fmt::format("style {}", i + 1)), to_string(size),
                   grey ? "grey" : "colour", static_cast<int>(options.objective.pooling),
                   with_grain ? "grain" : "", fmt::join(scale->objective().style_statistics(), " "));
-  return session.targets.find_or_make(key, [&] {
+  return session.targets_for(key, [&] {
     const Image& as_given = *input.styles[i].picture;
     const std::vector<float> seen =
         has_transparency(as_given) ? coverage(as_given, size) : std::vector<float>{};

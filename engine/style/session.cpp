@@ -42,8 +42,9 @@ NodeGraph Session::Impl::graph(const ObjectiveOptions& objective) const {
 
 PlannedRender Session::Impl::plan(const StyleOptions& render, const NodeGraph& graph,
                                   const RenderSizes& sizes, std::size_t released) {
+  const std::size_t in_use = siblings->in_use;
   return plan_render(render, *weights, graph, *backend, sizes,
-                     {options.keep_weights, targets.capacity(), in_use - std::min(in_use, released)});
+                     {options.keep_weights, targets->capacity(), in_use - std::min(in_use, released)});
 }
 
 Session::Impl::Choosing::Choosing(Impl& session, const Checkpoint* resume)
@@ -53,9 +54,7 @@ Session::Impl::Choosing::Choosing(Impl& session, const Checkpoint* resume)
   if (tuning_ == nullptr) return;
   if (session.num_renders == 0) {
     tuning_->forget();
-    // What was measured by other choices, perhaps, goes with them.
-    if (session.foreign_choices || foreign_) session.targets.clear();
-    session.foreign_choices = false;
+    session.targets = session.siblings->targets;
   }
   tuning_->begin(recorded, "checkpoint");
 }
@@ -66,26 +65,58 @@ Session::Impl::Choosing::~Choosing() {
 
 std::string Session::Impl::Choosing::keep() {
   if (tuning_ == nullptr) return {};
-  session_.foreign_choices = session_.foreign_choices || foreign_;
+  // What is measured by other choices, perhaps, is for nobody else.
+  if (foreign_) session_.targets = std::make_shared<TargetCache>(session_.targets->capacity());
   return std::exchange(tuning_, nullptr)->end();
 }
 
 const ConvFilters& Session::Impl::filters_for(const NodeGraph& graph) {
-  prepare_conv_filters(*backend, *weights, graph, filters);
+  {
+    const std::lock_guard lock(siblings->preparing);
+    prepare_conv_filters(*backend, *weights, graph, siblings->filters);
+    filters = siblings->filters;
+  }
   if (!options.keep_weights) weights = without_filters(*weights);
   return filters;
 }
+
+std::shared_ptr<const StyleTargets> Session::Impl::targets_for(const std::string& key,
+                                                               const std::function<StyleTargets()>& make) {
+  return targets->find_or_make(key, [&] {
+    ++siblings->measured_styles;
+    return make();
+  });
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Session::Session(const StyleOptions& machine, std::shared_ptr<const Weights> weights, SessionOptions options)
     : impl_(std::make_unique<Impl>()) {
   if (!weights) throw Error(ErrorCode::kUsage, "session: expected weights, found none");
   require_sound(*weights);
-  OpenedDevice device = open_device(backend_options(machine));
+  impl_->machine = backend_options(machine);
+  OpenedDevice device = open_device(impl_->machine);
   impl_->options = options;
   impl_->weights = std::move(weights);
   impl_->backend = std::move(device.backend);
   impl_->device_note = std::move(device.note);
-  impl_->targets = TargetCache(options.target_cache_bytes);
+  impl_->machine.device = impl_->backend->info().name;  // for siblings, where it was auto
+  impl_->siblings = std::make_shared<Siblings>(options.target_cache_bytes);
+  impl_->targets = impl_->siblings->targets;
+}
+
+Session Session::sibling() const {
+  const Impl& s = present(impl_, "session");
+  auto other = std::make_unique<Impl>();
+  OpenedDevice device = open_device(s.machine);
+  other->options = s.options;
+  other->machine = s.machine;
+  other->weights = s.weights;
+  other->backend = std::move(device.backend);
+  other->device_note = std::move(device.note);
+  other->siblings = s.siblings;
+  other->targets = s.siblings->targets;
+  return Session(std::move(other));
 }
 
 Session::~Session() = default;
@@ -118,7 +149,7 @@ Backend& Session::backend() { return *present(impl_, "session").backend; }
 std::size_t Session::peak_device_bytes() const {
   return present(impl_, "session").backend->peak_allocated_bytes();
 }
-std::size_t Session::measured_styles() const { return present(impl_, "session").targets.made(); }
+std::size_t Session::measured_styles() const { return present(impl_, "session").siblings->measured_styles; }
 std::string Session::device_note() const { return present(impl_, "session").device_note; }
 std::string Session::device_activity() const { return present(impl_, "session").backend->activity(); }
 std::string Session::device_description() const {

@@ -24,8 +24,8 @@ struct SessionOptions {
   [[nodiscard]] static constexpr SessionOptions one_render() { return {false, 0}; }
 };
 
-/// Neither thread-safe nor global: several may live in one process, each used, with its renders, by one
-/// thread at a time.
+/// Neither thread-safe nor global: several may live in one process, siblings too, each used, with its
+/// renders, by one thread at a time.
 class Session {
  public:
   /// Opens the device. Of `machine`, device, precision, threads and autotune are read; renders of this
@@ -33,6 +33,11 @@ class Session {
   Session(const StyleOptions& machine, std::shared_ptr<const Weights> weights, SessionOptions options = {});
   ~Session();
   Session(Session&&) noexcept;
+
+  /// Another one on the same device, for renders of another thread: it has a backend (on a GPU: a stream) of
+  /// its own, and shares weights, prepared filters and style statistics. What the renders of one have counts
+  /// in the budget of the others'.
+  [[nodiscard]] Session sibling() const;
 
   /// Error(kUsage) for options that make no sense and for layers that the network does not have.
   void check(const StyleOptions& options) const;
@@ -49,8 +54,8 @@ class Session {
   [[nodiscard]] Backend& backend();
   /// The most that was allocated on the device at one time, as counted.
   [[nodiscard]] std::size_t peak_device_bytes() const;
-  /// What of a style picture was measured so far, over all renders: one for each picture, size and set of
-  /// layers, unless it left the cache.
+  /// What of a style picture was measured so far, over all renders, siblings' too: one for each picture, size
+  /// and set of layers, unless it left the cache.
   [[nodiscard]] std::size_t measured_styles() const;
   [[nodiscard]] std::string device_description() const;
   /// One line where `auto` could not use a GPU that seems to be there, with the reason, or where the device
@@ -62,6 +67,7 @@ class Session {
  private:
   friend class Render;  // by session_impl.h
   struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -69,8 +69,8 @@ int run(int argc, char** argv) {
   app.set_help_flag("-h,--help", "show this help and exit");
   app.set_version_flag("--version", "impasto " IMPASTO_VERSION, "show the version and exit");
   app.require_subcommand(1);
-  for (const auto add : {apps::add_render, apps::add_plan, apps::add_weights, apps::add_devices,
-                         apps::add_bench, apps::add_selftest}) {
+  for (const auto add : {apps::add_render, apps::add_batch, apps::add_plan, apps::add_weights,
+                         apps::add_devices, apps::add_bench, apps::add_selftest}) {
     add(app, exit_code);
   }
   add_texts(app);

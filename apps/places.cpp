@@ -18,20 +18,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string name_of(const Place& place) { return fmt::format("{} '{}'", place.what, place.path.string()); }
-
 [[noreturn]] void refuse(const Place& place, const std::string& expected, const std::string& found) {
   throw file_error(name_of(place), expected, found);
 }
 
-/// The place itself, whether or not a file is there yet, and whatever links lead to it.
 bool same_file(const Place& a, const Place& b) {
-  std::error_code ignored;
-  if (fs::equivalent(a.path, b.path, ignored)) return true;
-  const auto place = [&](const Place& p) {
-    return fs::weakly_canonical(fs::absolute(place_behind_links(name_of(p), p.path), ignored), ignored);
-  };
-  return place(a) == place(b);
+  const std::vector<std::string> of_a = identities(a), of_b = identities(b);
+  return std::any_of(of_a.begin(), of_a.end(), [&](const std::string& identity) {
+    return std::find(of_b.begin(), of_b.end(), identity) != of_b.end();
+  });
 }
 
 void require_kept(const Place& output, Existing existing) {
@@ -56,6 +51,19 @@ std::optional<long long> number_of(const NumberedPlaces& places, const fs::path&
 }
 
 }  // namespace
+
+std::string name_of(const Place& place) { return fmt::format("{} '{}'", place.what, place.path.string()); }
+
+std::vector<std::string> identities(const Place& place) {
+  std::error_code ignored;
+  const fs::path target = place_behind_links(name_of(place), place.path);
+  std::vector<std::string> all{fs::weakly_canonical(fs::absolute(target, ignored), ignored).string()};
+  struct stat status {};
+  if (::stat(place.path.c_str(), &status) == 0) {  // hard links, too
+    all.push_back(fmt::format("{}:{}", status.st_dev, status.st_ino));
+  }
+  return all;
+}
 
 void require_inputs(const std::vector<Place>& inputs) {
   for (const Place& input : inputs) {

@@ -1,6 +1,6 @@
 #pragma once
-// What a picture is made of: a digest of the bytes of its input files, of the weights and of every option that
-// changes the result. Two renders of one recipe make one picture, so a batch leaves out what is there.
+// What a picture is made of: a digest of the bytes of its input files, of the weights and of every option
+// that changes the result. Two renders of one recipe make one picture, so a batch leaves out what is there.
 // Version, device and precision are no part of it.
 #include <filesystem>
 #include <map>
@@ -29,8 +29,8 @@ class FileDigests {
 
 /// For pictures that are to say nothing of themselves: a file ".NAME.recipe" beside them.
 [[nodiscard]] std::filesystem::path recipe_file(const std::filesystem::path& output);
-/// Written before the picture, so that no picture is there without it: it goes for any other file than the one
-/// that is there now.
+/// Written before the picture, so that no picture is there without it: it goes for any other file than the
+/// one that is there now.
 void announce_recipe(const std::filesystem::path& output, const std::string& recipe);
 /// Written after it: it goes for this picture alone.
 void settle_recipe(const std::filesystem::path& output, const std::string& recipe);

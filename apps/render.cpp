@@ -64,8 +64,7 @@ void RenderCommand::load() {
   auto weights = std::make_shared<const Weights>(find_weights(args_.weights));
   weights_name_ = weights->name;
   FileDigests digests;
-  run_.describe(*weights,
-                args_.no_metadata ? "" : make_recipe(args_, options_, weights->digest, digests));
+  run_.describe(*weights, args_.no_metadata ? "" : make_recipe(args_, options_, weights->digest, digests));
   session_.emplace(options_, std::move(weights), SessionOptions::one_render());
 }
 
@@ -132,7 +131,7 @@ void add_render(CLI::App& root, int& exit_code) {
   const auto arguments = std::make_shared<RenderArguments>();
   add_render_arguments(*app, *arguments)->required();
   app->callback([arguments, &exit_code] {
-    install_interruption();
+    install_interruption("render");
     // Whoever read the progress has gone (| head -1): the picture is wanted all the same.
     std::signal(SIGPIPE, SIG_IGN);
     if (arguments->quiet && arguments->verbose) {

@@ -270,11 +270,13 @@ void RenderRun::make_render(Session& session, std::shared_ptr<const Checkpoint> 
 void RenderRun::begin(Session& session) {
   const bool may_begin_again = keeping_.own_checkpoint && resume_ != nullptr;
   try {
-    make_render(session, std::move(resume_));
+    make_render(session, resume_);
+    resume_.reset();
     if (may_begin_again) render_->begin();  // reads all of the state
   } catch (const Error& error) {
     if (!may_begin_again || error.code() != ErrorCode::kBadInput) throw;
     observer_.warn(fmt::format("{}; begun again", error.what()));
+    resume_.reset();
     resumed_at_.reset();
     goes_on_ = false;
     done_before_ = 0;

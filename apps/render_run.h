@@ -1,6 +1,6 @@
 #pragma once
-// One render from its files to its picture, phase by phase: what `render` does once, and `batch` for each of its
-// entries, the phases in different threads.
+// One render from its files to its picture, phase by phase: what `render` does once, and `batch` for each
+// of its entries, the phases in different threads.
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -56,14 +56,14 @@ class RenderRun {
   RenderRun(const RenderArguments& arguments, StyleOptions options, RunObserver& observer,
             StateKeeping keeping = {});
 
-  /// Everything that can be known of files to go wrong at the end is found here, before the work. From here on
-  /// no other process writes what this one does (HeldElsewhere).
+  /// Everything that can be known of files to go wrong at the end is found here, before the work. From here
+  /// on no other process writes what this one does (HeldElsewhere).
   void take_places();
   /// The pictures, and the state to go on from.
   void load(const PictureReader& read_style);
   /// What the picture will say of itself.
   void describe(const Weights& weights, const std::string& recipe);
-  /// Plans, and checks what is left to check.
+  /// Plans, and checks what is left to check. May be called again after Error(kResources).
   void begin(Session& session);
   /// To the end, or until stop_requested() or a file that cannot be written; the state is kept then.
   void render();

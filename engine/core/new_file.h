@@ -92,9 +92,9 @@ class Claim {
   std::string name_;  // of the lock
 };
 
-/// Advisory, on what the descriptor is open on, until it is closed. HeldElsewhere (kBadInput) "WHAT: expected to be
-/// the only one that writes it, found process 4711 at it" if another process has it; file systems without
-/// locks are gone on with.
+/// Advisory, on what the descriptor is open on, until it is closed. HeldElsewhere (kBadInput) "WHAT:
+/// expected to be the only one that writes it, found process 4711 at it" if another process has it; file
+/// systems without locks are gone on with.
 void require_lock(const Descriptor& file, const std::string& what);
 
 }  // namespace impasto

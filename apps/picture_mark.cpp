@@ -12,6 +12,7 @@ namespace impasto::apps {
 namespace {
 
 constexpr std::string_view kWeights = " # weights ", kRecipe = ", recipe ", kPartial = ", partial: ";
+constexpr std::size_t kDigestLetters = 64;  // of SHA-256
 
 /// Takes what is of these characters off the front of the text.
 std::string take(std::string_view& text, std::string_view characters) {
@@ -29,7 +30,9 @@ std::optional<PictureMark> mark_in(std::string_view text) {
   mark.weights = take(text, "0123456789abcdefghijklmnopqrstuvwxyz:-");
   if (text.starts_with(kRecipe)) {
     text.remove_prefix(kRecipe.size());
-    mark.recipe = take(text, "0123456789abcdef");
+    std::string_view digest = text.substr(0, kDigestLetters);  // behind it may be anything: a checksum
+    text.remove_prefix(digest.size());
+    mark.recipe = take(digest, "0123456789abcdef");
   }
   if (text.starts_with(kPartial)) {
     text.remove_prefix(kPartial.size());

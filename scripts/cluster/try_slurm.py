@@ -2,7 +2,7 @@
 """Runs a batch under a real Slurm on this machine, four nodes that are daemons on loopback, kills a node in the middle, and looks
 at what comes of it: every picture as a single run makes it, none made twice, nothing else left.
 
-    scripts/cluster/try_slurm.py build/bin/impasto [--entries 16] [--iterations 60]
+    scripts/cluster/try_slurm.py build/bin/impasto [--entries 16] [--iterations 150]
 
 For root, with the Debian packages munge, slurmctld, slurmd and slurm-client. Everything else is in a temporary folder, and the
 daemons end with it. Takes some minutes: Slurm waits before it gives a node up, and before it queues its tasks again."""
@@ -60,7 +60,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=lambda path: pathlib.Path(path).resolve())
     parser.add_argument("--entries", type=int, default=16)
-    parser.add_argument("--iterations", type=int, default=400)
+    parser.add_argument("--iterations", type=int, default=150)
     parser.add_argument("--patience", type=float, default=420, help="seconds until all must be done (%(default)s)")
     return parser.parse_args()
 
@@ -123,24 +123,27 @@ def pictures_in(folder):
     return {path.name: path.read_bytes() for path in folder.glob("*.png") if path.name not in ("a.png", "s.png")}
 
 
-def descendants(process):
-    """Itself, and all that it started."""
-    children = collections.defaultdict(list)
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            text = stat.read_text()
-            children[int(text.rsplit(")", 1)[1].split()[1])].append(int(text.split()[0]))
-    found, look = [], [process]
-    while look:
-        found.append(look.pop())
-        look += children[found[-1]]
-    return found
+def processes_of(node, daemon):
+    """The node's daemon, the stewards of its steps (daemons of their own), and what runs in these."""
+    parents, names, members = {}, {}, set()
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ProcessLookupError):
+            text, pid = (folder / "stat").read_text(), int(folder.name)
+            parents[pid] = int(text.rsplit(")", 1)[1].split()[1])
+            names[pid] = text[text.index("(") + 1:text.rindex(")")]
+            if f"SLURMD_NODENAME={node}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                members.add(pid)
+    stewards = {parents[pid] for pid in members if names.get(parents[pid], "").startswith("slurmstepd")}
+    return [daemon.pid, *stewards, *members]
 
 
-def kill_node(process):
-    for pid in descendants(process.pid):
+def kill_node(node, daemon):
+    """Gives back how many processes there were."""
+    pids = processes_of(node, daemon)
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    return len(pids)
 
 
 def states(job):
@@ -164,8 +167,8 @@ def submit_and_kill(a, folder, nodes):
         running = [state for state in now if state[1] == "RUNNING" and len(state) > 2]
         if not killed and running and len(pictures_in(folder)) >= a.entries // 4 and list(folder.glob(".*.checkpoint")):
             killed = running[0][2]
-            print(f"{time.monotonic() - began:6.1f} s  SIGKILL to node {killed} and all that runs there", flush=True)
-            kill_node(nodes[killed])
+            number = kill_node(killed, nodes[killed])
+            print(f"{time.monotonic() - began:6.1f} s  SIGKILL to the {number} processes of node {killed}", flush=True)
         if killed:  # held for two minutes, unless it is let go
             for state in now:
                 if state[1] == "PENDING" and "Begin" in state[-1]:

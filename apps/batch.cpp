@@ -127,9 +127,6 @@ void check_report(const BatchArguments& a, const std::vector<BatchEntry>& entrie
 }
 
 void run(const BatchArguments& a) {
-  if (a.render.quiet && a.render.verbose) {
-    throw Error(ErrorCode::kUsage, "options -q, -v: expected one of them, found both");
-  }
   const Shard shard = find_shard(a.shard);
   BatchSettings settings;
   RenderArguments defaults = a.render;

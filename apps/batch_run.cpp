@@ -8,7 +8,6 @@
 #include <mutex>
 #include <optional>
 #include <thread>
-#include <tuple>
 #include <utility>
 
 #include "apps/batch_job.h"
@@ -32,41 +31,41 @@ using JobPointer = std::unique_ptr<BatchJob>;
 
 struct Queued {
   const BatchEntry* entry = nullptr;
-  BatchJob::Size size;
+  BatchJob::Size size{};
+  RenderSizes sizes{};
 };
 
-/// By the headers of its pictures; nothing where one cannot be read, which reading it will say.
-BatchJob::Size size_of(const BatchEntry& entry) {
-  BatchJob::Size size;
+/// By the headers of its pictures; without sizes where one cannot be read, which reading it will say.
+Queued measured(const BatchEntry& entry) {
+  Queued queued{&entry};
+  if (entry.fault) return queued;
   try {
     const RenderArguments& a = entry.arguments;
-    const PixelSize content = probe_image(a.content, a.max_pixels).size;
-    const double side = entry.options.size > 0 ? static_cast<double>(entry.options.size)
-                                               : static_cast<double>(content.long_side());
-    const double scale = side / static_cast<double>(content.long_side());
-    size.work = scale * scale * static_cast<double>(content.pixels()) * entry.options.iterations;
-    std::int64_t pixels = content.pixels();
-    for (const std::string& style : a.styles) pixels += probe_image(style, a.max_pixels).size.pixels();
-    size.bytes = static_cast<std::size_t>(pixels) * 3 * sizeof(float);
+    RenderSizes sizes{probe_image(a.content, a.max_pixels).size, {}};
+    std::int64_t pixels = sizes.content.pixels();
+    for (const std::string& style : a.styles) {
+      sizes.styles.push_back({probe_image(style, a.max_pixels).size});
+      pixels += sizes.styles.back().size.pixels();
+    }
+    const auto side = static_cast<double>(sizes.content.long_side());
+    const double scale = entry.options.size > 0 ? static_cast<double>(entry.options.size) / side : 1;
+    queued.size.work = scale * scale * static_cast<double>(sizes.content.pixels()) * entry.options.iterations;
+    queued.size.bytes = static_cast<std::size_t>(pixels) * 3 * sizeof(float);
+    queued.sizes = std::move(sizes);
   } catch (const Error&) {
   }
-  return size;
+  return queued;
 }
 
 /// The largest first, so that no device is left with one when the others are done; of equal ones those of a
 /// style together.
 std::deque<Queued> in_order(const std::vector<BatchEntry>& entries) {
   std::deque<Queued> order;
-  for (const BatchEntry& entry : entries)
-    order.push_back({&entry, entry.fault ? BatchJob::Size{} : size_of(entry)});
-  const auto key = [](const Queued& q) {
-    return std::tuple(-q.size.work, std::cref(q.entry->arguments.styles), q.entry->index);
-  };
-  std::sort(order.begin(), order.end(), [&](const Queued& a, const Queued& b) {
-    const auto of_a = key(a), of_b = key(b);
-    if (std::get<0>(of_a) != std::get<0>(of_b)) return std::get<0>(of_a) < std::get<0>(of_b);
-    const auto &styles_a = a.entry->arguments.styles, &styles_b = b.entry->arguments.styles;
-    return styles_a != styles_b ? styles_a < styles_b : a.entry->index < b.entry->index;
+  for (const BatchEntry& entry : entries) order.push_back(measured(entry));
+  std::sort(order.begin(), order.end(), [](const Queued& a, const Queued& b) {
+    if (a.size.work != b.size.work) return a.size.work > b.size.work;
+    const auto &of_a = a.entry->arguments.styles, &of_b = b.entry->arguments.styles;
+    return of_a != of_b ? of_a < of_b : a.entry->index < b.entry->index;
   });
   return order;
 }
@@ -115,6 +114,9 @@ class BatchRun {
 
  private:
   [[nodiscard]] std::shared_ptr<const Weights> load_weights();
+  /// On the CPU, where --jobs does not say: one for each core, as far as the largest fit beside each other;
+  /// with fewer threads each wastes less time waiting.
+  [[nodiscard]] int renders_at_a_time(Session& session, int cores) const;
   void open_devices();
   void work();
   [[nodiscard]] std::size_t measured_styles() const;
@@ -134,6 +136,21 @@ std::shared_ptr<const Weights> BatchRun::load_weights() {
   return weights;
 }
 
+int BatchRun::renders_at_a_time(Session& session, int cores) const {
+  const auto entries = static_cast<int>(std::min<std::size_t>(entries_.size(), 1024));
+  const int most = std::max(1, std::min(cores, entries));
+  if (order_.empty() || order_.front().sizes.styles.empty()) return most;
+  try {
+    const Queued& largest = order_.front();
+    const RenderPlan plan = session.plan(largest.entry->options, largest.sizes);
+    const auto free = plan.budget_bytes - static_cast<std::int64_t>(plan.device_bytes - plan.arena_bytes());
+    const auto fit = free / std::max<std::int64_t>(1, static_cast<std::int64_t>(plan.arena_bytes()));
+    return static_cast<int>(std::clamp<std::int64_t>(fit, 1, most));
+  } catch (const Error&) {  // that entry's own
+    return most;
+  }
+}
+
 void BatchRun::open_devices() {
   jobs_ = settings_.jobs;
   const int cores = settings_.machine.threads > 0 ? settings_.machine.threads : usable_cores();
@@ -144,7 +161,7 @@ void BatchRun::open_devices() {
     std::optional<Session> first(std::in_place, machine, common_.weights);
     const bool is_cpu = first->backend().info().name == "cpu";
     int renders = jobs_.render;
-    if (renders == 0) renders = is_cpu ? cores : 1;
+    if (renders == 0) renders = is_cpu ? renders_at_a_time(*first, cores) : 1;
     if (is_cpu && renders > 1) {
       machine.threads = std::max(1, cores / renders);
       first.emplace(machine, common_.weights);
@@ -201,8 +218,8 @@ std::size_t BatchRun::measured_styles() const {
 }
 
 void BatchRun::run() {
-  open_devices();
   order_ = in_order(entries_);
+  open_devices();
   BatchDisplay::Whole whole{entries_.size(), 0};
   for (const Queued& one : order_) whole.work += one.size.work;
   set_repeatable();

@@ -118,16 +118,19 @@ void keep(const StyleOption& row, const std::string& text, GivenOptions& given, 
   if (of_file != nullptr) *file = word ? "" : text;
 }
 
-void add_style_option(CLI::App& app, const StyleOption& row, GivenOptions& given, std::string* file) {
+/// `more` goes on with the help.
+void add_style_option(CLI::App& app, const StyleOption& row, GivenOptions& given, std::string* file,
+                      const std::string& more = "") {
   static const StyleOptions defaults = make_options({});
-  declare(app, declaration(row, defaults),
-          [&row, &given, file](const std::string& text) { keep(row, text, given, file); });
+  Declaration declared = declaration(row, defaults);
+  declared.help += more;
+  declare(app, declared, [&row, &given, file](const std::string& text) { keep(row, text, given, file); });
 }
 
 /// Names of rows that belong to one run of `render`.
 bool is_of_one_run(const std::string& name) {
-  static const std::vector<std::string> names{"save-every", "checkpoint", "resume", "resume-inexact",
-                                              "trace"};
+  static const std::vector<std::string> names{"save-every",     "checkpoint", "resume",
+                                              "resume-inexact", "verbose",    "trace"};
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -159,7 +162,11 @@ void add_batch_render_options(CLI::App& app, RenderArguments& a) {
   for (const Option<A>& row : file_rows()) {
     if (!is_of_one_run(row.name)) declare(app, row, a);
   }
-  for (const StyleOption& row : option_table()) add_style_option(app, row, a.style_options, &a.start_picture);
+  for (const StyleOption& row : option_table()) {
+    const bool several = row.name == "device";
+    add_style_option(app, row, a.style_options, &a.start_picture,
+                     several ? "; several between commas, or cuda:all for every GPU" : "");
+  }
   declare(app, input_rows(), a);
   add_footer(app);
 }

@@ -4,11 +4,12 @@
     profiling/batch_against_single.py build/bin/impasto --weights vgg16                  100 pictures of 256x192, 20 iterations
     profiling/batch_against_single.py build/bin/impasto --weights vgg16 --count 10 --pairs 3 --jobs auto 1:1:1 1:2:1
 
-Prints the seconds of each pair and the ratio, and says whether the pictures have the same bytes."""
+Prints the seconds of each pair, the processors' too, the ratio, and whether the pictures have the same bytes."""
 
 import argparse
 import json
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -57,10 +58,16 @@ def emptied(folder):
         path.unlink()
 
 
+def cpu_seconds():
+    of = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return of.ru_utime + of.ru_stime
+
+
 def timed(work):
-    began = time.monotonic()
+    """Seconds, and those of all processors."""
+    began, cpu = time.monotonic(), cpu_seconds()
     work()
-    return time.monotonic() - began
+    return time.monotonic() - began, cpu_seconds() - cpu
 
 
 def run_single(a, folder):
@@ -84,14 +91,14 @@ def main():
             for jobs in a.jobs:
                 emptied(folder / "single")
                 emptied(folder / "batch")
-                single = 0 if a.no_single else timed(lambda: run_single(a, folder))
-                batch = timed(lambda jobs=jobs: run_batch(a, folder, jobs))
-                line = f"pair {pair + 1}, jobs {jobs}: batch {batch:.2f} s"
+                single, single_cpu = (0, 0) if a.no_single else timed(lambda: run_single(a, folder))
+                batch, batch_cpu = timed(lambda jobs=jobs: run_batch(a, folder, jobs))
+                line = f"pair {pair + 1}, jobs {jobs}: batch {batch:.2f} s ({batch_cpu:.1f} of processors)"
                 if single:
                     same = all((folder / "single" / f"{n}.png").read_bytes() == (folder / "batch" / f"{n}.png").read_bytes()
                                for n in range(a.count))
                     ratios[jobs].append(single / batch)
-                    line += f", single {single:.2f} s, {single / batch:.2f} times; {'the same' if same else 'OTHER'} bytes"
+                    line += f", single {single:.2f} s ({single_cpu:.1f}), {single / batch:.2f} times; {'the same' if same else 'OTHER'} bytes"
                 print(line, flush=True)
     for jobs, found in ratios.items():
         if found:

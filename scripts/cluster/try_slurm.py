@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs a batch under a real Slurm on this machine, four nodes that are daemons on loopback, kills a node in the middle, and looks
-at what comes of it: every picture as a single run makes it, none made twice, nothing else left.
+"""Runs a batch under a real Slurm on this machine, four nodes that are daemons on loopback. In the middle it kills a node and tells
+the task of another to end, and looks at what comes of it: every picture as a single run makes it, none made twice, nothing else left.
 
     scripts/cluster/try_slurm.py build/bin/impasto [--entries 16] [--iterations 150]
 
@@ -167,6 +167,9 @@ def submit_and_kill(a, folder, nodes):
         running = [state for state in now if state[1] == "RUNNING" and len(state) > 2]
         if not killed and running and len(pictures_in(folder)) >= a.entries // 4 and list(folder.glob(".*.checkpoint")):
             killed = running[0][2]
+            told = running[-1][0]
+            subprocess.run(["scancel", "--signal=TERM", "--batch", told], check=True)
+            print(f"{time.monotonic() - began:6.1f} s  SIGTERM to task {told}", flush=True)
             number = kill_node(killed, nodes[killed])
             print(f"{time.monotonic() - began:6.1f} s  SIGKILL to the {number} processes of node {killed}", flush=True)
         if killed:  # held for two minutes, unless it is let go

@@ -204,11 +204,13 @@ void BatchRun::work() {
     while (auto job = rendered.pop()) (*job)->save();
   };
   std::vector<std::jthread> threads;
-  for (int i = 0; i < jobs_.load; ++i) threads.emplace_back(load);
+  // A stage without its threads would leave the others waiting: the program ends where there are none.
+  const auto start = [&threads](const auto& stage) noexcept { threads.emplace_back(stage); };
+  for (int i = 0; i < jobs_.load; ++i) start(load);
   for (BatchDevice& device : devices_) {
-    for (Session& session : device.sessions) threads.emplace_back([&] { render(device, session); });
+    for (Session& session : device.sessions) start([&] { render(device, session); });
   }
-  for (int i = 0; i < jobs_.save; ++i) threads.emplace_back(save);
+  for (int i = 0; i < jobs_.save; ++i) start(save);
 }
 
 std::size_t BatchRun::measured_styles() const {

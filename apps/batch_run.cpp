@@ -104,16 +104,18 @@ class Agenda {
 
 class BatchRun {
  public:
-  BatchRun(const BatchSettings& settings, const std::vector<BatchEntry>& entries)
-      : settings_(settings),
-        entries_(entries),
-        display_(settings.progress, settings.report),
-        common_{load_weights(), display_, settings.state_seconds} {}
+  /// The report is not made before there are weights.
+  BatchRun(const BatchSettings& settings, const std::vector<BatchEntry>& entries,
+           std::shared_ptr<Weights> weights)
+      : settings_(settings), entries_(entries), display_(settings.progress, settings.report) {
+    if (!weights->note.empty()) display_.warn(std::exchange(weights->note, {}));  // not of each picture
+    common_.weights = std::move(weights);
+    common_.state_seconds = settings.state_seconds;
+  }
 
   void run();
 
  private:
-  [[nodiscard]] std::shared_ptr<const Weights> load_weights();
   /// On the CPU, where --jobs does not say: one for each core, as far as the largest fit beside each other;
   /// with fewer threads each wastes less time waiting.
   [[nodiscard]] int renders_at_a_time(Session& session, int cores) const;
@@ -124,17 +126,11 @@ class BatchRun {
   const BatchSettings& settings_;
   const std::vector<BatchEntry>& entries_;
   BatchDisplay display_;
-  BatchCommon common_;
+  BatchCommon common_{nullptr, display_};
   BatchJobs jobs_;
   std::deque<BatchDevice> devices_;
   std::deque<Queued> order_;
 };
-
-std::shared_ptr<const Weights> BatchRun::load_weights() {
-  auto weights = std::make_shared<Weights>(find_weights(settings_.weights));
-  if (!weights->note.empty()) display_.warn(std::exchange(weights->note, {}));  // once, not of each picture
-  return weights;
-}
 
 int BatchRun::renders_at_a_time(Session& session, int cores) const {
   const auto entries = static_cast<int>(std::min<std::size_t>(entries_.size(), 1024));
@@ -263,7 +259,7 @@ BatchJobs parse_jobs(const std::string& text) {
 }
 
 void run_batch(const BatchSettings& settings, const std::vector<BatchEntry>& entries) {
-  BatchRun run(settings, entries);
+  BatchRun run(settings, entries, std::make_shared<Weights>(find_weights(settings.weights)));
   run.run();
   end_run();
 }

@@ -322,7 +322,7 @@ TEST_CASE("what is no manifest, and a command line that makes no sense, end a ba
   misused({"--output", "x.png"}, 2, "option --output: expected it with --contents and --styles");
   misused({"--contents", "."}, 2, "MANIFEST: expected it, or --contents and --styles, found both");
   misused({"--report", "content.png"}, 2, "report 'content.png': expected another file");
-  misused({"--weights", "none.h5"}, 3, "none.h5");
+  misused({"--weights", "none.h5", "--report", "r.jsonl"}, 3, "none.h5");
   std::ofstream(folder / "notes.txt") << "mine\n";
   misused({"--report", "notes.txt"}, 3, "report 'notes.txt': expected the report of a batch");
   CHECK(folder.read("notes.txt") == "mine\n");

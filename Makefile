@@ -60,7 +60,7 @@ test: configure
 faults: build
 	@cmake --build $(BUILD) --target faults_preload
 	@python3 tests/faults/run.py $(BUILD)/bin/impasto $(BUILD)/lib/libfaults_preload.so --jobs $(JOBS) --known 60 --kills 300 \
-	  --signals 300 --calls 500 --allocations 400 --mutants 4000 --crafted 200 --crowds 4 --second-user 140
+	  --signals 300 --calls 500 --allocations 400 --mutants 4000 --crafted 200 --crowds 4 --second-user 140 --batch 40
 
 bench: build
 	@$(BUILD)/bin/impasto bench

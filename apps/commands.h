@@ -8,6 +8,7 @@ class App;
 namespace impasto::apps {
 
 void add_render(CLI::App& root, int& exit_code);
+void add_batch(CLI::App& root, int& exit_code);
 void add_plan(CLI::App& root, int& exit_code);
 void add_weights(CLI::App& root, int& exit_code);
 void add_devices(CLI::App& root, int& exit_code);

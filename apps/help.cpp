@@ -173,11 +173,13 @@ std::string man_page(const CLI::App& root, const std::string& version) {
       ".TP\n.B 0\ndone\n.TP\n.B 1\ninternal error, or a selftest that failed\n.TP\n.B 2\nusage\n"
       ".TP\n.B 3\na picture, weight file, checkpoint or output place cannot be used\n"
       ".TP\n.B 4\nnot enough memory, or no such device\n"
-      ".TP\n.B 75\ninterrupted; a checkpoint was written, the render can be resumed\n"
+      ".TP\n.B 5\na batch in which some entries failed; the others are done\n"
+      ".TP\n.B 75\ninterrupted; a checkpoint was written, the render can be resumed, the same batch goes on\n"
       ".TP\n.B 130\ninterrupted without a checkpoint\n"
       ".PP\nEvery failure is one line on standard error: impasto: error: WHAT: EXPECTED, FOUND.\n"
       ".SH ENVIRONMENT\n"
       ".TP\n.B IMPASTO_WEIGHTS\na weight file, or a folder of weight files, that is searched first\n"
+      ".TP\n.B SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX, PBS_ARRAY_INDEX\nthe part that a batch does\n"
       ".TP\n.B XDG_DATA_HOME\nholds impasto/, where fetched weights are kept (~/.local/share)\n";
   return out;
 }

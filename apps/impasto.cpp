@@ -69,8 +69,8 @@ int run(int argc, char** argv) {
   app.set_help_flag("-h,--help", "show this help and exit");
   app.set_version_flag("--version", "impasto " IMPASTO_VERSION, "show the version and exit");
   app.require_subcommand(1);
-  for (const auto add : {apps::add_render, apps::add_plan, apps::add_weights, apps::add_devices,
-                         apps::add_bench, apps::add_selftest}) {
+  for (const auto add : {apps::add_render, apps::add_batch, apps::add_plan, apps::add_weights,
+                         apps::add_devices, apps::add_bench, apps::add_selftest}) {
     add(app, exit_code);
   }
   add_texts(app);
@@ -80,11 +80,13 @@ int run(int argc, char** argv) {
       "  impasto render photo.jpg painting.jpg -o result.png\n"
       "  impasto render photo.jpg a.jpg b.jpg --style-blend 2,1 --size 1024 -o result.png\n"
       "  impasto plan photo.jpg painting.jpg --size 2048\n"
+      "  impasto batch --contents photos --styles paintings -o 'out/{content}-{style}.jpg'\n"
       "Exit codes: 0 done, 1 internal error, 2 usage, 3 an input or output cannot be used, 4 not enough "
       "memory\n"
-      "or no such device, 75 interrupted with a checkpoint, 130 interrupted without. `impasto COMMAND "
-      "--help`\n"
-      "shows the options of a command.");
+      "or no such device, 5 some entries of a batch failed, 75 interrupted with a checkpoint, 130 "
+      "interrupted "
+      "without.\n"
+      "`impasto COMMAND --help` shows the options of a command.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

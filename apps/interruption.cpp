@@ -19,7 +19,8 @@ namespace {
 // Read and written by the handler: lock-free atomics are safe there.
 std::atomic<int> signals_seen{0};
 std::atomic<bool> graceful{false};
-std::atomic<bool> writing{false};
+std::atomic<int> writing{0};  // files
+std::atomic<const char*> interrupted{"render"};
 std::atomic<bool> over{false};
 std::atomic<int> exit_code_at_once{static_cast<int>(ErrorCode::kInterrupted)};
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
@@ -40,21 +41,30 @@ std::atomic<std::size_t> way_on_size{0};
 void end_at_once() {
   for (std::size_t i = 0; i < num_to_remove; ++i) ::unlink(files_to_remove[i].data());
   if (on_terminal) say("\r\033[K");  // a bar may stand there
-  say("impasto: error: render: expected to finish, found an interruption; ended at once");
+  say("impasto: error: ");
+  say(interrupted.load());
+  say(": expected to finish, found an interruption; ended at once");
   say({way_on_text.data(), way_on_size});
   say("\n");
   ::_exit(exit_code_at_once);
 }
 
+void set_way_on(const std::string& text) {
+  way_on_size = 0;
+  way_on_size = text.copy(way_on_text.data(), way_on_text.size());
+  exit_code_at_once = static_cast<int>(ErrorCode::kInterruptedResumable);
+}
+
 void on_signal(int) {
   if (over) return;
   const int seen = ++signals_seen;
-  if (!graceful || (seen > 1 && !writing)) end_at_once();
+  if (!graceful || (seen > 1 && writing == 0)) end_at_once();
 }
 
 }  // namespace
 
-void install_interruption() {
+void install_interruption(const char* what) {
+  interrupted = what;
   on_terminal = ::isatty(STDERR_FILENO) != 0;
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction action {};
@@ -78,17 +88,14 @@ void remove_when_ended_at_once(const std::filesystem::path& file) {
 }
 void end_run() { over = true; }
 void set_resumable(const std::string& checkpoint) {
-  const std::string text = "; go on with --resume " + shell_quote(checkpoint);
-  way_on_size = 0;
-  way_on_size = text.copy(way_on_text.data(), way_on_text.size());
-  exit_code_at_once = static_cast<int>(ErrorCode::kInterruptedResumable);
+  set_way_on("; go on with --resume " + shell_quote(checkpoint));
 }
+void set_repeatable() { set_way_on("; the same command goes on"); }
 std::string_view way_on() { return {way_on_text.data(), way_on_size}; }
 
-WriteSection::WriteSection() { writing = true; }
+WriteSection::WriteSection() { ++writing; }
 WriteSection::~WriteSection() {
-  writing = false;
-  if (signals_seen > 1) end_at_once();
+  if (--writing == 0 && signals_seen > 1) end_at_once();
 }
 
 }  // namespace impasto::apps

@@ -11,7 +11,8 @@ namespace impasto::apps {
 
 /// Takes over the three signals, except those that are
 /// ignored when the program begins (nohup, background jobs).
-void install_interruption();
+/// `what` is named in the message of ending at once, and stays.
+void install_interruption(const char* what);
 /// From here the first signal is a request.
 void begin_run();
 /// Was the render asked to stop?
@@ -22,10 +23,12 @@ void remove_when_ended_at_once(const std::filesystem::path& file);
 void end_run();
 /// This checkpoint of the run exists: ending at once then returns 75, not 130.
 void set_resumable(const std::string& checkpoint);
+/// What was done so far counts for whoever runs the same command again: ending at once returns 75.
+void set_repeatable();
 /// "; go on with --resume FILE" for the ends of messages; empty where there is none. Takes no memory.
 [[nodiscard]] std::string_view way_on();
 
-/// While one lives, a file is being written. Not nested.
+/// While one lives, a file is being written.
 class WriteSection {
  public:
   WriteSection();

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <optional>
 
+#include "apps/picture_mark.h"
 #include "engine/core/file.h"
 #include "engine/core/message.h"
 
@@ -17,20 +18,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string name_of(const Place& place) { return fmt::format("{} '{}'", place.what, place.path.string()); }
-
 [[noreturn]] void refuse(const Place& place, const std::string& expected, const std::string& found) {
   throw file_error(name_of(place), expected, found);
 }
 
-/// The place itself, whether or not a file is there yet, and whatever links lead to it.
 bool same_file(const Place& a, const Place& b) {
-  std::error_code ignored;
-  if (fs::equivalent(a.path, b.path, ignored)) return true;
-  const auto place = [&](const Place& p) {
-    return fs::weakly_canonical(fs::absolute(place_behind_links(name_of(p), p.path), ignored), ignored);
-  };
-  return place(a) == place(b);
+  const std::vector<std::string> of_a = identities(a), of_b = identities(b);
+  return std::any_of(of_a.begin(), of_a.end(), [&](const std::string& identity) {
+    return std::find(of_b.begin(), of_b.end(), identity) != of_b.end();
+  });
 }
 
 void require_kept(const Place& output, Existing existing) {
@@ -55,6 +51,19 @@ std::optional<long long> number_of(const NumberedPlaces& places, const fs::path&
 }
 
 }  // namespace
+
+std::string name_of(const Place& place) { return fmt::format("{} '{}'", place.what, place.path.string()); }
+
+std::vector<std::string> identities(const Place& place) {
+  std::error_code ignored;
+  const fs::path target = place_behind_links(name_of(place), place.path);
+  std::vector<std::string> all{fs::weakly_canonical(fs::absolute(target, ignored), ignored).string()};
+  struct stat status {};
+  if (::stat(place.path.c_str(), &status) == 0) {  // hard links, too
+    all.push_back(fmt::format("{}:{}", status.st_dev, status.st_ino));
+  }
+  return all;
+}
 
 void require_inputs(const std::vector<Place>& inputs) {
   for (const Place& input : inputs) {
@@ -168,31 +177,6 @@ void require_numbered(const NumberedPlaces& places, const std::vector<Place>& ot
     require_writable(place(*number), existing);
   }
   require_writable(place(last), existing);  // the longest name
-}
-
-std::string partial_mark(const std::string& how_far) { return ", partial: " + how_far; }
-
-bool is_partial_picture(const fs::path& file) {
-  // Names of files may hold anything, but stand before the weights' digest, behind which the mark is.
-  const auto says_so = [](std::string_view text) {
-    constexpr std::string_view kBefore = " # weights ";
-    const std::size_t at = text.rfind(kBefore);
-    if (at == std::string_view::npos) return false;
-    text.remove_prefix(at + kBefore.size());
-    const std::size_t end = text.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz:-");
-    return end != std::string_view::npos && text.substr(end).starts_with(partial_mark(""));
-  };
-  constexpr off_t kWindow = 1 << 20;  // metadata stand at one end or the other
-  const Descriptor in = Descriptor::open(file, Access::kReadNow);
-  struct stat status {};
-  if (!in.valid() || ::fstat(in.number(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
-  std::string text(static_cast<std::size_t>(std::min<off_t>(status.st_size, kWindow)), '\0');
-  for (const off_t at : {off_t{0}, std::max<off_t>(status.st_size - kWindow, 0)}) {
-    const auto got =
-        ::lseek(in.number(), at, SEEK_SET) == at ? in.read(text.data(), text.size()) : std::nullopt;
-    if (got && says_so(std::string_view(text).substr(0, *got))) return true;
-  }
-  return false;
 }
 
 PartialPlace partial_place(const fs::path& output, Existing partial, const std::vector<Place>& inputs) {

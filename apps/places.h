@@ -33,6 +33,12 @@ void require_stream(const Place& output, Existing existing);
 /// The descriptor that /dev/stdout, /dev/stderr and /dev/fd/N are; -1 for any other name.
 [[nodiscard]] int standard_stream(const std::filesystem::path& path);
 
+/// By what it is known that two places are the same file, whether or not a file is there yet and whatever
+/// links lead to it: they have one of these in common.
+[[nodiscard]] std::vector<std::string> identities(const Place& place);
+/// "output 'x.png'"
+[[nodiscard]] std::string name_of(const Place& place);
+
 /// Error(kUsage) if two of the outputs, or an output and an input, are the same file.
 void require_distinct(const std::vector<Place>& outputs, const std::vector<Place>& inputs);
 
@@ -48,13 +54,9 @@ struct NumberedPlaces {
 /// require_writable. Looks at the files that there are, not at the names that there may be.
 void require_numbered(const NumberedPlaces& places, const std::vector<Place>& others, Existing existing);
 
-/// What the metadata of a picture say at their end whose render did not come to its own.
-[[nodiscard]] std::string partial_mark(const std::string& how_far);
-/// Does the file say so?
-[[nodiscard]] bool is_partial_picture(const std::filesystem::path& file);
-/// Where such a picture goes, so that it replaces no finished one and no input: the output's place, or the
-/// first of out-partial.png, out-partial-2.png, ... that is free, or, where partial ones may be replaced,
-/// that holds one.
+/// Where a partial picture (picture_mark.h) goes, so that it replaces no finished one and no input: the
+/// output's place, or the first of out-partial.png, out-partial-2.png, ... that is free, or, where partial
+/// ones may be replaced, that holds one.
 struct PartialPlace {
   std::filesystem::path path;
   Existing existing = Existing::kKeep;  ///< kReplace: of a partial picture that is there

@@ -7,6 +7,7 @@
 #include "apps/declare.h"
 #include "apps/text.h"
 #include "engine/backend/devices.h"
+#include "engine/core/message.h"
 #include "engine/options/option_table.h"
 #include "engine/style/machine.h"
 
@@ -117,10 +118,31 @@ void keep(const StyleOption& row, const std::string& text, GivenOptions& given, 
   if (of_file != nullptr) *file = word ? "" : text;
 }
 
-void add_style_option(CLI::App& app, const StyleOption& row, GivenOptions& given, std::string* file) {
+/// `more` goes on with the help.
+void add_style_option(CLI::App& app, const StyleOption& row, GivenOptions& given, std::string* file,
+                      const std::string& more = "") {
   static const StyleOptions defaults = make_options({});
-  declare(app, declaration(row, defaults),
-          [&row, &given, file](const std::string& text) { keep(row, text, given, file); });
+  Declaration declared = declaration(row, defaults);
+  declared.help += more;
+  declare(app, declared, [&row, &given, file](const std::string& text) { keep(row, text, given, file); });
+}
+
+/// Names of rows that belong to one run of `render`.
+bool is_of_one_run(const std::string& name) {
+  static const std::vector<std::string> names{"save-every",     "checkpoint", "resume",
+                                              "resume-inexact", "verbose",    "trace"};
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Of the rows beside StyleOptions, those that a picture of many may have for itself.
+bool is_of_one_picture(const std::string& name) {
+  static const std::vector<std::string> names{"overwrite", "output-bits", "quality", "no-metadata",
+                                              "max-pixels"};
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+void add_footer(CLI::App& app) {
+  app.footer("Defaults in parentheses are those of --preset " + StyleOptions().preset + ".");
 }
 
 }  // namespace
@@ -132,8 +154,47 @@ CLI::Option* add_render_arguments(CLI::App& app, RenderArguments& a) {
   declare(app, file_rows(), a);
   for (const StyleOption& row : option_table()) add_style_option(app, row, a.style_options, &a.start_picture);
   declare(app, input_rows(), a);
-  app.footer("Defaults in parentheses are those of --preset " + StyleOptions().preset + ".");
+  add_footer(app);
   return output;
+}
+
+void add_batch_render_options(CLI::App& app, RenderArguments& a) {
+  for (const Option<A>& row : file_rows()) {
+    if (!is_of_one_run(row.name)) declare(app, row, a);
+  }
+  for (const StyleOption& row : option_table()) {
+    const bool several = row.name == "device";
+    add_style_option(app, row, a.style_options, &a.start_picture,
+                     several ? "; several between commas, or cuda:all for every GPU" : "");
+  }
+  declare(app, input_rows(), a);
+  add_footer(app);
+}
+
+EntryOption find_entry_option(const std::string& name) {
+  std::vector<Option<A>> rows = file_rows(), inputs = input_rows();
+  rows.insert(rows.end(), inputs.begin(), inputs.end());
+  for (const Option<A>& row : rows) {
+    if (row.name != name) continue;
+    if (is_of_one_picture(name)) {
+      return {row.is_flag(),
+              [row](A& a, const std::string& text) { row.value.set(a, "option '" + row.name + "'", text); }};
+    }
+    throw make_error(ErrorCode::kUsage, "option '{}': expected one that an entry can have, found one of {}",
+                     name, is_of_one_run(name) ? "`impasto render` alone" : "the whole batch");
+  }
+  const std::vector<std::string> names = option_names();
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
+    throw make_error(ErrorCode::kUsage, "'{}': expected content, style, output or an option of a render",
+                     name);
+  }
+  const StyleOption& row = find_option(name);
+  if (row.scope == OptionScope::kDevice) {
+    throw make_error(ErrorCode::kUsage,
+                     "option '{}': expected one that an entry can have, found one of the whole batch", name);
+  }
+  return {row.is_flag(),
+          [&row](A& a, const std::string& text) { keep(row, text, a.style_options, &a.start_picture); }};
 }
 
 void add_device_options(CLI::App& app, GivenOptions& given) {

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -37,6 +38,18 @@ struct RenderArguments {
 
 /// Declares the operands and options; `arguments` must outlive the parse. Gives back the output's.
 CLI::Option* add_render_arguments(CLI::App& app, RenderArguments& arguments);
+
+/// For many renders: without the operands, and without what belongs to one run (its checkpoint, its trace).
+/// `device` is kept as it is given, for several of them.
+void add_batch_render_options(CLI::App& app, RenderArguments& arguments);
+
+/// An option as one of many renders may have it for itself.
+struct EntryOption {
+  bool is_flag = false;
+  std::function<void(RenderArguments& arguments, const std::string& text)> set;  ///< Error(kUsage)
+};
+/// Error(kUsage) for a name that is none, and for an option of all renders together or of one run.
+[[nodiscard]] EntryOption find_entry_option(const std::string& name);
 
 /// The preset first, then every option that was given, whatever their order; validated.
 [[nodiscard]] StyleOptions resolve_options(const RenderArguments& arguments);

@@ -18,6 +18,7 @@ namespace {
 using Words = std::vector<std::string>;
 
 const std::vector<Words> kCommands{{"render"},
+                                   {"batch"},
                                    {"plan"},
                                    {"weights", "list"},
                                    {"weights", "fetch"},
@@ -140,7 +141,7 @@ TEST_CASE("help of render and plan shows every option with its words and what th
 TEST_CASE("completion knows every command, option and word, and nothing that help does not know") {
   const CliFolder folder;
   const Completion complete(folder);
-  CHECK(complete({""}) == Words{"bench", "devices", "plan", "render", "selftest", "weights"});
+  CHECK(complete({""}) == Words{"batch", "bench", "devices", "plan", "render", "selftest", "weights"});
   CHECK(complete({"weights", ""}) == Words{"convert", "fetch", "inspect", "list"});
   CHECK(complete({"--"}) == Words{"--help", "--version"});
   for (const Words& command : kCommands) {

@@ -2,8 +2,11 @@
 #include "engine/style/session.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <optional>
+#include <thread>
 
 #include "engine/backend/backend.h"
 #include "engine/core/error.h"
@@ -82,6 +85,52 @@ TEST_CASE("a style picture is measured once for a size, whatever the number of r
   CHECK(session.measured_styles() == 12);
 }
 
+TEST_CASE("siblings, each in its thread, give the bits of one render alone and measure a style once") {
+  for (const std::string& device : op_devices()) {
+    INFO(device);
+    const StyleOptions options = options_with(device, OptimizerKind::kAdam);
+    const Image alone = render(options).result.image;
+    Session first(options, weights());
+    std::vector<Session> sessions;
+    for (int i = 0; i < 3; ++i) sessions.push_back(first.sibling());
+    sessions.push_back(std::move(first));
+    std::vector<Image> results(sessions.size());
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+      threads.emplace_back([&, i] {
+        Render own(sessions[i], options, pictures());
+        while (own.step()) {
+        }
+        results[i] = own.picture();
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const Image& result : results) CHECK(result.rgb == alone.rgb);
+    for (const Session& session : sessions) CHECK(session.measured_styles() == 4);
+  }
+}
+
+TEST_CASE("who waits for targets that fail to be made makes them itself") {
+  TargetCache cache(1 << 20);
+  std::atomic<int> calls = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      try {
+        (void)cache.find_or_make("a", [&]() -> StyleTargets {
+          std::this_thread::sleep_for(std::chrono::milliseconds(20));
+          if (++calls < 3) throw Error(ErrorCode::kResources, "none");
+          return {};
+        });
+      } catch (const Error&) {
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(calls == 3);
+  CHECK(cache.made() == 1);
+}
+
 TEST_CASE("the targets that were used last are kept, as far as they fit") {
   const auto targets = [](std::size_t numbers) {
     return [numbers] {
@@ -104,8 +153,6 @@ TEST_CASE("the targets that were used last are kept, as far as they fit") {
   CHECK(cache.made() == 4);
   CHECK(cache.find_or_make("too large", targets(200))->statistics.at("a").size() == 200);
   CHECK(cache.bytes() == 2 * one);
-  cache.clear();
-  CHECK(cache.bytes() == 0);
   TargetCache none(0);
   (void)none.find_or_make("", [] { return StyleTargets(); });
   CHECK(none.bytes() == 0);
@@ -310,6 +357,11 @@ TEST_CASE("what other renders have is no part of a render's budget") {
   const RenderPlan plan = session.plan(options, sizes);
   CHECK(before - plan.budget_bytes == static_cast<std::int64_t>(plan.arena_bytes()));
   CHECK(session.plan(options, sizes, plan.arena_bytes()).budget_bytes == before);
+  Session sibling = session.sibling();
+  StyleOptions all = options;
+  all.memory_bytes = 0;
+  const auto budget = [&](std::size_t released) { return sibling.plan(all, sizes, released).budget_bytes; };
+  CHECK(budget(plan.arena_bytes()) - budget(0) == static_cast<std::int64_t>(plan.arena_bytes()));
   render.reset();
   CHECK(session.plan(options, sizes).budget_bytes == before);
 }

@@ -33,11 +33,11 @@ void write_picture(const fs::path& path, Image image, bool grey) {
 }
 
 /// A file for a render of such a content.
-SourceFile read_for(const Session& session, const StyleOptions& options, const fs::path& path,
+SourceFile read_for(const Weights& weights, const StyleOptions& options, const fs::path& path,
                     std::optional<PixelSize> content = {}) {
   const auto choose = [&](PixelSize own) {
     const RenderSizes sizes = content ? RenderSizes{*content, {{own}}} : RenderSizes{own, {}};
-    return session.picture_sizes(options, sizes).back();
+    return picture_sizes(options, weights, sizes).back();
   };
   return {path, choose, kDefaultMaxPixels, nullptr};
 }
@@ -62,9 +62,9 @@ TEST_CASE("a render from pictures read at its sizes has the bits of one from the
         const Image* const start = init == Init::kPicture ? &content : nullptr;
         const Rendered whole = finish(session, options, {&content, style_inputs({}, styles), start, {}});
 
-        const SourceFile file = read_for(session, options, folder / "content.png");
+        const SourceFile file = read_for(*weights(), options, folder / "content.png");
         std::vector<SourceFile> style_files;
-        style_files.push_back(read_for(session, options, folder / "style.png", content.size()));
+        style_files.push_back(read_for(*weights(), options, folder / "style.png", content.size()));
         REQUIRE(file.picture().reduced() != nullptr);
         REQUIRE(style_files[0].picture().reduced() != nullptr);
         CHECK(file.picture().reduced()->is_grey() == grey);

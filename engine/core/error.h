@@ -11,6 +11,7 @@ enum class ErrorCode : int {
   kUsage = 2,                  ///< options that make no sense
   kBadInput = 3,               ///< a picture, weight file, checkpoint or output place that cannot be used
   kResources = 4,              ///< not enough memory, or no such device
+  kSomeFailed = 5,             ///< of several that were asked for; the rest is done
   kInterruptedResumable = 75,  ///< stopped on request, a checkpoint was written
   kInterrupted = 130,          ///< stopped on request, without a checkpoint
 };

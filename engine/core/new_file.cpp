@@ -157,7 +157,8 @@ void require_lock(const Descriptor& file, const std::string& what) {
       throw file_error(what, "to be the only one that writes it", "another user's lock on it");
     }
     if (errno != EWOULDBLOCK) return;
-    throw file_error(what, "to be the only one that writes it", owner_of_lock(file) + " at it");
+    throw HeldElsewhere(
+        file_error(what, "to be the only one that writes it", owner_of_lock(file) + " at it"));
   }
 }
 

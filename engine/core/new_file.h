@@ -63,13 +63,19 @@ class NewFile {
   bool committed_ = false;
 };
 
+/// A place that another process writes, or another Claim of this one.
+class HeldElsewhere : public Error {
+ public:
+  explicit HeldElsewhere(const Error& error) : Error(error) {}
+};
+
 /// While one lives, nobody else gets one for the same place: what is written there, with as many NewFiles as
 /// it takes, is not written by two at a time. It stands for a lock on a file
 /// ".NAME.lock" beside the place, which goes with it; one that a killed process left means nothing.
 class Claim {
  public:
   /// Removes what killed processes left of files in the making for this place. Error(kBadInput) as of
-  /// NewFile, and "WHAT: expected to be the only one that writes it, found process 4711 at it".
+  /// NewFile, and HeldElsewhere "WHAT: expected to be the only one that writes it, found process 4711 at it".
   Claim(std::string what, const std::filesystem::path& place);
   ~Claim();
   Claim(const Claim&) = delete;
@@ -86,9 +92,9 @@ class Claim {
   std::string name_;  // of the lock
 };
 
-/// Advisory, on what the descriptor is open on, until it is closed. Error(kBadInput) "WHAT: expected to be
-/// the only one that writes it, found process 4711 at it" if another process has it; file systems without
-/// locks are gone on with.
+/// Advisory, on what the descriptor is open on, until it is closed. HeldElsewhere (kBadInput) "WHAT:
+/// expected to be the only one that writes it, found process 4711 at it" if another process has it; file
+/// systems without locks are gone on with.
 void require_lock(const Descriptor& file, const std::string& what);
 
 }  // namespace impasto

@@ -107,17 +107,19 @@ PlannedRender plan_with(const PrepareProgram& prepare, const StyleOptions& optio
   RenderPlan& plan = planned.plan;
   plan.device = backend.info().name;
   plan.precision = to_string(traits.precision);
-  plan.budget_bytes = options.memory_bytes;
-  if (plan.budget_bytes == 0) {
-    // A twentieth is for others and for the allocator's own needs.
-    plan.budget_bytes = std::max<std::int64_t>(
-        0, backend.info().free_memory_bytes / 20 * 19 - static_cast<std::int64_t>(beside.in_use));
+  plan.budget_bytes = plan.chosen_for_bytes = options.memory_bytes;
+  if (options.memory_bytes == 0) {
+    // A twentieth is for others and for the allocator's own needs. What other renders have makes nothing
+    // narrower: the result would hang on them.
+    plan.chosen_for_bytes = std::max<std::int64_t>(0, backend.info().free_memory_bytes / 20 * 19);
+    plan.budget_bytes =
+        std::max<std::int64_t>(0, plan.chosen_for_bytes - static_cast<std::int64_t>(beside.in_use));
   }
+  if (beside.choose_for > 0) plan.chosen_for_bytes = beside.choose_for;
   const std::int64_t min_side = graph.min_side();
   const std::vector<PixelSize> scales = scale_sizes(options, sizes.content, min_side);
   plan.filter_bytes = filter_bytes(weights, graph, traits);
   plan.fixed_bytes = traits.fixed_bytes;
-  plan.chosen_for_bytes = beside.choose_for > 0 ? beside.choose_for : plan.budget_bytes;
   const auto budget = static_cast<std::size_t>(plan.chosen_for_bytes),
              outside = plan.filter_bytes + plan.fixed_bytes;
   std::size_t arena = 0;
@@ -199,9 +201,10 @@ std::string misfit(const RenderPlan& plan, const StyleOptions& options, const We
     return plan_with({}, at_size(within, side, 1), weights, graph, backend, sizes, {}).plan.fits();
   });
   const std::string hint = low > 0 ? fmt::format("; --size {} would fit", low) : "; no size would fit";
-  return fmt::format("memory: expected a render within {}, found that {} needs at least {}{}",
+  const char* const smallest = plan.chosen_for_bytes > plan.budget_bytes ? "" : "at least ";
+  return fmt::format("memory: expected a render within {}, found that {} needs {}{}{}",
                      format_bytes(static_cast<double>(plan.budget_bytes)), to_string(plan.scales.back().size),
-                     format_bytes(static_cast<double>(plan.device_bytes)), hint);
+                     smallest, format_bytes(static_cast<double>(plan.device_bytes)), hint);
 }
 
 }  // namespace impasto

@@ -102,6 +102,13 @@ std::map<std::string, std::string> identify(const StyleOptions& options, const R
   return inputs;
 }
 
+/// Segments and their strips, which the last bits of what is measured hang on.
+std::string way(const Segments& segments) {
+  std::string text;
+  for (const Segment& segment : segments) text += fmt::format("{}:{} ", segment.last_node, segment.rows);
+  return text;
+}
+
 enum class State : std::uint8_t { kFresh, kInWork, kEnded, kBroken };
 
 }  // namespace
@@ -146,11 +153,11 @@ struct Render::Impl {
    public:
     Share(Session::Impl& session, std::size_t bytes) : session_(session), bytes_(bytes) {
       ++session_.num_renders;
-      session_.in_use += bytes_;
+      session_.siblings->in_use += bytes_;
     }
     ~Share() {
       --session_.num_renders;
-      session_.in_use -= bytes_;
+      session_.siblings->in_use -= bytes_;
     }
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
@@ -374,11 +381,11 @@ std::shared_ptr<const StyleTargets> Render::Impl::style_targets(const ScaleLayou
   const NetworkPlan& pass = layout.style_passes[i];
   const PixelSize size{pass.program.picture.w, pass.program.picture.h};
   const bool with_grain = options.grain == GrainSource::kStyle;
-  const std::string key =
-      fmt::format("{} {} {} pooling {} {} {}", inputs.at(fmt::format("style {}", i + 1)), to_string(size),
-                  grey ? "grey" : "colour", static_cast<int>(options.objective.pooling),
-                  with_grain ? "grain" : "", fmt::join(scale->objective().style_statistics(), " "));
-  return session.targets.find_or_make(key, [&] {
+  const std::string key = fmt::format(
+      "{} {} {} pooling {} {} {} by {}", inputs.at(fmt::format("style {}", i + 1)), to_string(size),
+      grey ? "grey" : "colour", static_cast<int>(options.objective.pooling), with_grain ? "grain" : "",
+      fmt::join(scale->objective().style_statistics(), " "), way(pass.program.segments));
+  return session.targets_for(key, [&] {
     const Image* const as_given = input.styles[i].picture.whole();
     const std::vector<float> seen =
         as_given != nullptr && has_transparency(*as_given) ? coverage(*as_given, size) : std::vector<float>{};

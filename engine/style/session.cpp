@@ -28,10 +28,9 @@ std::shared_ptr<const Weights> without_filters(const Weights& weights) {
   return result;
 }
 
-}  // namespace
-
-NodeGraph Session::Impl::graph(const ObjectiveOptions& objective) const {
-  NodeGraph graph = build_graph(*weights, objective_taps(objective));
+/// Up to the objective's taps. Error(kUsage) for an unknown layer, and where there is none.
+NodeGraph graph_of(const Weights& weights, const ObjectiveOptions& objective) {
+  NodeGraph graph = build_graph(weights, objective_taps(objective));
   if (!graph.taps.empty()) return graph;
   std::string losses;
   for (const Loss* const loss : all_losses()) {
@@ -40,11 +39,18 @@ NodeGraph Session::Impl::graph(const ObjectiveOptions& objective) const {
   throw make_error(ErrorCode::kUsage, "layers: expected at least one {} layer, found none", losses);
 }
 
+}  // namespace
+
+NodeGraph Session::Impl::graph(const ObjectiveOptions& objective) const {
+  return graph_of(*weights, objective);
+}
+
 PlannedRender Session::Impl::plan(const StyleOptions& render, const NodeGraph& graph,
                                   const RenderSizes& sizes, std::size_t released, std::int64_t choose_for) {
+  const std::size_t in_use = siblings->in_use;
   return plan_render(
       render, *weights, graph, *backend, sizes,
-      {options.keep_weights, targets.capacity(), in_use - std::min(in_use, released), choose_for});
+      {options.keep_weights, targets->capacity(), in_use - std::min(in_use, released), choose_for});
 }
 
 Session::Impl::Choosing::Choosing(Impl& session, const Checkpoint* resume)
@@ -54,9 +60,7 @@ Session::Impl::Choosing::Choosing(Impl& session, const Checkpoint* resume)
   if (tuning_ == nullptr) return;
   if (session.num_renders == 0) {
     tuning_->forget();
-    // What was measured by other choices, perhaps, goes with them.
-    if (session.foreign_choices || foreign_) session.targets.clear();
-    session.foreign_choices = false;
+    session.targets = session.siblings->targets;
   }
   tuning_->begin(recorded, "checkpoint");
 }
@@ -67,26 +71,58 @@ Session::Impl::Choosing::~Choosing() {
 
 std::string Session::Impl::Choosing::keep() {
   if (tuning_ == nullptr) return {};
-  session_.foreign_choices = session_.foreign_choices || foreign_;
+  // What is measured by other choices, perhaps, is for nobody else.
+  if (foreign_) session_.targets = std::make_shared<TargetCache>(session_.targets->capacity());
   return std::exchange(tuning_, nullptr)->end();
 }
 
 const ConvFilters& Session::Impl::filters_for(const NodeGraph& graph) {
-  prepare_conv_filters(*backend, *weights, graph, filters);
+  {
+    const std::lock_guard lock(siblings->preparing);
+    prepare_conv_filters(*backend, *weights, graph, siblings->filters);
+    filters = siblings->filters;
+  }
   if (!options.keep_weights) weights = without_filters(*weights);
   return filters;
 }
+
+std::shared_ptr<const StyleTargets> Session::Impl::targets_for(const std::string& key,
+                                                               const std::function<StyleTargets()>& make) {
+  return targets->find_or_make(key, [&] {
+    ++siblings->measured_styles;
+    return make();
+  });
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Session::Session(const StyleOptions& machine, std::shared_ptr<const Weights> weights, SessionOptions options)
     : impl_(std::make_unique<Impl>()) {
   if (!weights) throw Error(ErrorCode::kUsage, "session: expected weights, found none");
   require_sound(*weights);
-  OpenedDevice device = open_device(backend_options(machine));
+  impl_->machine = backend_options(machine);
+  OpenedDevice device = open_device(impl_->machine);
   impl_->options = options;
   impl_->weights = std::move(weights);
   impl_->backend = std::move(device.backend);
   impl_->device_note = std::move(device.note);
-  impl_->targets = TargetCache(options.target_cache_bytes);
+  impl_->machine.device = impl_->backend->info().name;  // for siblings, where it was auto
+  impl_->siblings = std::make_shared<Siblings>(options.target_cache_bytes);
+  impl_->targets = impl_->siblings->targets;
+}
+
+Session Session::sibling() const {
+  const Impl& s = present(impl_, "session");
+  auto other = std::make_unique<Impl>();
+  OpenedDevice device = open_device(s.machine);
+  other->options = s.options;
+  other->machine = s.machine;
+  other->weights = s.weights;
+  other->backend = std::move(device.backend);
+  other->device_note = std::move(device.note);
+  other->siblings = s.siblings;
+  other->targets = s.siblings->targets;
+  return Session(std::move(other));
 }
 
 Session::~Session() = default;
@@ -106,12 +142,18 @@ RenderPlan Session::plan(const StyleOptions& options, const RenderSizes& sizes, 
   return s.plan(options, graph, sizes, released).plan;
 }
 
-std::vector<std::vector<PixelSize>> Session::picture_sizes(const StyleOptions& options,
-                                                           const RenderSizes& sizes) const {
+std::vector<std::vector<PixelSize>> picture_sizes(const StyleOptions& options, const Weights& weights,
+                                                  const RenderSizes& sizes) {
   validate(options);
   require_sound(sizes, options);
-  const std::int64_t min_side = present(impl_, "session").graph(options.objective).min_side();
-  std::vector<std::vector<PixelSize>> result{scale_sizes(options, sizes.content, min_side)};
+  std::vector<std::vector<PixelSize>> result;
+  if (options.size == StyleOptions::kLargest) {  // which is not known before there is a device
+    result.push_back({sizes.content});
+    for (const RenderSizes::Style& style : sizes.styles) result.push_back({style.size});
+    return result;
+  }
+  const std::int64_t min_side = graph_of(weights, options.objective).min_side();
+  result.push_back(scale_sizes(options, sizes.content, min_side));
   const std::vector<PixelSize> scales = result.front();
   for (const RenderSizes::Style& style : sizes.styles) {
     std::vector<PixelSize>& here = result.emplace_back();
@@ -135,7 +177,7 @@ Backend& Session::backend() { return *present(impl_, "session").backend; }
 std::size_t Session::peak_device_bytes() const {
   return present(impl_, "session").backend->peak_allocated_bytes();
 }
-std::size_t Session::measured_styles() const { return present(impl_, "session").targets.made(); }
+std::size_t Session::measured_styles() const { return present(impl_, "session").siblings->measured_styles; }
 std::string Session::device_note() const { return present(impl_, "session").device_note; }
 std::string Session::device_activity() const { return present(impl_, "session").backend->activity(); }
 std::string Session::device_description() const {

@@ -24,8 +24,8 @@ struct SessionOptions {
   [[nodiscard]] static constexpr SessionOptions one_render() { return {false, 0}; }
 };
 
-/// Neither thread-safe nor global: several may live in one process, each used, with its renders, by one
-/// thread at a time.
+/// Neither thread-safe nor global: several may live in one process, siblings too, each used, with its
+/// renders, by one thread at a time.
 class Session {
  public:
   /// Opens the device. Of `machine`, device, precision, threads and autotune are read; renders of this
@@ -34,6 +34,11 @@ class Session {
   ~Session();
   Session(Session&&) noexcept;
 
+  /// Another one on the same device, for renders of another thread: it has a backend (on a GPU: a stream) of
+  /// its own, and shares weights, prepared filters and style statistics. What the renders of one have counts
+  /// in the budget of the others'.
+  [[nodiscard]] Session sibling() const;
+
   /// Error(kUsage) for options that make no sense and for layers that the network does not have.
   void check(const StyleOptions& options) const;
   /// Sizes in, bytes out, whether it fits (RenderPlan::fits) or not; with autotune it times the convolutions
@@ -41,10 +46,6 @@ class Session {
   /// bytes of these. Error(kUsage) as of check().
   [[nodiscard]] RenderPlan plan(const StyleOptions& options, const RenderSizes& sizes,
                                 std::size_t released = 0);
-  /// At which sizes a render of these sizes reads its content, then each style picture: one for each scale.
-  /// Without planning. Error(kUsage) as of plan().
-  [[nodiscard]] std::vector<std::vector<PixelSize>> picture_sizes(const StyleOptions& options,
-                                                                  const RenderSizes& sizes) const;
   /// One line on a plan that does not fit, with the largest size that would; empty for one that fits.
   [[nodiscard]] std::string misfit(const RenderPlan& plan, const StyleOptions& options,
                                    const RenderSizes& sizes) const;
@@ -53,8 +54,8 @@ class Session {
   [[nodiscard]] Backend& backend();
   /// The most that was allocated on the device at one time, as counted.
   [[nodiscard]] std::size_t peak_device_bytes() const;
-  /// What of a style picture was measured so far, over all renders: one for each picture, size and set of
-  /// layers, unless it left the cache.
+  /// What of a style picture was measured so far, over all renders, siblings' too: one for each picture, size
+  /// and set of layers, unless it left the cache.
   [[nodiscard]] std::size_t measured_styles() const;
   [[nodiscard]] std::string device_description() const;
   /// One line where `auto` could not use a GPU that seems to be there, with the reason, or where the device
@@ -66,7 +67,14 @@ class Session {
  private:
   friend class Render;  // by session_impl.h
   struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+/// At which sizes a render of these sizes reads its content, then each style picture: one for each scale.
+/// Without planning. Error(kUsage) as of plan().
+[[nodiscard]] std::vector<std::vector<PixelSize>> picture_sizes(const StyleOptions& options,
+                                                                const Weights& weights,
+                                                                const RenderSizes& sizes);
 
 }  // namespace impasto

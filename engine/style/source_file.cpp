@@ -125,4 +125,17 @@ PictureRef SourceFile::picture() const {
   return &std::get<ReducedPicture>(picture_);
 }
 
+std::size_t ReducedPicture::bytes() const {
+  std::size_t floats = 0;
+  for (const Image& picture : pictures_) floats += picture.rgb.size();
+  for (const std::vector<float>& plane : planes_) floats += plane.size();
+  return floats * sizeof(float);
+}
+
+std::size_t SourceFile::bytes() const {
+  if (const auto* const reduced = std::get_if<ReducedPicture>(&picture_)) return reduced->bytes();
+  const Image& whole = std::get<Image>(picture_);
+  return (whole.rgb.size() + whole.alpha.size()) * sizeof(float);
+}
+
 }  // namespace impasto

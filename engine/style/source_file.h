@@ -29,6 +29,7 @@ class ReducedPicture {
  private:
   friend class SourceFile;
   [[nodiscard]] std::size_t index_of(PixelSize size) const;
+  [[nodiscard]] std::size_t bytes() const;
 
   PixelSize size_;
   std::string digest_;
@@ -65,6 +66,8 @@ class SourceFile {
   SourceFile(const std::filesystem::path& path, const ChooseSizes& choose, std::int64_t max_pixels,
              std::vector<std::string>* warnings);
   [[nodiscard]] PictureRef picture() const;
+  /// That it takes.
+  [[nodiscard]] std::size_t bytes() const;
 
  private:
   std::variant<Image, ReducedPicture> picture_;

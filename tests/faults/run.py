@@ -15,6 +15,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import allocations  # noqa: E402
+import batch  # noqa: E402
 import calls  # noqa: E402
 import checkpoints  # noqa: E402
 import crowds  # noqa: E402
@@ -26,7 +27,8 @@ import second_user  # noqa: E402
 import signals  # noqa: E402
 
 KINDS = {"known": known, "kills": kills, "signals": signals, "calls": calls, "allocations": allocations,
-         "mutants": checkpoints, "crafted": checkpoints.Crafted, "crowds": crowds, "second_user": second_user}
+         "mutants": checkpoints, "crafted": checkpoints.Crafted, "crowds": crowds, "second_user": second_user,
+         "batch": batch}
 
 
 def arguments():

@@ -155,6 +155,14 @@ Segments finest_segments(const NodeGraph& graph, const ProgramTask& task) {
   return segments;
 }
 
+std::string to_text(const Segments& segments) {
+  std::string text;
+  for (const Segment& segment : segments) {
+    text += fmt::format("{}{}:{}", text.empty() ? "" : " ", segment.last_node, segment.rows);
+  }
+  return text;
+}
+
 std::string describe(const NodeGraph& graph, Shape picture, const Segments& segments) {
   const std::vector<Shape> shapes = graph.shapes(picture);
   std::string text;

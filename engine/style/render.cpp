@@ -11,6 +11,7 @@
 #include "engine/core/message.h"
 #include "engine/core/text.h"
 #include "engine/image/sound.h"
+#include "engine/network/plan_search.h"
 #include "engine/style/checkpoint_device.h"
 #include "engine/style/picture.h"
 #include "engine/style/present.h"
@@ -100,13 +101,6 @@ std::map<std::string, std::string> identify(const StyleOptions& options, const R
   }
   if (!input.start.is_none()) inputs["init"] = digest(input.start);
   return inputs;
-}
-
-/// Segments and their strips, which the last bits of what is measured hang on.
-std::string way(const Segments& segments) {
-  std::string text;
-  for (const Segment& segment : segments) text += fmt::format("{}:{} ", segment.last_node, segment.rows);
-  return text;
 }
 
 enum class State : std::uint8_t { kFresh, kInWork, kEnded, kBroken };
@@ -384,7 +378,7 @@ std::shared_ptr<const StyleTargets> Render::Impl::style_targets(const ScaleLayou
   const std::string key = fmt::format(
       "{} {} {} pooling {} {} {} by {}", inputs.at(fmt::format("style {}", i + 1)), to_string(size),
       grey ? "grey" : "colour", static_cast<int>(options.objective.pooling), with_grain ? "grain" : "",
-      fmt::join(scale->objective().style_statistics(), " "), way(pass.program.segments));
+      fmt::join(scale->objective().style_statistics(), " "), to_text(pass.program.segments));
   return session.targets_for(key, [&] {
     const Image* const as_given = input.styles[i].picture.whole();
     const std::vector<float> seen =

@@ -61,6 +61,9 @@ void RenderCommand::take_places() {
 }
 
 void RenderCommand::load() {
+  // What is no picture is told before weights are looked for.
+  (void)probe_image(args_.content, args_.max_pixels);
+  for (const std::string& picture : args_.styles) (void)probe_image(picture, args_.max_pixels);
   auto weights = std::make_shared<const Weights>(find_weights(args_.weights));
   run_.load(*weights, {});
   weights_name_ = weights->name;

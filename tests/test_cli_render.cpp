@@ -178,7 +178,8 @@ TEST_CASE("a plan's table shows each scale and the peak") {
       {"plan", "content.png", "style.png", "--weights", "random:1", "--size", "128", "--scales", "2"});
   CHECK(result.exit_code == 0);
   CHECK(result.err.empty());
-  for (const char* text : {"64x48", "128x96", "device peak", "device budget", "GFLOP/s"}) {
+  for (const char* text :
+       {"64x48", "128x96", "device peak", "device budget", "scale 1: at once", "for all iterations"}) {
     CHECK_THAT(result.out, ContainsSubstring(text));
   }
   CHECK(folder.made().empty());

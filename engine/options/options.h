@@ -1,6 +1,7 @@
 #pragma once
 // Everything a render can be told, as plain values. Presets only set these; docs/losses.md has the formulas.
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -60,7 +61,7 @@ struct StyleOptions {
   std::string preset = "impasto";
   // Pictures
   /// The largest size that fits the memory without a short history or narrow strips (render_plan.h).
-  static constexpr std::int64_t kLargest = -1;
+  static constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
   std::int64_t size = 512;  ///< long side of the result in pixels; 0: the content's own; or kLargest
   /// Long side of the style picture; -1: the content's long side * style_scale; 0: its own.
   std::int64_t style_size = -1;

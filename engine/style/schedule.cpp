@@ -29,7 +29,8 @@ double style_long_side(const StyleOptions& options, const RenderSizes::Style& st
 
 void require_sound(const RenderSizes& sizes, const StyleOptions& options) {
   require_sound(sizes.content, "content");
-  const PixelSize last = options.size <= 0 ? sizes.content : fit_long_side(sizes.content, options.size);
+  const bool is_own = options.size == 0 || options.size == StyleOptions::kLargest;
+  const PixelSize last = is_own ? sizes.content : fit_long_side(sizes.content, options.size);
   if (last.long_side() > kMostSide) {
     throw make_error(ErrorCode::kUsage, "size: expected sides of at most {} pixels, found {}", kMostSide,
                      to_string(last));

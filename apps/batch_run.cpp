@@ -48,7 +48,8 @@ Queued measured(const BatchEntry& entry) {
       pixels += sizes.styles.back().size.pixels();
     }
     const auto side = static_cast<double>(sizes.content.long_side());
-    const double scale = entry.options.size > 0 ? static_cast<double>(entry.options.size) / side : 1;
+    const bool own = entry.options.size == 0 || entry.options.size == StyleOptions::kLargest;
+    const double scale = own ? 1 : static_cast<double>(entry.options.size) / side;
     queued.size.work = scale * scale * static_cast<double>(sizes.content.pixels()) * entry.options.iterations;
     queued.size.bytes = static_cast<std::size_t>(pixels) * 3 * sizeof(float);
     queued.sizes = std::move(sizes);

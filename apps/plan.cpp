@@ -1,7 +1,11 @@
 // impasto plan: what a render would take, without running it.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "apps/commands.h"
 #include "apps/declare.h"
@@ -16,9 +20,38 @@ namespace {
 struct PlanArguments {
   RenderArguments render;
   bool json = false;
+  std::string budgets;  // between commas; empty: the one there is
 };
 
-void run_plan(const RenderArguments& a, bool json) {
+std::vector<std::int64_t> parse_budgets(const std::string& text) {
+  std::vector<std::int64_t> budgets;
+  for (std::size_t first = 0; first <= text.size();) {
+    const std::size_t end = std::min(text.find(',', first), text.size());
+    budgets.push_back(parse_bytes("option --budgets", text.substr(first, end - first)));
+    first = end + 1;
+  }
+  return budgets;
+}
+
+/// What each budget would make of the render.
+void compare_budgets(Session& session, const StyleOptions& options, const RenderSizes& sizes,
+                     const std::vector<std::int64_t>& budgets, bool json) {
+  std::vector<BudgetPlan> plans;
+  for (const std::int64_t budget : budgets) {
+    StyleOptions within = options;
+    within.memory_bytes = budget;
+    const RenderPlan plan = session.plan(within, sizes);
+    plans.push_back({plan, plan.fits() ? forecast(session.backend(), plan) : Forecast{}});
+  }
+  const std::string text = json ? budgets_json(plans).dump(2) + "\n" : budgets_table(plans);
+  std::fputs(text.c_str(), stdout);
+}
+
+void run_plan(const PlanArguments& arguments) {
+  const RenderArguments& a = arguments.render;
+  const bool json = arguments.json;
+  const std::vector<std::int64_t> budgets =
+      arguments.budgets.empty() ? std::vector<std::int64_t>{} : parse_budgets(arguments.budgets);
   const StyleOptions options = resolve_options(a);
   std::vector<Place> inputs{{"content picture", a.content}};
   for (const std::string& style : a.styles) inputs.push_back({"style picture", style});
@@ -34,12 +67,20 @@ void run_plan(const RenderArguments& a, bool json) {
   auto weights = std::make_shared<const Weights>(find_weights(a.weights));
   Session session(options, std::move(weights), SessionOptions::one_render());  // as the render will
   if (const std::string note = session.device_note(); !note.empty()) print_warning(note);
+  if (!budgets.empty()) return compare_budgets(session, options, sizes, budgets, json);
   const RenderPlan plan = session.plan(options, sizes);
   const Forecast times = forecast(session.backend(), plan);
   const std::string text = json ? plan_json(plan, times).dump(2) + "\n" : plan_table(plan, times);
   std::fputs(text.c_str(), stdout);
   // Over the budget: the figures are what the user wants to see, and the error says that it does not fit.
   if (!plan.fits()) throw Error(ErrorCode::kResources, session.misfit(plan, options, sizes));
+}
+
+OptionValue<PlanArguments> budget_list() {
+  return {{},
+          true,
+          [](const PlanArguments& a) { return a.budgets; },
+          [](PlanArguments& a, const std::string& /*what*/, const std::string& text) { a.budgets = text; }};
 }
 
 }  // namespace
@@ -53,7 +94,11 @@ void add_plan(CLI::App& root, int& /*exit_code*/) {
           Option<PlanArguments>{"json", kOutputAndProgress, "", "print JSON instead of tables",
                                 OptionValues<PlanArguments>::boolean(&PlanArguments::json)},
           *a);
-  app->callback([a] { run_plan(a->render, a->json); });
+  declare(*app,
+          Option<PlanArguments>{"budgets", kOutputAndProgress, "BYTES,BYTES,...",
+                                "compare plans for several budgets of memory", budget_list()},
+          *a);
+  app->callback([a] { run_plan(*a); });
 }
 
 }  // namespace impasto::apps

@@ -102,4 +102,24 @@ std::string plan_line(const RenderPlan& plan, const Forecast& forecast) {
                             format_duration(forecast.total));
 }
 
+std::string budgets_table(const std::vector<BudgetPlan>& plans) {
+  Table table;
+  table.add({"budget", "size", "device peak", "history", "time/iteration", "all iterations", "network"});
+  for (const auto& [plan, forecast] : plans) {
+    const ScalePlan& last = plan.scales.back();
+    table.add({format_bytes(static_cast<double>(plan.budget_bytes)), to_string(last.size),
+               format_bytes(static_cast<double>(plan.device_bytes)),
+               last.history > 0 ? std::to_string(last.history) : "-",
+               forecast ? format_seconds(forecast.per_iteration.back()) : "-",
+               forecast ? format_duration(forecast.total) : "does not fit", last.way});
+  }
+  return table.text();
+}
+
+nlohmann::ordered_json budgets_json(const std::vector<BudgetPlan>& plans) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const auto& [plan, forecast] : plans) all.push_back(plan_json(plan, forecast));
+  return all;
+}
+
 }  // namespace impasto::apps

@@ -129,10 +129,27 @@ TEST_CASE("a render goes on in the strips that it began with, whatever memory th
   CHECK_THROWS_WITH(render_tall(narrow, &wide), ContainsSubstring("as where the checkpoint was made"));
   CHECK(distance(render_tall(narrow, &wide, true).image, expected.image) < 0.05);
   Checkpoint bad = checkpoint;
-  for (const char* text : {"0", "-5", "many", "12x"}) {
-    bad.device["memory"] = text;
-    CHECK_THROWS_WITH(render_tall(options, &bad), ContainsSubstring("expected bytes as the memory's budget"));
+  for (const char* text :
+       {"0", "48x96", "48x96 history 4 evaluation 2:1 content -", "48x96 history -1 evaluation x content -",
+        "48x96 history 4 evaluation 99:1 content 9:0 style 9:0",
+        "99x96 history 4 evaluation - content - style -",
+        "48x96 history 4 evaluation 9:99999999999999999999 content 9:0 style 9:0"}) {
+    bad.device["plan"] = text;
+    CHECK_THROWS_WITH(render_tall(options, &bad), ContainsSubstring("checkpoint: expected"));
   }
+}
+
+TEST_CASE("a history of another length is begun anew where that is allowed") {
+  StyleOptions options = tall(options_with(test::op_devices().back(), OptimizerKind::kLbfgs));
+  options.iterations = 12;
+  const StyleOptions narrow = within(options, least(options));
+  const Ended stopped = end_tall(options, nullptr, 6);
+  CHECK_THROWS_WITH(render_tall(narrow, &stopped.checkpoint),
+                    ContainsSubstring("as where the checkpoint was made"));
+  const RenderResult result = render_tall(narrow, &stopped.checkpoint, true);
+  CHECK(distance(result.image, stopped.result.image) < 0.5);
+  const Checkpoint short_history = end_tall(narrow, nullptr, 6).checkpoint;
+  CHECK(render_tall(options, &short_history).image.rgb == render_tall(narrow).image.rgb);
 }
 
 TEST_CASE("the largest size is the largest that fits without narrow strips") {

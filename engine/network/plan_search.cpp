@@ -106,7 +106,7 @@ class Search {
     return work;
   }
 
-  /// Of arena and workspace; nothing where an operand has more elements than the device takes at once.
+  /// Of arena and workspace; nothing where the device cannot do it, or where an operand has more elements than the device takes at once.
   [[nodiscard]] std::optional<std::size_t> bytes_of(const Segments& segments) const {
     Program few = program(segments, Strips::kFew);
     for (const Step& step : few.steps) {
@@ -116,7 +116,12 @@ class Search {
         }
       }
     }
-    return plan_memory(std::move(few), traits_).bytes();
+    try {
+      return align_up(plan_memory(std::move(few), traits_).bytes(), traits_.alignment);
+    } catch (const Error& error) {  // the device has no way to do one of its layers
+      if (error.code() == ErrorCode::kResources) return std::nullopt;
+      throw;
+    }
   }
 
   /// Makes strips as high as fits; those of the widest layers first.

@@ -117,6 +117,9 @@ enum class Strips : std::uint8_t {
   kFew,  ///< of each segment only some, which need as much memory as all: for planning, not to be run
 };
 
+/// Can a program for the task be made of these segments?
+[[nodiscard]] bool divides(const Segments& segments, const NodeGraph& graph, const ProgramTask& task);
+
 /// In segments and their strips, to the rounding of sums the same as at once, in less memory. Forward goes
 /// through a strip's rows of one segment after the other, with the rows around them that its convolutions
 /// reach (one each and side). On the way back the features of a strip are made again; gradients beyond its

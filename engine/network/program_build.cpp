@@ -104,7 +104,8 @@ class Builder {
     const std::int64_t most = segment.rows > 0 ? std::min(segment.rows, height) : height;
     const std::int64_t count = (height + most - 1) / most;
     const std::int64_t rows = (height + count - 1) / count;  // the last may have fewer
-    constexpr std::int64_t kEach = 4;  // at the top, where they are few, and at the bottom
+    // At the top and at the bottom: beyond them none is cut by the edge, whatever the network reaches.
+    constexpr std::int64_t kEach = 12;
     const std::int64_t last = (height - 1) / rows;
     std::vector<Strip> strips;
     for (std::int64_t i = 0; i <= last; ++i) {
@@ -313,26 +314,27 @@ void Builder::backward(const Segment& segment, int first) {
   strip_ = 0;
 }
 
-void check(const NodeGraph& graph, const ProgramTask& task, const Segments& segments) {
+}  // namespace
+
+bool divides(const Segments& segments, const NodeGraph& graph, const ProgramTask& task) {
+  if (task.last_node < 0) return segments.empty();
   int before = -1;
-  bool good = !segments.empty() && segments.back().last_node == task.last_node;
   for (const Segment& segment : segments) {
-    good = good && segment.last_node > before && segment.last_node <= task.last_node && segment.rows >= 0;
-    if (!good) break;
+    if (segment.last_node <= before || segment.last_node > task.last_node || segment.rows < 0) return false;
     const Node& node = graph.nodes.at(static_cast<std::size_t>(segment.last_node));
-    good = segment.last_node == task.last_node || node.kind == NodeKind::kPool;
+    if (segment.last_node < task.last_node && node.kind != NodeKind::kPool) return false;
     before = segment.last_node;
   }
-  if (!good) throw Error(ErrorCode::kInternal, "program: expected segments that end at pools, found others");
+  return before == task.last_node;
 }
-
-}  // namespace
 
 Program make_program(const NodeGraph& graph, const ProgramTask& task, const BackendTraits& traits,
                      const Segments& segments, Strips strips) {
   if (task.last_node < 0)
     return {.picture = task.picture, .pooling = task.pooling, .tensors = {}, .steps = {}};
-  check(graph, task, segments);
+  if (!divides(segments, graph, task)) {
+    throw Error(ErrorCode::kInternal, "program: expected segments that end at pools, found others");
+  }
   Builder builder(graph, task, traits, strips);
   std::vector<int> firsts{0};
   for (const Segment& segment : segments) {

@@ -32,7 +32,7 @@ struct Checkpoint {
   /// "style 1 scale": StyleInput's, where they are not 1.
   std::map<std::string, std::string> inputs;
   /// "maker": version, device and precision; "tuning": Tuning::text(); "gradient_scale": a power of two;
-  /// "memory": the budget in bytes that strips and history were chosen for.
+  /// "plan": how each scale was planned (plan_record.h).
   std::map<std::string, std::string> device;
   std::int64_t scale = 0;      ///< index of the scale in work
   std::int64_t iteration = 0;  ///< evaluations done at this scale

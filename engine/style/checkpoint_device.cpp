@@ -9,6 +9,7 @@
 
 #include "engine/core/message.h"
 #include "engine/core/safetensors.h"
+#include "engine/style/plan_record.h"
 
 namespace impasto {
 namespace {
@@ -86,14 +87,9 @@ std::string recorded_tuning(Backend& backend, const Checkpoint* checkpoint) {
                    backend.info().name);
 }
 
-std::int64_t recorded_budget(const Checkpoint& checkpoint) {
-  const std::string text = recorded_choice(checkpoint, "memory");
-  if (text.empty()) return 0;
-  std::int64_t bytes = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bytes);
-  if (error == std::errc() && end == text.data() + text.size() && bytes > 0) return bytes;
-  throw make_error(ErrorCode::kBadInput, "checkpoint: expected bytes as the memory's budget, found {}",
-                   safetensors::in_quotes(text));
+std::vector<ScaleWays> recorded_plan(const Checkpoint& checkpoint) {
+  const std::string text = recorded_choice(checkpoint, "plan");
+  return text.empty() ? std::vector<ScaleWays>{} : parse_plan(text);
 }
 
 std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint, bool wanted) {

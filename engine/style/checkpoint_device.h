@@ -1,11 +1,12 @@
 #pragma once
 // Between what a device holds of a render, tensors and choices, and what a checkpoint records of it.
-#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/backend/backend.h"
 #include "engine/style/checkpoint.h"
+#include "engine/style/scale_layout.h"
 
 namespace impasto {
 
@@ -25,9 +26,8 @@ void restore_tensor(Backend& backend, const Checkpoint& checkpoint, const std::s
 /// device has no choices.
 [[nodiscard]] std::string recorded_tuning(Backend& backend, const Checkpoint* checkpoint);
 
-/// The budget that strips and history were chosen for; 0: none was recorded. Error(kBadInput) for what is no
-/// number of bytes.
-[[nodiscard]] std::int64_t recorded_budget(const Checkpoint& checkpoint);
+/// How its scales were planned; empty: that was not recorded. Error(kBadInput) for a text that is no plan.
+[[nodiscard]] std::vector<ScaleWays> recorded_plan(const Checkpoint& checkpoint);
 
 /// The power of two that gradients were scaled by; nothing where none was recorded. Error(kBadInput) for
 /// another number, for one that no device would have chosen, and for none where one is `wanted`.

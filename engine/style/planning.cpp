@@ -115,9 +115,12 @@ PlannedRender plan_with(const PrepareProgram& prepare, const StyleOptions& optio
     plan.budget_bytes =
         std::max<std::int64_t>(0, plan.chosen_for_bytes - static_cast<std::int64_t>(beside.in_use));
   }
-  if (beside.choose_for > 0) plan.chosen_for_bytes = beside.choose_for;
   const std::int64_t min_side = graph.min_side();
   const std::vector<PixelSize> scales = scale_sizes(options, sizes.content, min_side);
+  if (!beside.ways.empty() && beside.ways.size() != scales.size()) {
+    throw make_error(ErrorCode::kBadInput, "checkpoint: expected a plan of {} scales, found one of {}",
+                     scales.size(), beside.ways.size());
+  }
   plan.filter_bytes = filter_bytes(weights, graph, traits);
   plan.fixed_bytes = traits.fixed_bytes;
   const auto budget = static_cast<std::size_t>(plan.chosen_for_bytes),
@@ -130,7 +133,9 @@ PlannedRender plan_with(const PrepareProgram& prepare, const StyleOptions& optio
       task.style_sizes.push_back(style_picture_size(options, style, scales[i], scales.back(), min_side));
     }
     planned.scales.push_back(
-        plan_scale(options, graph, traits, task, budget > outside ? budget - outside : 0, prepare));
+        beside.ways.empty()
+            ? plan_scale(options, graph, traits, task, budget > outside ? budget - outside : 0, prepare)
+            : plan_scale_as(beside.ways[i], options, graph, traits, task, prepare));
     ScalePlan scale = plan_of(planned.scales.back(), options, graph);
     scale.style_sizes = std::move(task.style_sizes);
     scale.iterations = task.iterations;
@@ -177,13 +182,15 @@ StyleOptions at_size(StyleOptions options, std::int64_t size, int history) {
 PlannedRender plan_render(const StyleOptions& options, const Weights& weights, const NodeGraph& graph,
                           Backend& backend, const RenderSizes& sizes, Beside beside) {
   StyleOptions sized = options;
-  if (options.size == StyleOptions::kLargest) {
+  if (options.size == StyleOptions::kLargest && !beside.ways.empty()) {
+    sized.size = beside.ways.back().size.long_side();
+  } else if (options.size == StyleOptions::kLargest) {
     sized.size = largest_side(kMostSide + 1, [&](std::int64_t side) {
       const RenderPlan plan =
           plan_with({}, at_size(options, side, kEnoughHistory), weights, graph, backend, sizes, beside).plan;
       const bool strained =
           std::any_of(plan.scales.begin(), plan.scales.end(), [](const ScalePlan& s) { return s.strained; });
-      return plan.fits() && !strained;
+      return static_cast<std::int64_t>(plan.device_bytes) <= plan.chosen_for_bytes && !strained;
     });
     if (sized.size == 0)
       throw Error(ErrorCode::kResources, "size: expected one that fits the memory, found none");
@@ -196,7 +203,7 @@ std::string misfit(const RenderPlan& plan, const StyleOptions& options, const We
                    const NodeGraph& graph, const Backend& backend, const RenderSizes& sizes) {
   if (plan.fits()) return {};
   StyleOptions within = options;
-  within.memory_bytes = plan.budget_bytes;
+  within.memory_bytes = std::max<std::int64_t>(1, plan.budget_bytes);
   const std::int64_t low = largest_side(plan.scales.back().size.long_side(), [&](std::int64_t side) {
     return plan_with({}, at_size(within, side, 1), weights, graph, backend, sizes, {}).plan.fits();
   });

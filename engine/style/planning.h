@@ -20,7 +20,8 @@ struct Beside {
   bool weights = false;          ///< on the host, as read; else they go before the arena is used
   std::size_t target_cache = 0;  ///< bytes on the host for style statistics, kept for later renders
   std::size_t in_use = 0;        ///< bytes of the arenas that other renders have or will have
-  std::int64_t choose_for = 0;   ///< the budget by which strips and history are chosen; 0: the one there is
+  /// How each scale is planned, whatever memory there is; empty: as fits.
+  std::vector<ScaleWays> ways{};
 };
 
 /// Prepares the convolutions of every scale on the device (with autotune it times them), then plans. Bytes of

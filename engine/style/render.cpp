@@ -14,6 +14,7 @@
 #include "engine/network/plan_search.h"
 #include "engine/style/checkpoint_device.h"
 #include "engine/style/picture.h"
+#include "engine/style/plan_record.h"
 #include "engine/style/present.h"
 #include "engine/style/scale_in_work.h"
 #include "engine/style/schedule.h"
@@ -254,9 +255,10 @@ void Render::Impl::check_maker() {
 }
 
 void Render::Impl::plan(const RenderSizes& sizes) {
-  const std::int64_t recorded = input.resume && !made_elsewhere ? recorded_budget(*input.resume) : 0;
+  std::vector<ScaleWays> recorded;
+  if (input.resume && !made_elsewhere) recorded = recorded_plan(*input.resume);
   planned = session.plan(options, graph, sizes, 0, recorded);
-  if (!planned.plan.fits() && recorded > planned.plan.budget_bytes) {
+  if (!planned.plan.fits() && !recorded.empty()) {
     if (!input.resume_inexact) {
       throw make_error(
           ErrorCode::kResources,
@@ -304,7 +306,9 @@ void Render::Impl::begin() {
   seconds = resume ? resume->seconds : 0;
   enter(resume ? static_cast<int>(resume->scale) : 0);
   if (resume) {
-    scale->restore(*resume, made_elsewhere);
+    scale->restore(*resume, made_elsewhere         ? ScaleInWork::Resume::kElsewhere
+                            : input.resume_inexact ? ScaleInWork::Resume::kInexact
+                                                   : ScaleInWork::Resume::kExact);
     progress = here();
   } else {
     scale->calibrate();
@@ -479,7 +483,9 @@ Checkpoint Render::checkpoint() const {
   checkpoint.inputs = s.inputs;
   checkpoint.seconds = s.seconds;
   checkpoint.device["maker"] = maker(*s.session.backend);
-  checkpoint.device["memory"] = std::to_string(s.planned.plan.chosen_for_bytes);
+  std::vector<ScaleWays> ways;
+  for (const ScaleLayout& layout : s.planned.scales) ways.push_back(ways_of(layout));
+  checkpoint.device["plan"] = to_text(ways);
   if (!s.choices.empty()) checkpoint.device["tuning"] = s.choices;
   s.in_work("checkpoint").save(checkpoint);
   return checkpoint;

@@ -60,9 +60,24 @@ void ScaleInWork::start(std::span<const float> x, const PixelRange& range) {
   optimizer_ = make_optimizer(options, backend_, memory_.optimizer, range);
 }
 
-void ScaleInWork::restore(const Checkpoint& checkpoint, bool made_elsewhere) {
-  for (const auto& [name, view] : optimizer_->tensors()) restore_tensor(backend_, checkpoint, name, view);
-  optimizer_->restore_host_state(checkpoint.host_state);
+bool ScaleInWork::has_all(const Checkpoint& checkpoint) const {
+  const auto tensors = optimizer_->tensors();
+  return std::all_of(tensors.begin(), tensors.end(), [&](const auto& wanted) {
+    return std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                       [&](const Checkpoint::Tensor& t) {
+                         return t.name == wanted.first && t.shape == wanted.second.shape;
+                       });
+  });
+}
+
+void ScaleInWork::restore(const Checkpoint& checkpoint, Resume how) {
+  if (how == Resume::kExact || has_all(checkpoint)) {
+    for (const auto& [name, view] : optimizer_->tensors()) restore_tensor(backend_, checkpoint, name, view);
+    optimizer_->restore_host_state(checkpoint.host_state);
+  } else {
+    const auto& [name, x] = optimizer_->tensors().front();
+    restore_tensor(backend_, checkpoint, name, x);
+  }
   convergence_.restore(checkpoint.best_losses, checkpoint.iteration);
   iteration_ = reported_ = static_cast<int>(checkpoint.iteration);
   if (iteration_ > 0) {  // what there is if nothing after this is finite
@@ -72,7 +87,7 @@ void ScaleInWork::restore(const Checkpoint& checkpoint, bool made_elsewhere) {
       throw Error(ErrorCode::kBadInput, "checkpoint: expected a picture of finite numbers, found others");
     }
   }
-  if (made_elsewhere) return calibrate();
+  if (how == Resume::kElsewhere) return calibrate();
   const bool wanted = backend_.traits().scaled_gradients;
   if (const auto scale = recorded_gradient_scale(checkpoint, wanted)) objective_.set_gradient_scale(*scale);
 }

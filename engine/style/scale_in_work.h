@@ -41,9 +41,13 @@ class ScaleInWork {
   }
   /// x in network units, and its displayable range.
   void start(std::span<const float> x, const PixelRange& range);
-  /// Goes on from where the checkpoint ends; after start(). Of what a device elsewhere chose, nothing is
-  /// taken over.
-  void restore(const Checkpoint& checkpoint, bool made_elsewhere);
+  enum class Resume : std::uint8_t {
+    kExact,
+    kInexact,    ///< where the optimiser's tensors are of other shapes it begins anew at the picture
+    kElsewhere,  ///< the same, and of what a device there chose nothing is taken over
+  };
+  /// Goes on from where the checkpoint ends; after start().
+  void restore(const Checkpoint& checkpoint, Resume how);
   /// Finds the gradients' scale where the device needs one; instead of restore().
   void calibrate();
 
@@ -75,6 +79,7 @@ class ScaleInWork {
   [[nodiscard]] std::size_t turn_of(int iteration) const {
     return static_cast<std::size_t>(iteration) % memory_.pictures.size();
   }
+  [[nodiscard]] bool has_all(const Checkpoint& checkpoint) const;
   void queue();
   void check_finite(double loss);
   /// Error(kBadInput) where the first gradient was not finite, or the last picture is not.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/core/error.h"
 #include "engine/network/plan_search.h"
 #include "engine/style/objective.h"
 #include "engine/style/optimizer.h"
@@ -60,9 +61,18 @@ class ScalePlanner {
     if (layout.arena_bytes() <= most) return layout;
     const std::size_t in_parts = objective_bytes(smallest_evaluation());
     const std::size_t others = layout.optimizer_bytes + in_parts;
-    layout = with_network(history, most > others ? most - others : 0);
+    layout =
+        with_network(history, most > others ? (most - others) / traits_.alignment * traits_.alignment : 0);
     // What any strips have room for: so the bytes of the smallest are enough for them.
     layout.objective_bytes = in_parts;
+    return layout;
+  }
+
+  /// In these ways.
+  [[nodiscard]] ScaleLayout as(const ScaleWays& ways) {
+    given_ = &ways;
+    ScaleLayout layout = with_network(ways.history, kUnlimited);
+    layout.objective_bytes = layout_bytes(layout.objective, traits_.alignment);
     return layout;
   }
 
@@ -84,10 +94,14 @@ class ScalePlanner {
     room_ = room;
     add_optimizer(history);
     const Shape picture = picture_shape(task_.size);
-    layout_.evaluation = add(evaluation_task(options_.objective, graph_, picture));
-    layout_.content_pass = add(content_task(options_.objective, graph_, picture));
-    for (const PixelSize& style : task_.style_sizes) {
-      layout_.style_passes.push_back(add(style_task(options_.objective, graph_, picture_shape(style))));
+    layout_.evaluation = add(evaluation_task(options_.objective, graph_, picture),
+                             given_ == nullptr ? nullptr : &given_->evaluation);
+    layout_.content_pass = add(content_task(options_.objective, graph_, picture),
+                               given_ == nullptr ? nullptr : &given_->content);
+    for (std::size_t i = 0; i < task_.style_sizes.size(); ++i) {
+      layout_.style_passes.push_back(
+          add(style_task(options_.objective, graph_, picture_shape(task_.style_sizes[i])),
+              given_ == nullptr ? nullptr : &given_->styles.at(i)));
     }
     layout_.objective = objective_tensors(options_.objective, graph_, layout_.evaluation.program, traits_);
     return std::move(layout_);
@@ -104,8 +118,11 @@ class ScalePlanner {
                               layout_bytes(layout_.pictures, traits_.alignment);
   }
 
-  [[nodiscard]] NetworkPlan add(const ProgramTask& task) {
-    const Segments segments = choose_segments(graph_, task, traits_, room_);
+  [[nodiscard]] NetworkPlan add(const ProgramTask& task, const Segments* given) {
+    if (given != nullptr && !divides(*given, graph_, task)) {
+      throw Error(ErrorCode::kBadInput, "checkpoint: expected a plan of this network, found another");
+    }
+    const Segments segments = given != nullptr ? *given : choose_segments(graph_, task, traits_, room_);
     NetworkPlan planned = plan_memory(make_program(graph_, task, traits_, segments), traits_);
     layout_.network_bytes = std::max(layout_.network_bytes, align_up(planned.bytes(), traits_.alignment));
     return planned;
@@ -126,7 +143,8 @@ class ScalePlanner {
   const BackendTraits& traits_;
   const ScaleTask& task_;
   ScaleLayout layout_;
-  std::size_t room_ = 0;  // for the network
+  std::size_t room_ = 0;              // for the network
+  const ScaleWays* given_ = nullptr;  // null: they are chosen
 };
 
 ScaleLayout choose_layout(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
@@ -156,6 +174,7 @@ ScaleLayout choose_layout(const StyleOptions& options, const NodeGraph& graph, c
   const int enough = std::min(wanted, kEnoughHistory);
   if (has_history) {
     ScaleLayout least = planner.plan(1, most);
+    least.strained = true;
     if (!fits(least)) return least;
     if (auto best = largest(enough, wanted - 1, good)) return *std::move(best);
     if (auto best = largest(1, enough, fits)) layout = *std::move(best);
@@ -166,11 +185,10 @@ ScaleLayout choose_layout(const StyleOptions& options, const NodeGraph& graph, c
 
 }  // namespace
 
-ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
-                       const ScaleTask& task, std::size_t most, const PrepareProgram& prepare) {
-  ScaleLayout layout = choose_layout(options, graph, traits, task, most);
-  if (!prepare) return layout;
-  // The device's choices may need more workspace than those that it makes by rule.
+namespace {
+
+/// The device's choices may need more workspace than those that it makes by rule.
+void prepare_layout(ScaleLayout& layout, const BackendTraits& traits, const PrepareProgram& prepare) {
   std::vector<NetworkPlan*> plans{&layout.evaluation, &layout.content_pass};
   for (NetworkPlan& pass : layout.style_passes) plans.push_back(&pass);
   layout.network_bytes = 0;
@@ -179,7 +197,46 @@ ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, cons
     *plan = plan_memory(std::move(plan->program), traits);
     layout.network_bytes = std::max(layout.network_bytes, align_up(plan->bytes(), traits.alignment));
   }
+}
+
+}  // namespace
+
+ScaleLayout plan_scale(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
+                       const ScaleTask& task, std::size_t most, const PrepareProgram& prepare) {
+  ScaleLayout layout = choose_layout(options, graph, traits, task, most);
+  if (!prepare) return layout;
+  constexpr int kMostRounds = 3;
+  for (int round = 0; round < kMostRounds; ++round) {
+    const bool fits = layout.arena_bytes() <= most;
+    prepare_layout(layout, traits, prepare);
+    if (!fits || layout.arena_bytes() <= most) break;
+    // What was prepared is known now; other strips may come.
+    layout = choose_layout(options, graph, traits, task, most);
+  }
   return layout;
+}
+
+ScaleLayout plan_scale_as(const ScaleWays& ways, const StyleOptions& options, const NodeGraph& graph,
+                          const BackendTraits& traits, const ScaleTask& task, const PrepareProgram& prepare) {
+  const int most = std::min(options.optimizer.history, task.iterations);
+  if (ways.styles.size() != task.style_sizes.size() || ways.size != task.size || ways.history < 1 ||
+      ways.history > most) {
+    throw Error(ErrorCode::kBadInput,
+                "checkpoint: expected a plan of these pictures and options, found another");
+  }
+  ScaleLayout layout = ScalePlanner(options, graph, traits, task).as(ways);
+  prepare_layout(layout, traits, prepare);
+  return layout;
+}
+
+ScaleWays ways_of(const ScaleLayout& layout) {
+  ScaleWays ways{layout.size,
+                 layout.history,
+                 layout.evaluation.program.segments,
+                 layout.content_pass.program.segments,
+                 {}};
+  for (const NetworkPlan& pass : layout.style_passes) ways.styles.push_back(pass.program.segments);
+  return ways;
 }
 
 }  // namespace impasto

@@ -36,6 +36,15 @@ struct ScaleTask {
   int iterations = std::numeric_limits<int>::max();  ///< L-BFGS has no more pairs than there are
 };
 
+/// What of a scale's plan hangs on the memory that there was.
+struct ScaleWays {
+  PixelSize size;
+  int history = 0;
+  Segments evaluation, content;
+  std::vector<Segments> styles;
+};
+[[nodiscard]] ScaleWays ways_of(const ScaleLayout& layout);
+
 /// Pairs of a history of L-BFGS below which it is not shortened for wider strips.
 inline constexpr int kEnoughHistory = 10;
 
@@ -45,6 +54,11 @@ inline constexpr int kEnoughHistory = 10;
                                      const BackendTraits& traits, const ScaleTask& task,
                                      std::size_t most = std::numeric_limits<std::size_t>::max(),
                                      const PrepareProgram& prepare = {});
+
+/// The same in these ways, whatever memory there is. Error(kBadInput) for ways that the task cannot go.
+[[nodiscard]] ScaleLayout plan_scale_as(const ScaleWays& ways, const StyleOptions& options,
+                                        const NodeGraph& graph, const BackendTraits& traits,
+                                        const ScaleTask& task, const PrepareProgram& prepare);
 
 /// The parts of an arena of layout.arena_bytes().
 struct ScaleMemory {

@@ -46,11 +46,12 @@ NodeGraph Session::Impl::graph(const ObjectiveOptions& objective) const {
 }
 
 PlannedRender Session::Impl::plan(const StyleOptions& render, const NodeGraph& graph,
-                                  const RenderSizes& sizes, std::size_t released, std::int64_t choose_for) {
+                                  const RenderSizes& sizes, std::size_t released,
+                                  std::vector<ScaleWays> ways) {
   const std::size_t in_use = siblings->in_use;
   return plan_render(
       render, *weights, graph, *backend, sizes,
-      {options.keep_weights, targets->capacity(), in_use - std::min(in_use, released), choose_for});
+      {options.keep_weights, targets->capacity(), in_use - std::min(in_use, released), std::move(ways)});
 }
 
 Session::Impl::Choosing::Choosing(Impl& session, const Checkpoint* resume)

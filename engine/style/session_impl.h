@@ -60,10 +60,10 @@ struct Session::Impl {
 
   /// The network up to the objective's taps. Error(kUsage) for an unknown layer, and where there is none.
   [[nodiscard]] NodeGraph graph(const ObjectiveOptions& objective) const;
-  /// While Choosing. `released`: of what is in use; `choose_for`: as in Beside.
+  /// While Choosing. `released`: of what is in use; `ways`: as in Beside.
   [[nodiscard]] PlannedRender plan(const StyleOptions& render, const NodeGraph& graph,
                                    const RenderSizes& sizes, std::size_t released = 0,
-                                   std::int64_t choose_for = 0);
+                                   std::vector<ScaleWays> ways = {});
   /// Of a style picture, by TargetCache's key.
   [[nodiscard]] std::shared_ptr<const StyleTargets> targets_for(const std::string& key,
                                                                 const std::function<StyleTargets()>& make);

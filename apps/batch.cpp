@@ -88,6 +88,9 @@ std::vector<std::string> device_names(const std::string& text) {
                   "option --device: expected a GPU for cuda:all, found none that can be used");
     }
   }
+  if (names.size() > 1 && std::find(names.begin(), names.end(), "auto") != names.end()) {
+    throw Error(ErrorCode::kUsage, "option --device: expected auto alone, found it beside others");
+  }
   return names;
 }
 

@@ -154,25 +154,33 @@ BatchJob::Read BatchJob::read() {
   }
 }
 
-void BatchJob::begin(BatchDevice& device, Session& session) {
+bool BatchJob::begin(BatchDevice& device, Session& session) {
   std::unique_lock lock(device.admitting);
-  while (true) {
+  while (!stop_requested()) {
     try {
       run_->begin(session);
       ++device.in_work;
-      break;
+      const RenderPlan& plan = run_->plan();
+      flops_ = flops_up_to(plan, static_cast<int>(plan.scales.size()) - 1, plan.scales.back().iterations);
+      return true;
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::kResources || device.in_work == 0) throw;
-      device.freed.wait(lock);
+      if (error.code() != ErrorCode::kResources) throw;
+      if (device.in_work > 0) {
+        device.freed.wait(lock);
+      } else if (!run_->let_go_of_state(error)) {  // of a machine with more memory, perhaps
+        throw;
+      }
     }
   }
-  const RenderPlan& plan = run_->plan();
-  flops_ = flops_up_to(plan, static_cast<int>(plan.scales.size()) - 1, plan.scales.back().iterations);
+  return false;
 }
 
 bool BatchJob::render(BatchDevice& device, Session& session) {
   try {
-    begin(device, session);
+    if (!begin(device, session)) {
+      run_.reset();
+      return false;
+    }
     const InWork in_work(device);
     try {
       run_->render();
@@ -207,6 +215,7 @@ void BatchJob::save() {
     run_.reset();
     end({EntryStatus::kDone, {}, last_});
   } catch (const std::exception&) {
+    if (arguments_.no_metadata) fs::remove(recipe_file(output), ignored);
     fail();
   }
 }

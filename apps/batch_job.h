@@ -87,7 +87,8 @@ class BatchJob : public RunObserver {
   [[nodiscard]] bool is_done() const { return is_made_by(entry_.arguments.output, recipe_); }
   /// Of a process that was killed when the picture was there.
   void remove_leftovers() const;
-  void begin(BatchDevice& device, Session& session);
+  /// False: it is to stop.
+  [[nodiscard]] bool begin(BatchDevice& device, Session& session);
   void skip();
   /// Ends it with the exception that is being handled.
   void fail();

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -36,15 +38,23 @@ struct Queued {
 };
 
 /// By the headers of its pictures; without sizes where one cannot be read, which reading it will say.
-Queued measured(const BatchEntry& entry) {
+/// `known`: of pictures that others have, too.
+Queued measured(const BatchEntry& entry, std::map<std::string, PixelSize>& known) {
   Queued queued{&entry};
-  if (entry.fault) return queued;
+  if (entry.fault || stop_requested()) return queued;
   try {
     const RenderArguments& a = entry.arguments;
-    RenderSizes sizes{probe_image(a.content, a.max_pixels).size, {}};
+    const auto size_of = [&](const std::string& path) {
+      const auto found = known.find(path);
+      if (found != known.end()) return found->second;
+      // A pipe can be read once only.
+      if (!std::filesystem::is_regular_file(path)) return PixelSize{1, 1};
+      return known[path] = probe_image(path, a.max_pixels).size;
+    };
+    RenderSizes sizes{size_of(a.content), {}};
     std::int64_t pixels = sizes.content.pixels();
     for (const std::string& style : a.styles) {
-      sizes.styles.push_back({probe_image(style, a.max_pixels).size});
+      sizes.styles.push_back({size_of(style)});
       pixels += sizes.styles.back().size.pixels();
     }
     const auto side = static_cast<double>(sizes.content.long_side());
@@ -54,6 +64,7 @@ Queued measured(const BatchEntry& entry) {
     queued.size.bytes = static_cast<std::size_t>(pixels) * 3 * sizeof(float);
     queued.sizes = std::move(sizes);
   } catch (const Error&) {
+  } catch (const std::filesystem::filesystem_error&) {
   }
   return queued;
 }
@@ -62,7 +73,8 @@ Queued measured(const BatchEntry& entry) {
 /// style together.
 std::deque<Queued> in_order(const std::vector<BatchEntry>& entries) {
   std::deque<Queued> order;
-  for (const BatchEntry& entry : entries) order.push_back(measured(entry));
+  std::map<std::string, PixelSize> known;
+  for (const BatchEntry& entry : entries) order.push_back(measured(entry, known));
   std::sort(order.begin(), order.end(), [](const Queued& a, const Queued& b) {
     if (a.size.work != b.size.work) return a.size.work > b.size.work;
     const auto &of_a = a.entry->arguments.styles, &of_b = b.entry->arguments.styles;
@@ -103,6 +115,8 @@ class Agenda {
   std::deque<Queued> todo_, later_;
 };
 
+double result_pixels(const Queued& one) { return one.size.work / std::max(1, one.entry->options.iterations); }
+
 class BatchRun {
  public:
   /// The report is not made before there are weights.
@@ -138,10 +152,15 @@ int BatchRun::renders_at_a_time(Session& session, int cores) const {
   const int most = std::max(1, std::min(cores, entries));
   if (order_.empty() || order_.front().sizes.styles.empty()) return most;
   try {
-    const Queued& largest = order_.front();
+    const Queued& largest =
+        *std::max_element(order_.begin(), order_.end(), [](const Queued& a, const Queued& b) {
+          return std::pair(result_pixels(a), a.size.bytes) < std::pair(result_pixels(b), b.size.bytes);
+        });
     const RenderPlan plan = session.plan(largest.entry->options, largest.sizes);
+    // Beside its arena a render has its pictures, and now and then a copy of its state.
+    const std::size_t each = plan.arena_bytes() + plan.scales.back().optimizer_bytes + plan.host_bytes;
     const auto free = plan.budget_bytes - static_cast<std::int64_t>(plan.device_bytes - plan.arena_bytes());
-    const auto fit = free / std::max<std::int64_t>(1, static_cast<std::int64_t>(plan.arena_bytes()));
+    const auto fit = free / std::max<std::int64_t>(1, static_cast<std::int64_t>(each));
     return static_cast<int>(std::clamp<std::int64_t>(fit, 1, most));
   } catch (const Error&) {  // that entry's own
     return most;
@@ -217,12 +236,12 @@ std::size_t BatchRun::measured_styles() const {
 }
 
 void BatchRun::run() {
+  set_repeatable();
+  begin_run();
   order_ = in_order(entries_);
   open_devices();
   BatchDisplay::Whole whole{entries_.size(), 0};
   for (const Queued& one : order_) whole.work += one.size.work;
-  set_repeatable();
-  begin_run();
   std::string on;
   for (const BatchDevice& device : devices_) {
     on += (on.empty() ? "" : "; ") + device.sessions.front().device_description();

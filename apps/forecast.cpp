@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "apps/device_speed.h"
+#include "engine/core/error.h"
 
 namespace impasto::apps {
 namespace {
@@ -81,11 +82,16 @@ class Speeds {
 Forecast forecast(Backend& backend, const RenderPlan& plan) {
   Forecast result;
   Speeds speeds(backend);
-  for (const ScalePlan& scale : plan.scales) {
-    double seconds = scale.gram_flops / speeds.gram_flops() + scale.moved_bytes / speeds.bytes();
-    for (const ConvolutionWork& work : scale.convolutions) seconds += speeds.seconds(work);
-    result.per_iteration.push_back(seconds);
-    result.total += seconds * scale.iterations;
+  try {
+    for (const ScalePlan& scale : plan.scales) {
+      double seconds = scale.gram_flops / speeds.gram_flops() + scale.moved_bytes / speeds.bytes();
+      for (const ConvolutionWork& work : scale.convolutions) seconds += speeds.seconds(work);
+      result.per_iteration.push_back(seconds);
+      result.total += seconds * scale.iterations;
+    }
+  } catch (const Error& error) {  // no room to try, which the render need not have
+    if (error.code() != ErrorCode::kResources) throw;
+    return {};
   }
   return result;
 }

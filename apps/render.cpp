@@ -39,6 +39,7 @@ class RenderCommand : public RunObserver {
 
  private:
   void take_places();
+  [[nodiscard]] std::shared_ptr<const Weights> load_weights() const;
   /// Reads what there is to read and opens the device.
   void load();
   /// Shows how it begins.
@@ -60,16 +61,23 @@ void RenderCommand::take_places() {
   if (run_.goes_on()) set_resumable(args_.checkpoint);
 }
 
+std::shared_ptr<const Weights> RenderCommand::load_weights() const {
+  try {
+    return std::make_shared<const Weights>(find_weights(args_.weights));
+  } catch (const Error&) {  // what is no picture is told before that there are no weights
+    (void)probe_image(args_.content, args_.max_pixels);
+    for (const std::string& picture : args_.styles) (void)probe_image(picture, args_.max_pixels);
+    throw;
+  }
+}
+
 void RenderCommand::load() {
-  // What is no picture is told before weights are looked for.
-  (void)probe_image(args_.content, args_.max_pixels);
-  for (const std::string& picture : args_.styles) (void)probe_image(picture, args_.max_pixels);
-  auto weights = std::make_shared<const Weights>(find_weights(args_.weights));
+  const std::shared_ptr<const Weights> weights = load_weights();
   run_.load(*weights, {});
   weights_name_ = weights->name;
   FileDigests digests;
   run_.describe(*weights, args_.no_metadata ? "" : make_recipe(args_, options_, weights->digest, digests));
-  session_.emplace(options_, std::move(weights), SessionOptions::one_render());
+  session_.emplace(options_, weights, SessionOptions::one_render());
 }
 
 void RenderCommand::show() {

@@ -287,21 +287,26 @@ void RenderRun::make_render(Session& session, std::shared_ptr<const Checkpoint> 
       std::move(hooks));
 }
 
+bool RenderRun::let_go_of_state(const Error& error) {
+  if (!keeping_.own_checkpoint || !resume_) return false;
+  observer_.warn(fmt::format("{}; begun again", error.what()));
+  resume_.reset();
+  resumed_at_.reset();
+  goes_on_ = false;
+  done_before_ = 0;
+  return true;
+}
+
 void RenderRun::begin(Session& session) {
-  const bool may_begin_again = keeping_.own_checkpoint && resume_ != nullptr;
   try {
     make_render(session, resume_);
-    resume_.reset();
-    if (may_begin_again) render_->begin();  // reads all of the state
+    if (keeping_.own_checkpoint && resume_) render_->begin();  // reads all of the state
   } catch (const Error& error) {
-    if (!may_begin_again || error.code() != ErrorCode::kBadInput) throw;
-    observer_.warn(fmt::format("{}; begun again", error.what()));
-    resume_.reset();
-    resumed_at_.reset();
-    goes_on_ = false;
-    done_before_ = 0;
+    render_.reset();
+    if (error.code() != ErrorCode::kBadInput || !let_go_of_state(error)) throw;
     make_render(session, nullptr);
   }
+  resume_.reset();
   if (resumed_at_ && goes_on_) saved_ = resumed_at_;
   saved_seconds_ = render_->progress().seconds;
   require_writable_size(args_.output, render_->plan().scales.back().size);

@@ -13,6 +13,7 @@
 #include "apps/places.h"
 #include "apps/render_arguments.h"
 #include "apps/trace.h"
+#include "engine/core/error.h"
 #include "engine/style/session.h"
 
 namespace impasto::apps {
@@ -67,6 +68,8 @@ class RenderRun {
   void describe(const Weights& weights, const std::string& recipe);
   /// Plans, and checks what is left to check. May be called again after Error(kResources).
   void begin(Session& session);
+  /// After such an error of a program's own checkpoint: the next begin() begins anew. False: there is none.
+  [[nodiscard]] bool let_go_of_state(const Error& error);
   /// To the end, or until stop_requested() or a file that cannot be written; the state is kept then.
   void render();
 

@@ -161,6 +161,23 @@ TEST_CASE("planned with few strips, a program needs the memory that all of them 
   }
 }
 
+TEST_CASE("few strips are enough where one reaches over many, as from the deepest layer in one segment") {
+  const auto backend = make_backend({"cpu", Precision::kAuto, 1});
+  const BackendTraits& traits = backend->traits();
+  for (const char* tap : {"conv5_3", "relu5_1", "relu4_2"}) {
+    const std::vector<std::string> taps{tap};
+    const NodeGraph graph = build_graph(test::tiny_vgg(), taps);
+    const int last = static_cast<int>(graph.nodes.size()) - 1;
+    for (const std::int64_t rows : {1, 2, 3}) {
+      const ProgramTask task{{800, 20, 3}, Pooling::kMax, Pass::kForwardBackward, last};
+      const Segments segments{{last, rows}};
+      const NetworkPlan all = plan_memory(make_program(graph, task, traits, segments), traits);
+      const NetworkPlan few = plan_memory(make_program(graph, task, traits, segments, Strips::kFew), traits);
+      CHECK(few.bytes() == all.bytes());
+    }
+  }
+}
+
 TEST_CASE("the search takes the picture at once where that fits, else the strips of least work that do") {
   const auto backend = make_backend({"cpu", Precision::kAuto, 1});
   const BackendTraits& traits = backend->traits();

@@ -14,8 +14,8 @@ struct Forecast {
   [[nodiscard]] explicit operator bool() const { return !per_iteration.empty(); }
 };
 
-/// Times each kind of convolution in the plan on a part of its rows, a Gram matrix and a copy: a second or two
-/// of a few cores. Memory for that is given back; empty where there is none.
+/// Times each kind of convolution in the plan on a part of its rows, a Gram matrix and a copy: a second or
+/// two of a few cores. Memory for that is given back; empty where there is none.
 [[nodiscard]] Forecast forecast(Backend& backend, const RenderPlan& plan);
 
 /// Is it long beside the time that a forecast takes?

@@ -106,7 +106,8 @@ class Search {
     return work;
   }
 
-  /// Of arena and workspace; nothing where the device cannot do it, or where an operand has more elements than the device takes at once.
+  /// Of arena and workspace; nothing where the device cannot do a layer so, or an operand has more elements
+  /// than it takes at once.
   [[nodiscard]] std::optional<std::size_t> bytes_of(const Segments& segments) const {
     Program few = program(segments, Strips::kFew);
     for (const Step& step : few.steps) {

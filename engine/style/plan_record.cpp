@@ -75,9 +75,10 @@ ScaleWays parse_scale(const std::string& line) {
 
 }  // namespace
 
-std::string to_text(const std::vector<ScaleWays>& plan) {
+std::string to_text(const std::vector<ScaleLayout>& plan) {
   std::string text;
-  for (const ScaleWays& scale : plan) {
+  for (const ScaleLayout& layout : plan) {
+    const ScaleWays scale = ways_of(layout);
     text += fmt::format("{}x{} history {} evaluation {} content {}", scale.size.width, scale.size.height,
                         scale.history, segments_text(scale.evaluation), segments_text(scale.content));
     for (const Segments& style : scale.styles) text += " style " + segments_text(style);

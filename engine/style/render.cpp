@@ -483,9 +483,7 @@ Checkpoint Render::checkpoint() const {
   checkpoint.inputs = s.inputs;
   checkpoint.seconds = s.seconds;
   checkpoint.device["maker"] = maker(*s.session.backend);
-  std::vector<ScaleWays> ways;
-  for (const ScaleLayout& layout : s.planned.scales) ways.push_back(ways_of(layout));
-  checkpoint.device["plan"] = to_text(ways);
+  checkpoint.device["plan"] = to_text(s.planned.scales);
   if (!s.choices.empty()) checkpoint.device["tuning"] = s.choices;
   s.in_work("checkpoint").save(checkpoint);
   return checkpoint;

@@ -95,8 +95,8 @@ void add_plan(CLI::App& root, int& /*exit_code*/) {
                                 OptionValues<PlanArguments>::boolean(&PlanArguments::json)},
           *a);
   declare(*app,
-          Option<PlanArguments>{"budgets", kOutputAndProgress, "BYTES,BYTES,...",
-                                "compare plans for several budgets of memory", budget_list()},
+          Option<PlanArguments>{"budgets", kOutputAndProgress, "LIST",
+                                "compare plans for several budgets of memory, between commas", budget_list()},
           *a);
   app->callback([a] { run_plan(*a); });
 }

@@ -172,6 +172,24 @@ TEST_CASE("progress as JSON lines ends with what was counted, which is what the 
   CHECK(figures.at("scales")[1].at("seconds") > 0);
 }
 
+TEST_CASE("plans for several budgets stand side by side") {
+  const CliFolder folder;
+  const auto plan = [&](const std::string& budgets) {
+    return folder.run({"plan", "content.png", "style.png", "--weights", "random:1", "--size", "128",
+                       "--scales", "1", "--device", "cpu", "--json", "--budgets", budgets});
+  };
+  const ProcessResult result = plan("1G,70M,1M");
+  REQUIRE(result.exit_code == 0);
+  const Json plans = Json::parse(result.out);
+  REQUIRE(plans.size() == 3);
+  CHECK(plans[0].at("scales")[0].at("way") == "at once");
+  CHECK(plans[0].at("seconds") > 0);
+  CHECK(plans[1].at("scales")[0].at("way") != "at once");
+  CHECK(plans[1].at("device_bytes") <= 70 << 20);
+  CHECK_FALSE(plans[2].contains("seconds"));
+  for (const char* bad : {"1G,", "1G,,2G", "much", "1G;2G"}) CHECK(plan(bad).exit_code == 2);
+}
+
 TEST_CASE("a plan's table shows each scale and the peak") {
   const CliFolder folder;
   const ProcessResult result = folder.run(

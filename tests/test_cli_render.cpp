@@ -176,7 +176,7 @@ TEST_CASE("plans for several budgets stand side by side") {
   const CliFolder folder;
   const auto plan = [&](const std::string& budgets) {
     return folder.run({"plan", "content.png", "style.png", "--weights", "random:1", "--size", "128",
-                       "--scales", "1", "--device", "cpu", "--json", "--budgets", budgets});
+                       "--scales", "1", "--device", "cpu", "--threads", "2", "--json", "--budgets", budgets});
   };
   const ProcessResult result = plan("1G,70M,1M");
   REQUIRE(result.exit_code == 0);

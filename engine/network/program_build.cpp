@@ -54,16 +54,16 @@ class Builder {
   class LayerRows {
    public:
     explicit LayerRows(std::size_t nodes) : rows_(nodes + 1) {}
-    Rows& operator[](int layer) { return rows_[static_cast<std::size_t>(layer + 1)]; }
-    const Rows& operator[](int layer) const { return rows_[static_cast<std::size_t>(layer + 1)]; }
+    Rows& operator[](int layer) { return rows_[static_cast<std::size_t>(layer) + 1]; }
+    const Rows& operator[](int layer) const { return rows_[static_cast<std::size_t>(layer) + 1]; }
 
    private:
     std::vector<Rows> rows_;
   };
 
   [[nodiscard]] const Node& node(int i) const { return graph_.nodes[static_cast<std::size_t>(i)]; }
-  [[nodiscard]] Held& features(int layer) { return features_[static_cast<std::size_t>(layer + 1)]; }
-  [[nodiscard]] Held& gradient(int layer) { return gradients_[static_cast<std::size_t>(layer + 1)]; }
+  [[nodiscard]] Held& features(int layer) { return features_[static_cast<std::size_t>(layer) + 1]; }
+  [[nodiscard]] Held& gradient(int layer) { return gradients_[static_cast<std::size_t>(layer) + 1]; }
   [[nodiscard]] Shape shape(int layer) const {
     const Shape& p = program_.picture;
     return layer < 0 ? Shape{p.h, p.w, traits_.input_channels} : shapes_[static_cast<std::size_t>(layer)];

@@ -135,6 +135,19 @@ TEST_CASE("a JPEG with lost data in the middle is an error, not a grey picture",
   CHECK(try_decode(bytes) == Outcome::kRefused);
 }
 
+TEST_CASE("a fax with damage, or of fewer rows than it claims, is an error", "[image]") {
+  const FileBytes whole = read_bytes(golden_path("bilevel.tiff"));
+  FileBytes damaged = whole, shorter = whole;
+  damaged[0x40] ^= 0xff;                         // in the middle of a row
+  for (const std::size_t at : {0x116, 0x152}) {  // ImageLength, RowsPerStrip
+    REQUIRE(shorter[at] == 24);
+    shorter[at] = 200;
+  }
+  CHECK(try_decode(whole) == Outcome::kPicture);
+  CHECK(try_decode(damaged) == Outcome::kRefused);
+  CHECK(try_decode(shorter) == Outcome::kRefused);  // libtiff leaves the other rows as memory was
+}
+
 TEST_CASE("a few bytes before a JPEG's end marker, as some cameras leave, do no harm", "[image]") {
   FileBytes bytes = read_bytes(golden_path("plain_420.jpg"));
   const Image expected = decode(bytes);

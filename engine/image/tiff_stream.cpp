@@ -95,10 +95,11 @@ int on_error(TIFF*, void* user_data, const char*, const char* format, va_list ar
   return 1;  // handled: nothing is printed
 }
 /// Most warnings are about unknown tags. But a tag whose value lies behind the end of the file, and damage
-/// inside of JPEG-compressed strips, are no more than warnings to libtiff.
+/// inside of strips of JPEG or fax, are no more than warnings to libtiff.
 int on_warning(TIFF* file, void* user_data, const char* module, const char* format, va_list arguments) {
   const bool jpeg = module != nullptr && std::strcmp(module, "JPEGLib") == 0;
-  if (!jpeg && std::strstr(format, "IO error") == nullptr) return 1;
+  const bool fax = module != nullptr && std::strncmp(module, "Fax", 3) == 0;
+  if (!jpeg && !fax && std::strstr(format, "IO error") == nullptr) return 1;
   if (jpeg) {
     char text[256];
     std::va_list copy;

@@ -16,6 +16,7 @@
 #include "apps/shard.h"
 #include "engine/backend/devices.h"
 #include "engine/core/message.h"
+#include "engine/core/text.h"
 
 namespace impasto::apps {
 namespace {
@@ -71,10 +72,7 @@ std::vector<std::string> device_names(const std::string& text) {
     }
     names.push_back(name);
   };
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    const std::string name = text.substr(begin, end - begin);
-    begin = end + 1;
+  for (const std::string& name : split(text, ',')) {
     if (name != "cuda:all") {
       add(name == "cuda" ? "cuda:0" : name);
       continue;

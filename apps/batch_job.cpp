@@ -160,8 +160,7 @@ bool BatchJob::begin(BatchDevice& device, Session& session) {
     try {
       run_->begin(session);
       ++device.in_work;
-      const RenderPlan& plan = run_->plan();
-      flops_ = flops_up_to(plan, static_cast<int>(plan.scales.size()) - 1, plan.scales.back().iterations);
+      flops_ = run_->plan().flops();
       return true;
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kResources) throw;

@@ -14,6 +14,7 @@
 #include "apps/text.h"
 #include "engine/backend/devices.h"
 #include "engine/core/message.h"
+#include "engine/core/text.h"
 #include "engine/network/vgg.h"
 #include "engine/style/schedule.h"
 
@@ -207,16 +208,13 @@ nlohmann::ordered_json to_json(const std::vector<Timing>& timings) {
 /// "512" or "512x384", between commas.
 std::vector<PixelSize> parse_sizes(const std::string& text) {
   std::vector<PixelSize> sizes;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    const std::string size = text.substr(begin, end - begin);
+  for (const std::string& size : split(text, ',')) {
     const std::size_t cross = size.find('x');
     const auto side = [&](const std::string& digits) {
       return parse_integer("option --sizes", digits, 16, 32768);
     };
     const std::int64_t width = side(size.substr(0, cross));
     sizes.push_back({width, cross == std::string::npos ? width : side(size.substr(cross + 1))});
-    begin = end + 1;
   }
   return sizes;
 }

@@ -98,9 +98,7 @@ Forecast forecast(Backend& backend, const RenderPlan& plan) {
 
 bool worth_forecasting(const RenderPlan& plan) {
   constexpr double kMuch = 5e12;  // half a minute of a few cores
-  double flops = 0;
-  for (const ScalePlan& scale : plan.scales) flops += scale.flops * scale.iterations;
-  return flops > kMuch;
+  return plan.flops() > kMuch;
 }
 
 }  // namespace impasto::apps

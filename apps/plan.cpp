@@ -1,6 +1,5 @@
 // impasto plan: what a render would take, without running it.
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "apps/places.h"
 #include "apps/plan_report.h"
 #include "apps/render_arguments.h"
+#include "engine/core/text.h"
 
 namespace impasto::apps {
 namespace {
@@ -25,11 +25,7 @@ struct PlanArguments {
 
 std::vector<std::int64_t> parse_budgets(const std::string& text) {
   std::vector<std::int64_t> budgets;
-  for (std::size_t first = 0; first <= text.size();) {
-    const std::size_t end = std::min(text.find(',', first), text.size());
-    budgets.push_back(parse_bytes("option --budgets", text.substr(first, end - first)));
-    first = end + 1;
-  }
+  for (const std::string& part : split(text, ',')) budgets.push_back(parse_bytes("option --budgets", part));
   return budgets;
 }
 
@@ -76,13 +72,6 @@ void run_plan(const PlanArguments& arguments) {
   if (!plan.fits()) throw Error(ErrorCode::kResources, session.misfit(plan, options, sizes));
 }
 
-OptionValue<PlanArguments> budget_list() {
-  return {{},
-          true,
-          [](const PlanArguments& a) { return a.budgets; },
-          [](PlanArguments& a, const std::string& /*what*/, const std::string& text) { a.budgets = text; }};
-}
-
 }  // namespace
 
 void add_plan(CLI::App& root, int& /*exit_code*/) {
@@ -96,7 +85,8 @@ void add_plan(CLI::App& root, int& /*exit_code*/) {
           *a);
   declare(*app,
           Option<PlanArguments>{"budgets", kOutputAndProgress, "LIST",
-                                "compare plans for several budgets of memory, between commas", budget_list()},
+                                "compare plans for several budgets of memory, between commas",
+                                OptionValues<PlanArguments>::text(&PlanArguments::budgets)},
           *a);
   app->callback([a] { run_plan(*a); });
 }

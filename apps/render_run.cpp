@@ -271,19 +271,16 @@ void RenderRun::after_iteration(const Progress& progress) {
 }
 
 void RenderRun::make_render(Session& session, std::shared_ptr<const Checkpoint> resume) {
-  std::vector<StyleInput> styles;
-  const std::vector<double>& blend = options_.objective.style_blend;
-  for (std::size_t i = 0; i < styles_.size(); ++i) {
-    styles.push_back({.picture = styles_[i]->picture(), .weight = blend.empty() ? 1 : blend[i]});
-  }
+  std::vector<PictureRef> styles;
+  for (const auto& style : styles_) styles.push_back(style->picture());
   RenderHooks hooks;
   hooks.exact_every = static_cast<int>(std::min(args_.save_every, 1'000'000'000LL));
   hooks.warn = [this](const std::string& message) { observer_.warn(message); };
   render_.reset();
   render_.emplace(
       session, options_,
-      RenderInput{content_->picture(), std::move(styles), start_ ? start_->picture() : PictureRef(),
-                  std::move(resume), args_.resume_inexact},
+      RenderInput{content_->picture(), blended_inputs(options_.objective, styles),
+                  start_ ? start_->picture() : PictureRef(), std::move(resume), args_.resume_inexact},
       std::move(hooks));
 }
 

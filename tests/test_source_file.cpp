@@ -70,11 +70,12 @@ TEST_CASE("a render from pictures read at its sizes has the bits of one from the
         CHECK(file.picture().reduced()->is_grey() == grey);
         CHECK(file.picture().size() == content.size());
         Session other(options, weights());
-        const Rendered reduced = finish(other, options,
-                                        {file.picture(),
-                                         style_file_inputs({}, style_files),
-                                         init == Init::kPicture ? file.picture() : PictureRef(),
-                                         {}});
+        const Rendered reduced =
+            finish(other, options,
+                   {file.picture(),
+                    blended_inputs({}, std::vector<PictureRef>{style_files[0].picture()}),
+                    init == Init::kPicture ? file.picture() : PictureRef(),
+                    {}});
         CHECK(reduced.picture.rgb == whole.picture.rgb);
         CHECK(reduced.inputs == whole.inputs);
       }

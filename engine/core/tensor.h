@@ -61,6 +61,11 @@ struct TensorView {
   operator ConstTensorView() const {
     return {data, shape, dtype};
   }  // NOLINT: a view of T is a view of const T
+  /// `count` of its rows from `first` on.
+  [[nodiscard]] TensorView rows(std::int64_t first, std::int64_t count) const {
+    const std::int64_t row = shape.w * shape.c * static_cast<std::int64_t>(size_of(dtype));
+    return {static_cast<std::byte*>(data) + first * row, {count, shape.w, shape.c}, dtype};
+  }
   [[nodiscard]] std::size_t bytes() const {
     return static_cast<std::size_t>(shape.elements()) * size_of(dtype);
   }

@@ -30,11 +30,7 @@ void Executor::run_step(const Step& step, const NetworkMemory& memory, const Ext
       // A picture is only read: no step writes to it.
       tensor.data = gradient ? external.gradient.data : const_cast<void*>(external.picture.data);
     }
-    const std::int64_t row =
-        tensor.shape.w * tensor.shape.c * static_cast<std::int64_t>(size_of(tensor.dtype));
-    tensor.data = static_cast<std::byte*>(tensor.data) + operand.rows.first * row;
-    tensor.shape.h = operand.rows.count;
-    return tensor;
+    return tensor.rows(operand.rows.first, operand.rows.count);
   };
   const TensorView out = view(step.out), in = view(step.in);
   const ConstTensorView features = view(step.features);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 #include <utility>
 
 namespace impasto {
@@ -9,9 +10,10 @@ namespace {
 
 bool overlap(const Lifetime& a, const Lifetime& b) {
   if (a.last < b.first || b.last < a.first) return false;
-  const std::vector<std::pair<int, int>> whole_a{{a.first, a.last}}, whole_b{{b.first, b.last}};
-  const auto& x = a.spans.empty() ? whole_a : a.spans;
-  const auto& y = b.spans.empty() ? whole_b : b.spans;
+  using Spans = std::span<const std::pair<int, int>>;
+  const std::pair whole_a{a.first, a.last}, whole_b{b.first, b.last};
+  const Spans x = a.spans.empty() ? Spans(&whole_a, 1) : Spans(a.spans);
+  const Spans y = b.spans.empty() ? Spans(&whole_b, 1) : Spans(b.spans);
   for (auto i = x.begin(), j = y.begin(); i != x.end() && j != y.end();) {
     if (i->first <= j->second && j->first <= i->second) return true;
     i->second < j->second ? ++i : ++j;

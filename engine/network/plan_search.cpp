@@ -164,7 +164,7 @@ Segments finest_segments(const NodeGraph& graph, const ProgramTask& task) {
 std::string to_text(const Segments& segments) {
   std::string text;
   for (const Segment& segment : segments) {
-    text += fmt::format("{}{}:{}", text.empty() ? "" : " ", segment.last_node, segment.rows);
+    text += fmt::format("{}{}:{}", text.empty() ? "" : ",", segment.last_node, segment.rows);
   }
   return text;
 }

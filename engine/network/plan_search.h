@@ -18,7 +18,7 @@ namespace impasto {
 /// The most strips there can be: of one row, with every pool kept.
 [[nodiscard]] Segments finest_segments(const NodeGraph& graph, const ProgramTask& task);
 
-/// "5:0 12:8", each segment's last node and rows: the last bits of what a program gives hang on them.
+/// "5:0,12:8", each segment's last node and rows: the last bits of what a program gives hang on them.
 [[nodiscard]] std::string to_text(const Segments& segments);
 
 /// "at once"; "layers to pool2 in 8 strips, to relu5_1 at once".

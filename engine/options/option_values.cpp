@@ -6,22 +6,9 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/core/text.h"
 
 namespace impasto {
-namespace {
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::size_t begin = 0;
-  for (std::size_t end; (end = text.find(separator, begin)) != std::string::npos; begin = end + 1) {
-    parts.push_back(text.substr(begin, end - begin));
-  }
-  parts.push_back(text.substr(begin));
-  return parts;
-}
-
-}  // namespace
-
 void refuse_value(const std::string& what, const std::string& expected, const std::string& found) {
   throw Error(ErrorCode::kUsage, what + ": expected " + expected + ", found '" + found + "'");
 }

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <sstream>
@@ -33,17 +32,12 @@ std::pair<std::int64_t, std::int64_t> parse_pair(std::string_view text, char bet
   return {parse_number(text.substr(0, at)), parse_number(text.substr(at + 1))};
 }
 
-std::string segments_text(const Segments& segments) {
-  std::string text = to_text(segments);
-  std::replace(text.begin(), text.end(), ' ', ',');
-  return text.empty() ? "-" : text;
-}
+std::string segments_text(const Segments& segments) { return segments.empty() ? "-" : to_text(segments); }
 
 Segments parse_segments(const std::string& text) {
   Segments segments;
   if (text == "-") return segments;
-  std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) {
+  for (const std::string& word : split(text, ',')) {
     const auto [node, rows] = parse_pair(word, ':');
     segments.push_back({static_cast<int>(node), rows});
   }

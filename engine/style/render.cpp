@@ -108,9 +108,8 @@ enum class State : std::uint8_t { kFresh, kInWork, kEnded, kBroken };
 
 }  // namespace
 
-namespace {
-
-std::vector<StyleInput> blended(const ObjectiveOptions& options, std::span<const PictureRef> pictures) {
+std::vector<StyleInput> blended_inputs(const ObjectiveOptions& options,
+                                       std::span<const PictureRef> pictures) {
   const std::vector<double>& blend = options.style_blend;
   if (!blend.empty() && blend.size() != pictures.size()) {
     throw make_error(ErrorCode::kUsage,
@@ -124,19 +123,10 @@ std::vector<StyleInput> blended(const ObjectiveOptions& options, std::span<const
   return inputs;
 }
 
-}  // namespace
-
 std::vector<StyleInput> style_inputs(const ObjectiveOptions& options, std::span<const Image> pictures) {
   std::vector<PictureRef> refs;
   for (const Image& picture : pictures) refs.emplace_back(&picture);
-  return blended(options, refs);
-}
-
-std::vector<StyleInput> style_file_inputs(const ObjectiveOptions& options,
-                                          std::span<const SourceFile> pictures) {
-  std::vector<PictureRef> refs;
-  for (const SourceFile& file : pictures) refs.push_back(file.picture());
-  return blended(options, refs);
+  return blended_inputs(options, refs);
 }
 
 struct Render::Impl {

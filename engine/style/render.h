@@ -31,9 +31,9 @@ struct StyleInput {
 /// The pictures with the weights of ObjectiveOptions::style_blend. Error(kUsage) where these are not as many.
 [[nodiscard]] std::vector<StyleInput> style_inputs(const ObjectiveOptions& options,
                                                    std::span<const Image> pictures);
-/// The same of pictures that were read for it, which must stay where they are.
-[[nodiscard]] std::vector<StyleInput> style_file_inputs(const ObjectiveOptions& options,
-                                                        std::span<const SourceFile> pictures);
+/// The same of pictures that need not be whole.
+[[nodiscard]] std::vector<StyleInput> blended_inputs(const ObjectiveOptions& options,
+                                                     std::span<const PictureRef> pictures);
 
 /// The pictures are borrowed: they are read until the last scale has begun, and must live until then.
 struct RenderInput {

@@ -58,6 +58,12 @@ struct RenderPlan {
   std::int64_t chosen_for_bytes =
       0;  ///< the budget that decided strips and history: this one, or a checkpoint's
 
+  /// Of all iterations, with a tolerance at most.
+  [[nodiscard]] double flops() const {
+    double sum = 0;
+    for (const ScalePlan& scale : scales) sum += scale.flops * scale.iterations;
+    return sum;
+  }
   /// What a render takes of its own beside what its session has.
   [[nodiscard]] std::size_t arena_bytes() const { return device_bytes - filter_bytes - fixed_bytes; }
   [[nodiscard]] bool fits() const { return static_cast<std::int64_t>(device_bytes) <= budget_bytes; }

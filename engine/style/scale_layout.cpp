@@ -52,7 +52,10 @@ class ScalePlanner {
  public:
   ScalePlanner(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
                const ScaleTask& task)
-      : options_(options), graph_(graph), traits_(traits), task_(task) {}
+      : options_(options), graph_(graph), traits_(traits), task_(task) {
+    const ProgramTask evaluation = evaluation_task(options.objective, graph, picture_shape(task.size));
+    work_at_once_ = convolution_flops(whole_program(graph, evaluation, traits));
+  }
 
   /// The optimiser's tensors, with at most so many pairs, then the network in what is left.
   [[nodiscard]] ScaleLayout plan(int history, std::size_t most) {
@@ -70,38 +73,35 @@ class ScalePlanner {
 
   /// In these ways.
   [[nodiscard]] ScaleLayout as(const ScaleWays& ways) {
-    given_ = &ways;
-    ScaleLayout layout = with_network(ways.history, kUnlimited);
+    ScaleLayout layout = with_network(ways.history, kUnlimited, &ways);
     layout.objective_bytes = layout_bytes(layout.objective, traits_.alignment);
     return layout;
   }
 
   /// Fits, and its strips are not so narrow that they cost much.
   [[nodiscard]] bool is_good(const ScaleLayout& layout, std::size_t most) const {
-    if (layout.arena_bytes() > most) return false;
-    const ProgramTask task = evaluation_task(options_.objective, graph_, picture_shape(task_.size));
-    return convolution_flops(layout.evaluation.program) <=
-           kMostWork * convolution_flops(whole_program(graph_, task, traits_));
+    return layout.arena_bytes() <= most &&
+           convolution_flops(layout.evaluation.program) <= kMostWork * work_at_once_;
   }
 
  private:
   static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
-  /// All but the objective's bytes.
-  [[nodiscard]] ScaleLayout with_network(int history, std::size_t room) {
+  /// All but the objective's bytes. `ways`: null, they are chosen.
+  [[nodiscard]] ScaleLayout with_network(int history, std::size_t room, const ScaleWays* ways = nullptr) {
     layout_ = {};
     layout_.size = task_.size;
     room_ = room;
     add_optimizer(history);
     const Shape picture = picture_shape(task_.size);
     layout_.evaluation = add(evaluation_task(options_.objective, graph_, picture),
-                             given_ == nullptr ? nullptr : &given_->evaluation);
-    layout_.content_pass = add(content_task(options_.objective, graph_, picture),
-                               given_ == nullptr ? nullptr : &given_->content);
+                             ways == nullptr ? nullptr : &ways->evaluation);
+    layout_.content_pass =
+        add(content_task(options_.objective, graph_, picture), ways == nullptr ? nullptr : &ways->content);
     for (std::size_t i = 0; i < task_.style_sizes.size(); ++i) {
       layout_.style_passes.push_back(
           add(style_task(options_.objective, graph_, picture_shape(task_.style_sizes[i])),
-              given_ == nullptr ? nullptr : &given_->styles.at(i)));
+              ways == nullptr ? nullptr : &ways->styles.at(i)));
     }
     layout_.objective = objective_tensors(options_.objective, graph_, layout_.evaluation.program, traits_);
     return std::move(layout_);
@@ -142,9 +142,9 @@ class ScalePlanner {
   const NodeGraph& graph_;
   const BackendTraits& traits_;
   const ScaleTask& task_;
+  double work_at_once_ = 0;  // of an evaluation
   ScaleLayout layout_;
-  std::size_t room_ = 0;              // for the network
-  const ScaleWays* given_ = nullptr;  // null: they are chosen
+  std::size_t room_ = 0;  // for the network
 };
 
 ScaleLayout choose_layout(const StyleOptions& options, const NodeGraph& graph, const BackendTraits& traits,
@@ -182,10 +182,6 @@ ScaleLayout choose_layout(const StyleOptions& options, const NodeGraph& graph, c
   layout.strained = true;
   return layout;
 }
-
-}  // namespace
-
-namespace {
 
 /// The device's choices may need more workspace than those that it makes by rule.
 void prepare_layout(ScaleLayout& layout, const BackendTraits& traits, const PrepareProgram& prepare) {

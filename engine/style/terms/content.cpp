@@ -20,7 +20,7 @@ class ContentTerm final : public LossTerm {
   }
 
   void take_content(const TermContext& context, ConstTensorView features, const TapRows& rows) override {
-    context.backend.copy(rows_of(target_, rows), features);
+    context.backend.copy(target_.rows(rows.rows.first, rows.rows.count), features);
   }
   void measure_energy(const TermContext& context) override { context.backend.dot(slot(0), target_, target_); }
   [[nodiscard]] std::string finish(double energy) override {
@@ -32,17 +32,11 @@ class ContentTerm final : public LossTerm {
   void add_gradient(const TermContext& context, TensorView d, ConstTensorView features, const TapRows& rows,
                     Accumulate accumulate) override {
     const LossScales scales{factor_, context.gradient_scale * weight() * 2 * factor_};
-    context.backend.squared_error(slot(rows.part), d, features, rows_of(target_, rows), scales, accumulate);
+    context.backend.squared_error(slot(rows.part), d, features,
+                                  target_.rows(rows.rows.first, rows.rows.count), scales, accumulate);
   }
 
  private:
-  [[nodiscard]] static TensorView rows_of(TensorView tensor, const TapRows& rows) {
-    const std::int64_t row =
-        tensor.shape.w * tensor.shape.c * static_cast<std::int64_t>(size_of(tensor.dtype));
-    return {static_cast<std::byte*>(tensor.data) + rows.rows.first * row,
-            {rows.rows.count, tensor.shape.w, tensor.shape.c},
-            tensor.dtype};
-  }
   [[nodiscard]] TensorView slot(int part) const {
     return {slots_.as<double>() + part, {1, 1, 1}, DType::kFloat64};
   }

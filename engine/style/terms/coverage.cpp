@@ -15,10 +15,7 @@ constexpr std::int64_t kStripElements = 1 << 21;  // 8 MiB on the host
 /// As many rows from y on as a strip holds.
 TensorView strip_at(const TermContext& context, TensorView features, std::int64_t y) {
   const auto [h, w, c] = features.shape;
-  TensorView strip{
-      static_cast<std::byte*>(features.data) + y * w * c * static_cast<std::int64_t>(size_of(features.dtype)),
-      {std::min(h - y, std::max<std::int64_t>(1, kStripElements / (w * c))), w, c},
-      features.dtype};
+  TensorView strip = features.rows(y, std::min(h - y, std::max<std::int64_t>(1, kStripElements / (w * c))));
   // Of less positions, a product may be split into more parts.
   while (strip.shape.h > 1 &&
          context.backend.traits().gram_workspace_bytes(strip.shape) > context.workspace.bytes) {

@@ -2,6 +2,9 @@
 // and tunes. Runs on the device that IMPASTO_TEST_DEVICE names.
 #include <nlohmann/json.hpp>
 
+#include <cstdint>
+#include <map>
+
 #include "engine/style/checkpoint.h"
 #include "tests/support/catch.h"
 #include "tests/support/cli.h"
@@ -28,6 +31,38 @@ std::vector<std::string> on_gpu(const std::string& command, const std::vector<st
 }
 std::vector<std::string> render(const std::vector<std::string>& more) {
   return with(on_gpu("render", {"-o", "x.png", "--overwrite"}), more);
+}
+
+/// What a batch of so many renders, of two styles in turn, calls of the CUDA libraries.
+std::map<std::string, std::int64_t> calls_of_batch(int renders, const std::string& jobs = "1:1:1") {
+  const CliFolder folder;
+  folder.write_picture("other.png", 40, 44, 5);
+  std::ofstream manifest(folder / "m.jsonl");
+  for (int n = 0; n < renders; ++n) {
+    const char* const style = n % 2 == 0 ? "style.png" : "other.png";
+    manifest << Json{{"content", "content.png"},
+                     {"style", style},
+                     {"output", std::to_string(n) + ".png"},
+                     {"init", "noise"},
+                     {"seed", n}}
+             << '\n';
+  }
+  manifest.close();
+  std::vector<std::string> words = on_gpu("batch", {"--iterations", "2", "--jobs", jobs});
+  words[1] = "m.jsonl";
+  words.erase(words.begin() + 2);
+  ProcessOptions options = folder.options();
+  const char* const others = std::getenv("LD_PRELOAD");
+  options.environment.emplace_back("LD_PRELOAD",
+                                   IMPASTO_CUDA_CALLS + (others ? ' ' + std::string(others) : ""));
+  options.environment.emplace_back("IMPASTO_CUDA_CALLS", (folder / "calls").string());
+  const ProcessResult result = run_process(CliFolder::command(words), options);
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  std::map<std::string, std::int64_t> calls;
+  std::ifstream lines(folder / "calls");
+  for (std::string kind; lines >> kind;) lines >> calls[kind];
+  return calls;
 }
 
 ProcessResult run(const CliFolder& folder, const std::vector<std::string>& words) {
@@ -75,6 +110,34 @@ TEST_CASE("the GPU is listed, planned for and rendered on, within what was plann
   const auto lines = lines_of(require_render(folder, {"--iterations", "3", "--progress", "json"}));
   CHECK(Json::parse(lines.back()).at("counted_bytes") == figures.at("device_bytes"));
   CHECK(read_image(folder / "x.png").width == 32);
+}
+
+TEST_CASE("a batch makes its handles and plans, sends its weights and measures each style once") {
+  auto two = calls_of_batch(2), six = calls_of_batch(6), ten = calls_of_batch(10);
+  CHECK(ten["cudnn_handles"] == 1);
+  CHECK(ten["cublas_handles"] == 1);
+  CHECK(two["plans"] > 0);
+  CHECK(ten["plans"] == two["plans"]);
+  // Two passes of the styles, three convolutions each, come before what every render does.
+  const std::int64_t each = (ten["runs"] - two["runs"]) / 8;
+  CHECK(ten["runs"] == 10 * each + 2 * 3);
+  CHECK(two["runs"] == 2 * each + 2 * 3);
+  // A render sends pictures and two styles' statistics; the weights go before the first.
+  const std::int64_t sent = (ten["bytes_sent"] - six["bytes_sent"]) / 4;
+  CHECK(six["bytes_sent"] - two["bytes_sent"] == 4 * sent);
+  const Precision precision = test::other_device().precision;
+  const bool half = precision == Precision::kFp16 || precision == Precision::kBf16;
+  const std::int64_t weights = (half ? 2 : 4) * (64 * 3 + 64 * 64 + 128 * 64) * 9;
+  const std::int64_t once = two["bytes_sent"] - 2 * sent;
+  CHECK(once >= weights);
+  CHECK(once < 2 * weights);
+
+  // Two at a time have a stream and plans each, and share the rest.
+  auto beside = calls_of_batch(10, "1:2:1");
+  CHECK(beside["cudnn_handles"] == 2);
+  CHECK(beside["plans"] == 2 * ten["plans"]);
+  CHECK(beside["runs"] == ten["runs"]);
+  CHECK(beside["bytes_sent"] == ten["bytes_sent"]);
 }
 
 TEST_CASE("auto takes the first GPU") {

@@ -1,0 +1,65 @@
+// Preloaded into a program (LD_PRELOAD), counts its calls of the CUDA libraries. At its end the file that
+// IMPASTO_CUDA_CALLS names holds a line for each kind: its name, a blank, its count.
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+
+namespace {
+
+struct Calls {
+  std::atomic<std::int64_t> cudnn_handles{0}, cublas_handles{0}, plans{0}, runs{0}, bytes_sent{0};
+  ~Calls() {
+    const char* const path = std::getenv("IMPASTO_CUDA_CALLS");
+    if (path == nullptr) return;
+    std::ofstream(path) << "cudnn_handles " << cudnn_handles << "\ncublas_handles " << cublas_handles
+                        << "\nplans " << plans << "\nruns " << runs << "\nbytes_sent " << bytes_sent << '\n';
+  }
+};
+Calls calls;
+
+/// The library's own function of this name.
+template <class Function>
+Function* own(const char* name) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+extern "C" {
+
+cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
+  ++calls.cudnn_handles;
+  return own<decltype(cudnnCreate)>("cudnnCreate")(handle);
+}
+
+cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
+  ++calls.cublas_handles;
+  return own<decltype(cublasCreate_v2)>("cublasCreate_v2")(handle);
+}
+
+cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
+                                           cudnnBackendDescriptor_t* descriptor) {
+  if (type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) ++calls.plans;
+  return own<decltype(cudnnBackendCreateDescriptor)>("cudnnBackendCreateDescriptor")(type, descriptor);
+}
+
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
+                                  cudnnBackendDescriptor_t variants) {
+  ++calls.runs;
+  return own<decltype(cudnnBackendExecute)>("cudnnBackendExecute")(handle, plan, variants);
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  if (kind == cudaMemcpyHostToDevice) calls.bytes_sent += static_cast<std::int64_t>(bytes);
+  return own<cudaError_t(void*, const void*, std::size_t, cudaMemcpyKind, cudaStream_t)>("cudaMemcpyAsync")(
+      to, from, bytes, kind, stream);
+}
+
+}  // extern "C"

@@ -10,7 +10,7 @@ namespace impasto::apps {
 /// Seconds; empty: nothing was measured.
 struct Forecast {
   std::vector<double> per_iteration;  ///< of each scale
-  double total = 0;                   ///< all iterations, with a tolerance at most
+  double total = 0;  ///< all iterations, with a tolerance at most, and the targets before them
   [[nodiscard]] explicit operator bool() const { return !per_iteration.empty(); }
 };
 

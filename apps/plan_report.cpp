@@ -16,7 +16,8 @@ std::string format_seconds(double seconds) {
 
 /// Of L-BFGS; empty for others.
 std::string history_note(const ScalePlan& scale) {
-  return scale.history > 0 ? fmt::format(", a history of {} pairs", scale.history) : "";
+  if (scale.history == 0) return "";
+  return fmt::format(", a history of {} pair{}", scale.history, scale.history == 1 ? "" : "s");
 }
 
 std::size_t scale_bytes(const ScalePlan& s) {

@@ -204,8 +204,9 @@ void add_device_options(CLI::App& app, GivenOptions& given) {
 }
 
 StyleOptions resolve_options(const RenderArguments& a) {
-  const StyleOptions options = make_options(a.style_options);
+  StyleOptions options = make_options(a.style_options);
   validate(options);
+  if (!a.output.empty()) options.most_side = most_writable_side(a.output);
   return options;
 }
 

@@ -248,6 +248,11 @@ TEST_CASE("options of the machine can be set but are no part of the description"
   CHECK(describe(o) == describe(StyleOptions{}));
   set_option(o, "memory", "1000");
   CHECK(o.memory_bytes == 1000);
+  set_option(o, "memory", "1.5GiB");
+  CHECK(o.memory_bytes == 3 << 29);
+  for (const char* none : {"", "G", "iB", "GiB", "12iB", "5Gi", "5GB"}) {
+    CHECK_THROWS_AS(set_option(o, "memory", none), Error);
+  }
 }
 
 TEST_CASE("a preconditioner needs L-BFGS with the Wolfe line search and unclamped pixels") {

@@ -168,5 +168,9 @@ TEST_CASE("the largest size is the largest that fits without narrow strips") {
   CHECK((larger.scales.back().strained || !larger.fits()));
   options.size = StyleOptions::kLargest;
   CHECK(render_tall(options).image.height == side);
+  options.most_side = 80;
+  CHECK(plan_of(options).scales.back().size.long_side() == 80);
+  options.most_side = side + 10;
+  CHECK(plan_of(options).scales.back().size.long_side() == side);
   CHECK_THROWS_WITH(plan_of(within(options, 1000)), "size: expected one that fits the memory, found none");
 }

@@ -110,8 +110,12 @@ struct WriteOptions {
 /// The same for 16 bits a channel (PNG, TIFF).
 [[nodiscard]] bool output_format_keeps_16_bits(const std::filesystem::path& path);
 
+/// The pixels that a side may have in a file of that suffix: 65500 in JPEG, 16383 in WebP, about 2^31 in
+/// others. Throws Error(kUsage) for an unknown suffix.
+[[nodiscard]] std::int64_t most_writable_side(const std::filesystem::path& path);
+
 /// Throws what write_image would for a picture of that size: Error(kBadInput) for sides that files of that
-/// suffix cannot have (above 65500 pixels in JPEG, 16383 in WebP), kUsage for an unknown suffix.
+/// suffix cannot have, kUsage for an unknown suffix.
 void require_writable_size(const std::filesystem::path& path, PixelSize size);
 
 /// Writes by suffix (.png .jpg .jpeg .webp .tif .tiff) with an sRGB profile: the file at `path` is at all

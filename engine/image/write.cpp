@@ -116,6 +116,8 @@ void write_rows(const fs::path& path, const Codec& codec, const ImageRows& rows,
 
 }  // namespace
 
+std::int64_t most_writable_side(const fs::path& path) { return codec::codec_for_suffix(path).most_side; }
+
 void require_writable_size(const fs::path& path, PixelSize size) {
   require_size(codec::codec_for_suffix(path), size, path);
 }

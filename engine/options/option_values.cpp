@@ -126,10 +126,11 @@ std::int64_t parse_bytes(const std::string& what, const std::string& text) {
   std::string digits = text;
   double unit = 1;
   const std::string suffixes = "KMG";
-  if (const auto at = digits.empty() ? std::string::npos : suffixes.find(digits.back());
-      at != std::string::npos) {
-    unit = std::pow(1024.0, static_cast<double>(at + 1));
-    digits.pop_back();
+  const std::size_t at = text.size() - (text.ends_with("iB") ? 3 : 1);  // GiB: as plans say it
+  if (const std::size_t power = at < text.size() ? suffixes.find(text[at]) : suffixes.npos;
+      power != suffixes.npos) {
+    unit = std::pow(1024.0, static_cast<double>(power + 1));
+    digits.resize(at);
   }
   double value = 0;
   const bool whole = unit > 1 || digits.find_first_not_of("0123456789") == std::string::npos;

@@ -84,6 +84,7 @@ struct StyleOptions {
   std::string precision = "auto";
   int threads = 0;
   bool autotune = false;
+  std::int64_t most_side = 0;     ///< of kLargest, as the format of the output has a limit; 0: none
   std::int64_t memory_bytes = 0;  ///< budget; 0: what the device has free, less a margin
 };
 

@@ -12,16 +12,17 @@
 #include "engine/network/plan_search.h"
 #include "engine/style/objective.h"
 #include "engine/style/schedule.h"
+#include "engine/style/source_file.h"
 
 namespace impasto {
 namespace {
 
 /// What the process holds beside pictures, weights and the device's memory: program, libraries, thread
 /// stacks. Measured.
-constexpr std::size_t kProcessBytes = std::size_t{32} << 20;
+constexpr std::size_t kProcessBytes = std::size_t{28} << 20;
 
-/// What of an evaluation is convolutions, and what else moves memory.
-void count_work(const Program& program, ScalePlan& scale) {
+/// Adds the convolutions of a pass, and what else of it moves memory.
+void count_work(const Program& program, Work& work) {
   using Kind = std::tuple<std::int64_t, std::int64_t, std::int64_t, bool>;
   std::map<Kind, std::pair<ConvolutionWork, std::map<std::int64_t, int>>>
       kinds;  // and how often so many rows
@@ -30,19 +31,26 @@ void count_work(const Program& program, ScalePlan& scale) {
       for (const Step::Operand& operand : {step.out, step.in, step.features}) {
         if (!operand) continue;
         const DType type = program.tensors[static_cast<std::size_t>(operand.tensor)].dtype;
-        scale.moved_bytes +=
+        work.moved_bytes +=
             static_cast<double>(program.shape(operand).elements()) * static_cast<double>(size_of(type));
       }
       continue;
     }
     const Shape x = program.layer_input(step), y = program.layer_output(step);
     const bool backward = step.op == Op::kConvBackward;
-    auto& [work, rows] = kinds[{x.w, x.c, y.c, backward}];
-    const double outputs = work.outputs + static_cast<double>(y.elements());
-    if (++rows[x.h] >= rows[work.input.h]) work = {x, y.c, step.padding, backward, 0};
-    work.outputs = outputs;
+    auto& [most, rows] = kinds[{x.w, x.c, y.c, backward}];
+    const double outputs = most.outputs + static_cast<double>(y.elements());
+    if (++rows[x.h] >= rows[most.input.h]) most = {x, y.c, step.padding, backward, 0};
+    most.outputs = outputs;
   }
-  for (const auto& [kind, found] : kinds) scale.convolutions.push_back(found.first);
+  for (const auto& [kind, found] : kinds) work.convolutions.push_back(found.first);
+}
+
+/// Of all losses, forward and backward.
+double gram_flops(const StyleOptions& options, const NodeGraph& graph, const Shape& picture) {
+  double flops = 0;
+  for (const auto& term : make_terms(options.objective, graph, picture)) flops += term->flops();
+  return flops;
 }
 
 ScalePlan plan_of(const ScaleLayout& layout, const StyleOptions& options, const NodeGraph& graph) {
@@ -56,12 +64,15 @@ ScalePlan plan_of(const ScaleLayout& layout, const StyleOptions& options, const 
   scale.target_bytes = layout.objective_bytes;
   scale.optimizer_bytes = layout.optimizer_bytes;
   scale.flops = convolution_flops(layout.evaluation.program);
-  for (const auto& term : make_terms(options.objective, graph, picture_shape(layout.size))) {
-    scale.gram_flops += term->flops();
+  scale.iteration.gram_flops = gram_flops(options, graph, picture_shape(layout.size));
+  scale.flops += scale.iteration.gram_flops;
+  count_work(layout.evaluation.program, scale.iteration);
+  scale.iteration.moved_bytes += 2 * static_cast<double>(layout.optimizer_bytes);  // about each vector twice
+  count_work(layout.content_pass.program, scale.targets);
+  for (const NetworkPlan& pass : layout.style_passes) {
+    count_work(pass.program, scale.targets);
+    scale.targets.gram_flops += gram_flops(options, graph, pass.program.picture) / 2;  // forward alone
   }
-  scale.flops += scale.gram_flops;
-  count_work(layout.evaluation.program, scale);
-  scale.moved_bytes += 2 * static_cast<double>(layout.optimizer_bytes);  // about each vector twice
   return scale;
 }
 
@@ -76,8 +87,9 @@ std::size_t filter_bytes(const Weights& weights, const NodeGraph& graph, const B
   return bytes;
 }
 
-/// The pictures as read, the largest style picture as it is measured, three pictures of the result's size in
-/// work at one time, the weights where they stay (else they go before the arena is used), style statistics.
+/// The pictures as they are kept, two pictures of the result's size in work at one time or it and the largest
+/// style picture as it is measured, the weights where they stay (else they go before the arena is used) and
+/// style statistics.
 std::size_t host_bytes(const StyleOptions& options, const Weights& weights, const NodeGraph& graph,
                        const RenderSizes& sizes, const RenderPlan& plan, std::size_t arena, Beside beside) {
   std::size_t weight_bytes = 0;
@@ -86,12 +98,19 @@ std::size_t host_bytes(const StyleOptions& options, const Weights& weights, cons
         static_cast<std::size_t>((9 * layer.in_channels + 1) * layer.out_channels) * sizeof(float);
   }
   if (!beside.weights) weight_bytes -= std::min(weight_bytes, arena);
-  std::int64_t pixels = sizes.content.pixels(), largest_style = 0;
-  for (const RenderSizes::Style& style : sizes.styles) pixels += style.size.pixels();
-  for (const ScalePlan& scale : plan.scales) {
-    for (const PixelSize& size : scale.style_sizes) largest_style = std::max(largest_style, size.pixels());
+  std::vector<PixelSize> scales;
+  for (const ScalePlan& scale : plan.scales) scales.push_back(scale.size);
+  const std::int64_t result = scales.back().pixels();
+  std::int64_t pixels = kept_pixels(sizes.content, scales), beside_result = result;
+  for (std::size_t i = 0; i < sizes.styles.size(); ++i) {
+    std::vector<PixelSize> read;
+    for (const ScalePlan& scale : plan.scales) {
+      read.push_back(scale.style_sizes[i]);
+      beside_result = std::max(beside_result, read.back().pixels());
+    }
+    pixels += kept_pixels(sizes.styles[i].size, read);
   }
-  pixels += largest_style + 3 * plan.scales.back().size.pixels();
+  pixels += result + beside_result;
   const std::size_t statistics =
       sizes.styles.size() * style_target_bytes(options.objective, graph, picture_shape(sizes.content));
   return kProcessBytes + weight_bytes + 12 * static_cast<std::size_t>(pixels) + statistics +
@@ -185,7 +204,8 @@ PlannedRender plan_render(const StyleOptions& options, const Weights& weights, c
   if (options.size == StyleOptions::kLargest && !beside.ways.empty()) {
     sized.size = beside.ways.back().size.long_side();
   } else if (options.size == StyleOptions::kLargest) {
-    sized.size = largest_side(kMostSide + 1, [&](std::int64_t side) {
+    const std::int64_t most = options.most_side > 0 ? std::min(options.most_side, kMostSide) : kMostSide;
+    sized.size = largest_side(most + 1, [&](std::int64_t side) {
       const RenderPlan plan =
           plan_with({}, at_size(options, side, kEnoughHistory), weights, graph, backend, sizes, beside).plan;
       const bool strained =

@@ -21,13 +21,20 @@ struct RenderSizes {
   std::vector<Style> styles;
 };
 
-/// Convolutions of an iteration that differ in the rows of their strips alone.
+/// Convolutions that differ in the rows of their strips alone.
 struct ConvolutionWork {
   Shape input;  ///< as most of them have it
   std::int64_t out_channels = 0;
   Padding padding;
   bool backward = false;
   double outputs = 0;  ///< elements of all their outputs (backward: of the gradients that they take)
+};
+
+/// What takes the time of some passes through the network.
+struct Work {
+  std::vector<ConvolutionWork> convolutions;
+  double gram_flops = 0;
+  double moved_bytes = 0;  ///< read and written by all else, about
 };
 
 struct ScalePlan {
@@ -42,9 +49,8 @@ struct ScalePlan {
   std::size_t target_bytes = 0;        ///< content features, style Gram matrices, loss slots
   std::size_t optimizer_bytes = 0;     ///< picture, gradient, history
   double flops = 0;  ///< of one iteration: convolutions and Gram matrices, forward and backward
-  std::vector<ConvolutionWork> convolutions;  ///< of one iteration
-  double gram_flops = 0;                      ///< the part of `flops` that is not theirs
-  double moved_bytes = 0;                     ///< read and written by all else of an iteration, about
+  Work iteration;    ///< what that is made of
+  Work targets;      ///< before the first one: the content's features and the styles' statistics
 };
 
 struct RenderPlan {

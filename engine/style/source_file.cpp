@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 
 #include "engine/core/digest.h"
 #include "engine/core/message.h"
@@ -73,11 +72,16 @@ std::vector<PixelSize> distinct(const std::vector<PixelSize>& sizes) {
 bool is_worth_reducing(const codec::PictureReader& reader, const std::vector<PixelSize>& sizes) {
   const codec::RowOrder order = reader.order();
   if (reader.has_alpha() || order.columns || order.from_end) return false;
-  const auto pixels = [](std::int64_t sum, PixelSize size) { return sum + size.pixels(); };
-  return std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}, pixels) < order.size.pixels() / 2;
+  return kept_pixels(order.size, sizes) < order.size.pixels();
 }
 
 }  // namespace
+
+std::int64_t kept_pixels(PixelSize own, const std::vector<PixelSize>& sizes) {
+  std::int64_t sum = 0;
+  for (const PixelSize& size : sizes) sum += size.pixels();
+  return sum < own.pixels() / 2 ? sum : own.pixels();
+}
 
 std::size_t ReducedPicture::index_of(PixelSize size) const {
   const auto found = std::find_if(pictures_.begin(), pictures_.end(),

@@ -56,6 +56,9 @@ class PictureRef {
   const ReducedPicture* reduced_ = nullptr;
 };
 
+/// Of an opaque picture of that size that a render reads at these sizes: what SourceFile keeps.
+[[nodiscard]] std::int64_t kept_pixels(PixelSize own, const std::vector<PixelSize>& sizes);
+
 /// A picture that was read for a render.
 class SourceFile {
  public:

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Times one batch against as many single renders of the same pictures, in turn, in one run.
+"""Times one batch against as many single renders of the same pictures, in turn, in one run; and, where it is there, against
+runs of the package neural-style 0.5.7 (against_neural_style.py says how it is installed and where its model comes from).
 
     profiling/batch_against_single.py build/bin/impasto --weights vgg16                  100 pictures of 256x192, 20 iterations
     profiling/batch_against_single.py build/bin/impasto --weights vgg16 --count 10 --pairs 3 --jobs auto 1:1:1 1:2:1
+    profiling/batch_against_single.py build/bin/impasto --peer peer/bin/neural-style --peer-model vgg16.pth
 
 Prints the seconds of each pair, the processors' too, the ratio, and whether the pictures have the same bytes."""
 
@@ -33,6 +35,9 @@ def arguments():
     parser.add_argument("--jobs", nargs="+", default=["auto"], help="of the batch; each is held against single runs")
     parser.add_argument("--no-single", action="store_true", help="hold the batches against each other alone")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--peer", type=lambda path: str(pathlib.Path(path).resolve()), help="the program neural-style")
+    parser.add_argument("--peer-model", type=lambda path: str(pathlib.Path(path).resolve()), help="vgg16.pth")
+    parser.add_argument("--peer-count", type=int, default=10, help="pictures that it renders (%(default)s)")
     return parser.parse_args()
 
 
@@ -76,6 +81,16 @@ def run_single(a, folder):
                        check=True)
 
 
+def run_peer(a, folder):
+    """One scale with its own defaults, of as many iterations."""
+    (folder / pathlib.Path(a.peer_model).name).symlink_to(a.peer_model)  # it guesses the network from the path
+    for entry in entries(a, "peer")[:a.peer_count]:
+        subprocess.run([a.peer, "-gpu", "c", "-model_file", pathlib.Path(a.peer_model).name, "-disable_check", "-content_image",
+                        entry["content"], "-style_image", entry["style"], "-image_size", a.size, "-init", "image",
+                        "-num_iterations", a.iterations, "-print_iter", "0", "-save_iter", "0", "-output_image", "peer.png"],
+                       cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
 def run_batch(a, folder, jobs):
     (folder / "m.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries(a, "batch")))
     subprocess.run([a.program, "batch", "m.jsonl", *options(a), "--jobs", jobs], cwd=folder, check=True)
@@ -100,6 +115,10 @@ def main():
                     ratios[jobs].append(single / batch)
                     line += f", single {single:.2f} s ({single_cpu:.1f}), {single / batch:.2f} times; {'the same' if same else 'OTHER'} bytes"
                 print(line, flush=True)
+        if a.peer:
+            seconds, cpu = timed(lambda: run_peer(a, folder))
+            print(f"neural-style: {seconds / a.peer_count:.2f} s a picture ({cpu / a.peer_count:.1f} of processors), of "
+                  f"{a.peer_count}")
     for jobs, found in ratios.items():
         if found:
             print(f"jobs {jobs}: median {statistics.median(found):.2f} times, {min(found):.2f} to {max(found):.2f}")

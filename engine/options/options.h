@@ -62,7 +62,8 @@ struct StyleOptions {
   // Pictures
   /// The largest size that fits the memory without a short history or narrow strips (render_plan.h).
   static constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
-  std::int64_t size = 512;  ///< long side of the result in pixels; 0: the content's own; or kLargest
+  std::int64_t size = 512;     ///< long side of the result in pixels; 0: the content's own; or kLargest
+  std::int64_t most_side = 0;  ///< of kLargest, as the format of the output has a limit; 0: none
   /// Long side of the style picture; -1: the content's long side * style_scale; 0: its own.
   std::int64_t style_size = -1;
   double style_scale = 1;
@@ -84,7 +85,6 @@ struct StyleOptions {
   std::string precision = "auto";
   int threads = 0;
   bool autotune = false;
-  std::int64_t most_side = 0;     ///< of kLargest, as the format of the output has a limit; 0: none
   std::int64_t memory_bytes = 0;  ///< budget; 0: what the device has free, less a margin
 };
 

@@ -8,8 +8,10 @@ device's and the host's together, where the device is the CPU), and the forecast
 
 import argparse
 import json
+import pathlib
 import subprocess
 import sys
+import tempfile
 
 # Options of a render, and the part of the memory that it would take which it is given; 0: the least that it can do with.
 RENDERS = [("--size 256 --iterations 60", 1), ("--size 512 --iterations 15", 1), ("--size 512 --iterations 10", 0.6),
@@ -27,13 +29,13 @@ def plan(a, options, check=True):
     return json.loads(done.stdout)
 
 
-def measure(a, words, share):
+def measure(a, words, share, output):
     options = [*words.split(), "--weights", a.weights, "--device", a.device]
     whole = plan(a, options)
     memory = int(whole["device_bytes"] * share) if share else plan(a, [*options, "--memory", "1M"], check=False)["device_bytes"]
     options += ["--memory", str(memory)] if share != 1 else []
     planned = plan(a, options)
-    command = [a.program, "render", a.content, a.style, *options, "-o", a.output, "--overwrite", "--progress", "json"]
+    command = [a.program, "render", a.content, a.style, *options, "-o", output, "--overwrite", "--progress", "json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(done.stderr)
@@ -47,16 +49,17 @@ def main():
     parser.add_argument("style")
     parser.add_argument("--weights", default="vgg16")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", default="/tmp/forecast.png")
     a = parser.parse_args()
     print(f"{'render':<58} {'of it':>5} {'planned':>9} {'counted':>9} {'with host':>9} {'peak':>9} {'':>6} {'forecast':>8} "
           f"{'measured':>8}")
-    for words, share in RENDERS:
-        planned, end = measure(a, words, share)
-        mebi = [n / 2**20 for n in (planned["device_bytes"], end["counted_bytes"], planned["device_bytes"] + planned["host_bytes"],
-                                    end["process_peak_bytes"])]
-        print(f"{words:<58} {share or 'least':>5}", *(f"{n:>5.0f} MiB" for n in mebi), f"{mebi[3] / mebi[2]:>6.2f}",
-              f"{planned['seconds']:>6.1f} s {end['seconds']:>6.1f} s {end['seconds'] / planned['seconds']:>5.2f}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="impasto-forecasts-") as folder:
+        for words, share in RENDERS:
+            planned, end = measure(a, words, share, pathlib.Path(folder, "x.png"))
+            device = planned["device_bytes"]
+            mebi = [n / 2**20 for n in (device, end["counted_bytes"], device + planned["host_bytes"], end["process_peak_bytes"])]
+            forecast, measured = planned["seconds"], end["seconds"]
+            print(f"{words:<58} {share or 'least':>5}", *(f"{n:>5.0f} MiB" for n in mebi), f"{mebi[3] / mebi[2]:>6.2f}",
+                  f"{forecast:>6.1f} s {measured:>6.1f} s {measured / forecast:>5.2f}", flush=True)
     return 0
 
 

@@ -21,13 +21,17 @@ std::vector<std::string> with(std::vector<std::string> words, const std::vector<
   return words;
 }
 
-/// A small job on the GPU, which stops at relu2_1.
-std::vector<std::string> on_gpu(const std::string& command, const std::vector<std::string>& more) {
+/// A small job on the GPU, which stops at relu2_1: of `command` and its arguments.
+std::vector<std::string> small_job(const std::vector<std::string>& command,
+                                   const std::vector<std::string>& more) {
   const BackendOptions device = test::other_device();
-  return with({command, "content.png", "style.png", "--weights", "random:1", "--size", "32", "--device",
-               device.device, "--precision", to_string(device.precision), "--content-layers", "relu2_1",
-               "--style-layers", "relu1_1,relu2_1", "--optimizer", "adam"},
+  return with(with(command, {"--weights", "random:1", "--size", "32", "--device", device.device,
+                             "--precision", to_string(device.precision), "--content-layers", "relu2_1",
+                             "--style-layers", "relu1_1,relu2_1", "--optimizer", "adam"}),
               more);
+}
+std::vector<std::string> on_gpu(const std::string& command, const std::vector<std::string>& more) {
+  return small_job({command, "content.png", "style.png"}, more);
 }
 std::vector<std::string> render(const std::vector<std::string>& more) {
   return with(on_gpu("render", {"-o", "x.png", "--overwrite"}), more);
@@ -48,9 +52,7 @@ std::map<std::string, std::int64_t> calls_of_batch(int renders, const std::strin
              << '\n';
   }
   manifest.close();
-  std::vector<std::string> words = on_gpu("batch", {"--iterations", "2", "--jobs", jobs});
-  words[1] = "m.jsonl";
-  words.erase(words.begin() + 2);
+  const auto words = small_job({"batch", "m.jsonl"}, {"--iterations", "2", "--jobs", jobs});
   ProcessOptions options = folder.options();
   const char* const others = std::getenv("LD_PRELOAD");
   options.environment.emplace_back("LD_PRELOAD",

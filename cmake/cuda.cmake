@@ -47,7 +47,7 @@ endif()
 # A module is of one build with its program if the headers between them are the same.
 set(seam)
 foreach(header engine/backend/backend.h engine/backend/conv_filter.h engine/backend/devices.h engine/backend/device_status.h engine/backend/precision.h engine/backend/tuning.h
-        engine/backend/cuda/module.h engine/core/tensor.h engine/core/error.h kernels/ops.h)
+        engine/backend/cuda/module.h engine/core/tensor.h engine/core/error.h kernels/ops.h kernels/line_search.h kernels/lbfgs_search.h)
   file(SHA256 ${PROJECT_SOURCE_DIR}/${header} digest)
   string(APPEND seam ${digest})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${header})
@@ -60,6 +60,7 @@ file(GLOB cuda_kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu
 file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/backend/cuda/*.cpp)
 list(REMOVE_ITEM cuda_sources ${PROJECT_SOURCE_DIR}/engine/backend/cuda/module.cpp)
 add_library(impasto_kernels_cuda OBJECT ${cuda_kernels})
+set_source_files_properties(kernels/cuda/search.cu PROPERTIES COMPILE_OPTIONS --fmad=false)  # the host's bits
 target_include_directories(impasto_kernels_cuda PUBLIC ${PROJECT_SOURCE_DIR})
 target_compile_options(impasto_kernels_cuda PRIVATE -Xcompiler=-Wall,-Wextra$<$<BOOL:${IMPASTO_WERROR}>:,-Werror>
   -Xptxas=--warn-on-spills$<$<BOOL:${IMPASTO_WERROR}>:,--warning-as-error>)

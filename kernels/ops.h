@@ -37,6 +37,21 @@ struct AdamParameters {
   double learning_rate = 1, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
 
+/// What lbfgs_decide is asked, in the order in which an iteration asks.
+enum class LbfgsDecision : std::uint8_t {
+  kJudge,          ///< the point that was evaluated
+  kTakeDirection,  ///< where it was accepted: the direction that lbfgs_direction gave
+  kTakeBent,       ///< where that direction was bent into the box: what came of it
+  kTakeSteepest,   ///< where the search begins anew: the negative gradient (then kTakeBent again)
+};
+
+struct LbfgsDecisionParameters {
+  double learning_rate = 1;  ///< a factor of first lengths
+  double elements = 0;       ///< of the picture
+  bool clamped = false;      ///< directions are bent into the box of displayable pixels
+  bool preconditioned = false;
+};
+
 /// Of a squared error: the value's factor and the gradient's. They are apart, because a loss's weight belongs
 /// to the gradient alone, and a gradient may be scaled against underflow.
 struct LossScales {
@@ -112,6 +127,19 @@ struct LossScales {
 ///                     coefficients of the direction d = -H g (rows that are not in use get 0), the step
 ///                     length *t = learning_rate (first call: min(1, 1/sum|g|) * learning_rate) and the slope
 ///                     g.d into the state. Steps exactly as torch.optim.LBFGS without line search.
+///
+/// With a preconditioner B the rows s_i and By_i stand where s_i and y_i do, and g_previous is Bg there.
+/// lbfgs_pair_dots     with_previous[r] = <row r, v> for the two rows of the spare slot, products and sums in
+///                     double; the others are left.
+/// lbfgs_condition     between lbfgs_dots (of g) and lbfgs_direction: each <row, y> becomes <row, g> -
+///                     with_previous[row] and with_previous[row] becomes <row, g>; <By, s> of the spare slot
+///                     becomes <s, y>; sum |g| becomes, near enough, sum |Bg|: sum |g| * sqrt(<Bg, Bg> /
+///                     <g, g>); and <g, g> becomes <g, Bg>. products: <Bg, Bg>, <g, Bg>.
+///
+/// With the Wolfe line search what follows an evaluation depends on its outcome (kernels/lbfgs_search.h).
+/// lbfgs_decide        moves the machine by one decision, and sets the flags and the step length in `state`
+///                     that the steps after it read. The same to the last bit on every device.
+/// weighted_sum        *out = sum_i weights[i] * values[i] of doubles, added up in order.
 // clang-format on
 struct LbfgsState {
   // Indices into the state's doubles.

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/backend/devices.h"
-#include "engine/style/line_search.h"
+#include "kernels/line_search.h"
 #include "tests/support/catch.h"
 #include "tests/support/host_objective.h"
 

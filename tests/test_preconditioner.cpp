@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "engine/backend/devices.h"
-#include "engine/style/line_search.h"
+#include "kernels/line_search.h"
 #include "tests/support/catch.h"
 #include "tests/support/host_objective.h"
 #include "tests/support/test_device.h"

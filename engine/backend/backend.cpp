@@ -125,6 +125,12 @@ void Backend::do_repeat(std::unique_ptr<Recording>& /*recording*/, const std::fu
   work();
 }
 
+void Backend::do_when(ConstTensorView flag, const std::function<void()>& work) {
+  double number = 0;
+  download(std::span<double>(&number, 1), flag);
+  if (number != 0) work();
+}
+
 // --- Backend: network
 
 std::shared_ptr<const ConvFilter> Backend::make_conv_filter(const ConvFilterDesc& desc) {
@@ -381,6 +387,48 @@ void Backend::lbfgs_direction(TensorView coefficients, TensorView state, ConstTe
   check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), true);
   check.elements("dots", dots, DType::kFloat64, LbfgsState::num_dots(slots), false);
   do_lbfgs_direction(coefficients, state, dots, learning_rate);
+}
+
+void Backend::lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
+                              ConstTensorView v) {
+  Check check("lbfgs_pair_dots");
+  const std::int64_t slots = num_slots(check, "history", history.shape.h);
+  check.elements("with_previous", with_previous, DType::kFloat64, 2 * slots, true);
+  check.input("history", history, traits_.real, {2 * slots, 1, v.shape.elements()});
+  check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), false);
+  check.input("v", v, traits_.real, v.shape);
+  do_lbfgs_pair_dots(with_previous, history, state, v);
+}
+
+void Backend::lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
+                              ConstTensorView products) {
+  Check check("lbfgs_condition");
+  const std::int64_t slots = num_slots(check, "with_previous", with_previous.shape.elements());
+  check.elements("dots", dots, DType::kFloat64, LbfgsState::num_dots(slots), true);
+  check.elements("with_previous", with_previous, DType::kFloat64, 2 * slots, true);
+  check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), false);
+  check.elements("products", products, DType::kFloat64, 2, false);
+  do_lbfgs_condition(dots, with_previous, state, products);
+}
+
+void Backend::lbfgs_decide(TensorView machine, TensorView state, ConstTensorView dots, LbfgsDecision decision,
+                           const LbfgsDecisionParameters& parameters) {
+  Check check("lbfgs_decide");
+  check.elements("machine", machine, DType::kFloat64, LbfgsMachine::kSize, true);
+  check.elements("state", state, DType::kFloat64, state.shape.elements(), true);
+  check.elements("dots", dots, DType::kFloat64, dots.shape.elements(), false);
+  check.require(dots.shape.elements() >= 2 && state.shape.elements() > LbfgsState::kSlope, "state and dots",
+                "L-BFGS's", std::to_string(state.shape.elements()) + " elements");
+  const ConstTensorView sums{dots.as<double>() + dots.shape.elements() - 2, {1, 1, 2}, DType::kFloat64};
+  do_lbfgs_decide(machine, state, sums, decision, parameters);
+}
+
+void Backend::weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) {
+  Check check("weighted_sum");
+  check.slot("out", out, true);
+  check.input("weights", weights, DType::kFloat64, values.shape);
+  check.input("values", values, DType::kFloat64, values.shape);
+  do_weighted_sum(out, weights, values);
 }
 
 void Backend::lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows, ConstTensorView g) {

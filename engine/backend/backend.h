@@ -21,6 +21,7 @@
 #include "engine/backend/precision.h"
 #include "engine/backend/tuning.h"
 #include "engine/core/tensor.h"
+#include "kernels/lbfgs_search.h"
 #include "kernels/ops.h"
 
 namespace impasto {
@@ -136,6 +137,10 @@ class Backend {
   void repeat(std::unique_ptr<Recording>& recording, const std::function<void()>& work) {
     do_repeat(recording, work);
   }
+  /// Does `work` if the slot `flag` is not 0 when the device comes to it, else nothing. `work` is calls of
+  /// fill and copy and of the optimisers' operations (clamp, add_scaled to lincomb), not of `when` again; it
+  /// may be called whatever the flag is, so it must have no effect on the host.
+  void when(ConstTensorView flag, const std::function<void()>& work) { do_when(flag, work); }
   /// The device's choices among equal ways; null where it has none to make. Lives as long as the backend.
   [[nodiscard]] virtual Tuning* tuning() { return nullptr; }
   /// One line for people: how work was given to the device so far, what was timed; empty where there is
@@ -201,6 +206,17 @@ class Backend {
                   ConstTensorView g);
   void lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g);
   void lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots, double learning_rate);
+  /// with_previous float64 {1,1,2 * slots}; v of one row's size.
+  void lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
+                       ConstTensorView v);
+  /// products float64 {1,1,2}.
+  void lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
+                       ConstTensorView products);
+  /// machine float64 {1,1,LbfgsMachine::kSize}.
+  void lbfgs_decide(TensorView machine, TensorView state, ConstTensorView dots, LbfgsDecision decision,
+                    const LbfgsDecisionParameters& parameters);
+  /// out a slot; weights, values float64 {1,1,n}.
+  void weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values);
   /// out, g of one row's size; coefficients {1,1,rows + 1}.
   void lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows, ConstTensorView g);
   /// x, d, g of one row's size; t a slot.
@@ -222,6 +238,8 @@ class Backend {
   virtual void do_copy(TensorView dst, ConstTensorView src) = 0;
   virtual std::unique_ptr<Readback> do_make_readback(std::int64_t count);
   virtual void do_repeat(std::unique_ptr<Recording>& recording, const std::function<void()>& work);
+  /// Unless a device does better: waits for the flag.
+  virtual void do_when(ConstTensorView flag, const std::function<void()>& work);
 
   virtual std::shared_ptr<const ConvFilter> do_make_conv_filter(const ConvFilterDesc& desc) = 0;
   virtual void do_prepare_conv(Shape /*input*/, std::int64_t /*out_channels*/, Padding /*padding*/) {}
@@ -272,6 +290,13 @@ class Backend {
                              ConstTensorView g) = 0;
   virtual void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
                                   double learning_rate) = 0;
+  virtual void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
+                                  ConstTensorView v) = 0;
+  virtual void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
+                                  ConstTensorView products) = 0;
+  virtual void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums,
+                               LbfgsDecision decision, const LbfgsDecisionParameters& parameters) = 0;
+  virtual void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) = 0;
   virtual void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,
                           ConstTensorView g) = 0;
   /// Unless a device does better: do_lincomb and do_add_scaled.

@@ -27,6 +27,13 @@ bool Convergence::reached() const {
   return best_.size() == kWindow && best_.front() - best_.back() < tolerance_ * best_.front();
 }
 
+bool Convergence::may_be_next() const {
+  // The lowest loss, of the next evaluation too, is at most today's.
+  if (!watches() || best_.size() + 1 < kWindow) return false;
+  const double first = best_[best_.size() + 1 - kWindow];
+  return first - best_.back() < tolerance_ * first;
+}
+
 void Convergence::restore(std::span<const double> best, std::int64_t evaluations) {
   const auto expected = watches() ? std::min(static_cast<std::size_t>(evaluations), kWindow) : 0;
   const bool falls = std::none_of(best.begin(), best.end(), [](double loss) { return std::isnan(loss); }) &&

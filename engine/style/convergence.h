@@ -22,6 +22,8 @@ class Convergence {
   /// The loss of the next evaluation.
   void add(double loss);
   [[nodiscard]] bool reached() const;
+  /// Can it be reached by the loss of the next evaluation, whatever that is?
+  [[nodiscard]] bool may_be_next() const;
 
   /// The state: best(k - 10) to best(k) after evaluation k,
   /// fewer where there are fewer; empty unless watches().

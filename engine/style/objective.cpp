@@ -75,6 +75,7 @@ std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const
     scratch = std::max(scratch, term->scratch_elements());
     slots += term->num_slots(parts);
   }
+  specs.push_back({"weights", {1, 1, slots}, DType::kFloat64});
   specs.push_back({"scratch", {1, 1, scratch}, traits.real});
   specs.push_back({"slots", {1, 1, slots}, DType::kFloat64});
   return specs;
@@ -96,6 +97,7 @@ StyleObjective::StyleObjective(Backend& backend, Executor& executor, const Objec
       executor_(executor),
       memory_(memory),
       terms_(make_terms(options, executor.graph(), memory.plan->program.picture)),
+      weights_(tensors[tensors.size() - 3]),
       slots_(tensors.back()) {
   const TensorView scratch = tensors[tensors.size() - 2];
   std::size_t next = 0;
@@ -219,6 +221,11 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
     const std::string where = term.layer().empty() ? "" : " layer " + term.layer();
     warn(fmt::format("{}{} is left out: {}", term.loss().name, where, reason));
   }
+  std::vector<double> weights;
+  for (std::size_t i = 0; i < terms_.size(); ++i) {
+    weights.insert(weights.end(), static_cast<std::size_t>(num_slots_[i]), terms_[i]->weight());
+  }
+  backend_.upload(weights_, std::span<const double>(weights));
 }
 
 void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
@@ -277,6 +284,8 @@ const LossValues& StyleObjective::values() {
   return values_;
 }
 
+void StyleObjective::write_value(TensorView slot) { backend_.weighted_sum(slot, weights_, slots_); }
+
 void StyleObjective::queue_values() {
   if (fresh_) return queued_.push_back(nullptr);
   Readback* const readback = readbacks_[next_readback_++ % kMostQueued].get();
@@ -325,8 +334,11 @@ void StyleObjective::read_slots(std::span<const double> slots) {
     for (std::size_t i = 0; i < terms_.size(); ++i) {
       if (&terms_[i]->loss() != loss) continue;
       value.terms.emplace_back(terms_[i]->layer(), term_values_[i]);
-      values_.total += terms_[i]->weight() * term_values_[i];
     }
+  }
+  std::size_t next = 0;  // in the order of write_value
+  for (std::size_t i = 0; i < terms_.size(); ++i) {
+    for (int k = 0; k < num_slots_[i]; ++k) values_.total += terms_[i]->weight() * slots[next++];
   }
 }
 

@@ -76,6 +76,7 @@ class StyleObjective final : public Objective {
   /// device may replay what it did before (Backend::repeat).
   void evaluate(ConstTensorView x, TensorView gradient) override;
   [[nodiscard]] double value() override { return values().total; }
+  void write_value(TensorView slot) override;
   /// Of the last call of evaluate; waits for it. A step
   /// that the device replays calls nothing: queue_values().
   [[nodiscard]] const LossValues& values();
@@ -111,6 +112,7 @@ class StyleObjective final : public Objective {
   NetworkMemory memory_;
   LossTerms terms_;             // in the order of their slots
   std::vector<int> num_slots_;  // of each term
+  TensorView weights_;          // of each slot in J
   TensorView slots_;
   TapHooks hooks_;
   std::vector<double> slot_values_, term_values_;

@@ -13,7 +13,11 @@ void Optimizer::restore_host_state(std::span<const double> state) {
   }
 }
 
-bool reads_loss(const OptimizerOptions& options) {
+bool waits_for_loss(const OptimizerOptions& options) {
+  return options.kind == OptimizerKind::kGradientDescent && !options.learning_rate;
+}
+
+bool backs_off(const OptimizerOptions& options) {
   switch (options.kind) {
     case OptimizerKind::kGradientDescent: return !options.learning_rate;
     case OptimizerKind::kAdam: return false;
@@ -52,10 +56,13 @@ std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape
       specs.push_back(scalars("state", LbfgsState::size(slots)));
       specs.push_back(scalars("dots", LbfgsState::num_dots(slots)));
       specs.push_back(scalars("coefficients", 2 * slots + 1));
-      if (has_base) specs.push_back(scalars("scalars", 3));
+      if (has_base) specs.push_back(scalars("scalars", 1));
+      if (options.line_search == LineSearch::kWolfe) specs.push_back(scalars("machine", LbfgsMachine::kSize));
       if (options.preconditioner == Preconditioner::kPyramid && takes_preconditioner(options)) {
         specs.push_back({"conditioned", picture, real});
         specs.push_back({"previous_conditioned", picture, real});
+        specs.push_back(scalars("with_previous", 2 * slots));
+        specs.push_back(scalars("products", 2));
         for (TensorSpec& level : PyramidPreconditioner::tensors(picture, real)) specs.push_back(level);
       }
       break;

@@ -20,6 +20,8 @@ class Objective {
   virtual void evaluate(ConstTensorView x, TensorView gradient) = 0;
   /// J of the last evaluate; waits for it.
   [[nodiscard]] virtual double value() = 0;
+  /// Queues J of the last evaluate into a slot; does not wait.
+  virtual void write_value(TensorView slot) = 0;
 };
 
 /// Displayable range of x in its three channels.
@@ -29,25 +31,25 @@ struct PixelRange {
 
 /// One step = one evaluation of the objective ("iteration"), then a move of x.
 ///
-/// Gradient descent at a given rate, Adam and L-BFGS without line search neither allocate nor wait in step();
-/// gradient descent that chooses its steps and L-BFGS with the Wolfe line search read J and a few scalars in
-/// each (reads_loss), and allocate nothing. Everything that a
-/// resumed run needs is in tensors() and host_state(): restored into a new optimiser of the same options,
-/// they continue with the same bits, in the middle of a line search too.
+/// No step() allocates, and none waits, but those of gradient descent that chooses its steps: it reads J and
+/// a few scalars in each (waits_for_loss). Everything that a resumed run needs is in tensors() and
+/// host_state(): restored into a new optimiser of the same options, they continue with the same bits, in the
+/// middle of a line search too.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
   /// Evaluates at x (tensors()[0]), then moves x to where the next step will evaluate. Always the same
   /// objective: the device may replay the whole step (Backend::repeat).
   virtual void step(Objective& objective) = 0;
-  /// The picture to show and save, between two steps: where the optimiser reads the loss (reads_loss) the
-  /// evaluated point with the lowest one (it may be rebuilt in the gradient's memory), else the point after
-  /// the last move.
+  /// The picture to show and save, between two steps: where the optimiser backs off (backs_off) the evaluated
+  /// point with the lowest loss (it may be rebuilt in the gradient's memory; waits), else the point after the
+  /// last move.
   [[nodiscard]] virtual ConstTensorView picture() const = 0;
   /// One line for people on why the picture hardly moved and
   /// what to do; empty where there is nothing to say. Waits.
   [[nodiscard]] virtual std::string advice() const { return {}; }
-  /// Doubles on the host that belong to the state (line search bracket, counters); same length at all times.
+  /// Further doubles that belong to the state (line search bracket, counters); same length at all times.
+  /// Waits where they lie on the device.
   [[nodiscard]] virtual std::vector<double> host_state() const { return {}; }
   /// After tensors() were restored. Error(kBadInput) if it is not what host_state() of such an optimiser
   /// gives, or if numbers in tensors() that places and counts are taken from cannot be.
@@ -66,13 +68,15 @@ class Optimizer {
 ///   Adam               x, gradient, mean, variance, step
 ///   L-BFGS             x, gradient, previous_gradient, direction, [base,] history, state, dots, coefficients
 ///                      [, scalars]; the bracketed ones with the Wolfe line search or with clamp; with the
-///                      pyramid also conditioned, previous_conditioned and its levels
+///                      search also machine, with the pyramid also conditioned, previous_conditioned,
+///                      with_previous, products and its levels
 [[nodiscard]] std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape picture,
                                                         DType real);
 
-/// Does such an optimiser read the loss in each step, and
-/// take back a step that led to one that is not finite?
-[[nodiscard]] bool reads_loss(const OptimizerOptions& options);
+/// Does such an optimiser take back a step that led to a loss that is not finite?
+[[nodiscard]] bool backs_off(const OptimizerOptions& options);
+/// Does each of its steps wait for the loss?
+[[nodiscard]] bool waits_for_loss(const OptimizerOptions& options);
 
 /// `tensors` are memory for optimizer_tensors(), in that order; x (tensors[0]) holds the start, everything
 /// else is initialised here. The range is used when options.clamp is set.

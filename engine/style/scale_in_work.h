@@ -72,7 +72,7 @@ class ScaleInWork {
   void save(Checkpoint& checkpoint) const;
 
  private:
-  [[nodiscard]] bool searches() const { return reads_loss(options_.optimizer); }
+  [[nodiscard]] bool searches() const { return backs_off(options_.optimizer); }
   [[nodiscard]] bool may_begin(bool last) const;
   [[nodiscard]] bool may_run_ahead(int exact_every) const;
   /// Which of the last pictures an evaluation's point goes to.

@@ -1,6 +1,7 @@
 #include "kernels/cpu/lbfgs.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/ops.h"
 
@@ -101,6 +102,22 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
   state[LbfgsState::kStep] = first_call ? std::min(1.0, 1 / sum_abs_g) * learning_rate : learning_rate;
   state[LbfgsState::kCalls] += 1;
   state[LbfgsState::kSlope] = slope;
+}
+
+void lbfgs_condition(double* dots, double* with_previous, const double* state, const double* products,
+                     std::int64_t slots) {
+  const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
+  double* const with_y = dots + 2 * slots;
+  const double* const with_g = with_y + 2 * slots;
+  for (std::int64_t row = 0; row < 2 * slots; ++row) {
+    const double before = with_previous[row];
+    with_previous[row] = with_g[row];
+    with_y[row] = with_g[row] - before;
+  }
+  dots[slots + spare] = with_y[spare];
+  double* const sums = dots + 6 * slots;
+  if (sums[1] > 0) sums[0] *= std::sqrt(products[0] / sums[1]);
+  sums[1] = products[1];
 }
 
 }  // namespace impasto::cpu

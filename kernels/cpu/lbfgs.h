@@ -15,4 +15,9 @@ void lbfgs_dots(const Kernels& kernels, const Runs& runs, double* dots, const fl
 void lbfgs_direction(double* coefficients, double* state, const double* dots, std::int64_t slots,
                      double learning_rate);
 
+/// lbfgs_condition of kernels/ops.h. dots (LbfgsState::num_dots(slots)), with_previous (2 * slots),
+/// products (2).
+void lbfgs_condition(double* dots, double* with_previous, const double* state, const double* products,
+                     std::int64_t slots);
+
 }  // namespace impasto::cpu

@@ -30,9 +30,24 @@ inline unsigned blocks_for_sums(const Launch& launch, std::int64_t work, std::in
   return std::min(blocks_for(launch, work, per_sm), static_cast<unsigned>(kNumPartials / sums));
 }
 
+/// A kernel's first parameter, where it may be left out: `if (when.skips()) return;`.
+struct When {
+  const double* flag;
+  __device__ __forceinline__ bool skips() const { return flag != nullptr && *flag == 0; }
+};
+
+/// Hands launch.when to the kernel.
+template <class... Parameters, class... Arguments>
+cudaError_t run_when(const Launch& launch, void (*kernel)(When, Parameters...), unsigned blocks,
+                     std::size_t shared_bytes, Arguments... arguments) {
+  kernel<<<blocks, kThreads, shared_bytes, launch.stream>>>(When{launch.when}, arguments...);
+  return cudaGetLastError();
+}
+
 template <class... Parameters, class... Arguments>
 cudaError_t run(const Launch& launch, void (*kernel)(Parameters...), unsigned blocks,
                 std::size_t shared_bytes, Arguments... arguments) {
+  if (launch.when != nullptr) return cudaErrorNotSupported;
   kernel<<<blocks, kThreads, shared_bytes, launch.stream>>>(arguments...);
   return cudaGetLastError();
 }

@@ -27,6 +27,8 @@ struct Launch {
   int num_sms = 1;
   double* partials = nullptr;  ///< kNumPartials doubles of device memory: the blocks' sums
   unsigned* ticket = nullptr;  ///< one counter in device memory, 0 between calls
+  const double* when =
+      nullptr;            ///< a flag in device memory: where it is 0 a kernel leaves at once; null: none
   float* peak = nullptr;  ///< fp16 only, else null: largest |value| offered to a gradient so far, one float
 };
 constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
@@ -35,6 +37,9 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 [[nodiscard]] cudaError_t find_code();
 
 // --- transfers and pixels (pixels.cu)
+
+// convert, fill, clamp and what stands from add_scaled to lincomb heed launch.when; the others return
+// cudaErrorNotSupported where it is set.
 
 /// dst[i] = dst_type(src[i]) for n elements; any pair of types. Not in place.
 [[nodiscard]] cudaError_t convert(const Launch&, void* dst, Storage dst_type, const void* src,
@@ -114,6 +119,10 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 /// a, b of an activation type: the energy of a content target.
 [[nodiscard]] cudaError_t dot(const Launch&, double* out, const void* a, const void* b, Storage,
                               std::int64_t n);
+/// with_previous[r] = <row r of the history, v> for the two rows of the spare slot.
+[[nodiscard]] cudaError_t lbfgs_pair_dots(const Launch&, double* with_previous, const float* history,
+                                          const double* state, const float* v, std::int64_t slots,
+                                          std::int64_t n);
 /// history (2 * slots, n).
 [[nodiscard]] cudaError_t lbfgs_push(const Launch&, float* history, float* g_previous, const double* state,
                                      const float* d, const float* g, std::int64_t slots, std::int64_t n);
@@ -123,10 +132,19 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 /// The recursion on the inner products, one block.
 [[nodiscard]] cudaError_t lbfgs_direction(const Launch&, double* coefficients, double* state,
                                           const double* dots, std::int64_t slots, double learning_rate);
+[[nodiscard]] cudaError_t lbfgs_condition(const Launch&, double* dots, double* with_previous,
+                                          const double* state, const double* products, std::int64_t slots);
 /// out = sum_r coefficients[r] * rows[r] + coefficients[num_rows] * g; rows whose coefficient is 0 are not
 /// read. With x not null also x += *t * out, in the same pass.
 [[nodiscard]] cudaError_t lincomb(const Launch&, float* out, const double* coefficients, const float* rows,
                                   std::int64_t num_rows, const float* g, std::int64_t n, float* x,
                                   const double* t);
+
+// --- decisions (search.cu)
+
+[[nodiscard]] cudaError_t lbfgs_decide(const Launch&, double* machine, double* state, const double* sums,
+                                       LbfgsDecision, const LbfgsDecisionParameters&);
+[[nodiscard]] cudaError_t weighted_sum(const Launch&, double* out, const double* weights,
+                                       const double* values, std::int64_t n);
 
 }  // namespace impasto::cuda

@@ -8,9 +8,10 @@ namespace {
 
 template <int N>
 __global__ void __launch_bounds__(kThreads)
-    lbfgs_push_kernel(float* __restrict__ history, float* __restrict__ g_previous,
+    lbfgs_push_kernel(When when, float* __restrict__ history, float* __restrict__ g_previous,
                       const double* __restrict__ state, const float* __restrict__ d,
                       const float* __restrict__ g, std::int64_t slots, std::int64_t n) {
+  if (when.skips()) return;
   const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
   const auto step = static_cast<float>(state[LbfgsState::kStep]);
   float* const s = history + spare * n;
@@ -37,8 +38,8 @@ cudaError_t lbfgs_push(const Launch& launch, float* history, float* g_previous, 
   return for_width<float>(
       n % 4 == 0,  // so that every row is aligned
       [&](auto width) {
-        return run(launch, lbfgs_push_kernel<width>, blocks_for(launch, n / width), 0, history, g_previous,
-                   state, d, g, slots, n);
+        return run_when(launch, lbfgs_push_kernel<width>, blocks_for(launch, n / width), 0, history,
+                        g_previous, state, d, g, slots, n);
       },
       history, g_previous, d, g);
 }
@@ -134,9 +135,10 @@ __device__ __forceinline__ void add_to_totals(double* totals, const double (&sum
 /// blockIdx.x of partials (gridDim.x, num_dots); the last one adds the rows up.
 template <bool packed>
 __global__ void __launch_bounds__(kThreads, 2)
-    lbfgs_dots_kernel(double* __restrict__ dots, const float* __restrict__ history,
+    lbfgs_dots_kernel(When when, double* __restrict__ dots, const float* __restrict__ history,
                       const double* __restrict__ state, const float* __restrict__ g, int slots,
                       std::int64_t n, double* partials, unsigned* ticket) {
+  if (when.skips()) return;
   extern __shared__ double totals[];
   const int num_rows = 2 * slots, num_dots = kSums * num_rows + 2;
   const int thread = static_cast<int>(threadIdx.x);
@@ -205,8 +207,8 @@ cudaError_t lbfgs_dots(const Launch& launch, double* dots, const float* history,
   return for_width<float>(
       packed,
       [&](auto width) {
-        return run(launch, lbfgs_dots_kernel<width == kElements>, blocks, shared_bytes, dots, history, state,
-                   g, static_cast<int>(slots), n, launch.partials, launch.ticket);
+        return run_when(launch, lbfgs_dots_kernel<width == kElements>, blocks, shared_bytes, dots, history,
+                        state, g, static_cast<int>(slots), n, launch.partials, launch.ticket);
       },
       history, g);
 }
@@ -283,8 +285,9 @@ __device__ __forceinline__ void recur_to_newest(double* s_part, double* sums, co
 /// its term to the sums of its own pairs. So one barrier a pair, and each sum in one fixed order. Shared: 4
 /// arrays of `slots`.
 __global__ void __launch_bounds__(kThreads)
-    lbfgs_direction_kernel(double* __restrict__ coefficients, double* __restrict__ state,
+    lbfgs_direction_kernel(When when, double* __restrict__ coefficients, double* __restrict__ state,
                            const double* __restrict__ dots, int slots, double learning_rate) {
+  if (when.skips()) return;
   extern __shared__ double shared[];
   double* const alpha = shared;           // of pair k: the part of y
   double* const s_part = shared + slots;  // of pair k: the part of s
@@ -336,8 +339,8 @@ cudaError_t lbfgs_direction(const Launch& launch, double* coefficients, double* 
                             std::int64_t slots, double learning_rate) {
   if (slots > 1500) return cudaErrorInvalidValue;  // the arrays of a block have 48 KiB
   const std::size_t shared_bytes = static_cast<std::size_t>(4 * slots) * sizeof(double);
-  return run(launch, lbfgs_direction_kernel, 1, shared_bytes, coefficients, state, dots,
-             static_cast<int>(slots), learning_rate);
+  return run_when(launch, lbfgs_direction_kernel, 1, shared_bytes, coefficients, state, dots,
+                  static_cast<int>(slots), learning_rate);
 }
 
 }  // namespace impasto::cuda

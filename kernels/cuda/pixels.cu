@@ -6,12 +6,14 @@ namespace {
 
 template <class To, class From, int N>
 __global__ void __launch_bounds__(kThreads)
-    convert_kernel(To* __restrict__ dst, const From* __restrict__ src, std::int64_t n) {
+    convert_kernel(When when, To* __restrict__ dst, const From* __restrict__ src, std::int64_t n) {
+  if (when.skips()) return;
   for_each_pack<N>(n, [=](std::int64_t i, auto width) { store(dst + i, load<width, From>(src + i)); });
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(kThreads) fill_kernel(T* dst, T value, std::int64_t n) {
+__global__ void __launch_bounds__(kThreads) fill_kernel(When when, T* dst, T value, std::int64_t n) {
+  if (when.skips()) return;
   for_each_pack<N>(n, [=](std::int64_t i, auto width) {
     Pack<T, width> values;
 #pragma unroll
@@ -70,8 +72,8 @@ cudaError_t convert(const Launch& launch, void* dst, Storage dst_type, const voi
       return for_width<Wider>(
           true,
           [&](auto width) {
-            return run(launch, convert_kernel<To, From, width>, blocks_for(launch, n / width), 0,
-                       static_cast<To*>(dst), static_cast<const From*>(src), n);
+            return run_when(launch, convert_kernel<To, From, width>, blocks_for(launch, n / width), 0,
+                            static_cast<To*>(dst), static_cast<const From*>(src), n);
           },
           dst, src);
     });
@@ -84,8 +86,8 @@ cudaError_t fill(const Launch& launch, void* dst, Storage type, double value, st
     return for_width<T>(
         true,
         [&](auto width) {
-          return run(launch, fill_kernel<T, width>, blocks_for(launch, n / width), 0, static_cast<T*>(dst),
-                     static_cast<T>(value), n);
+          return run_when(launch, fill_kernel<T, width>, blocks_for(launch, n / width), 0,
+                          static_cast<T*>(dst), static_cast<T>(value), n);
         },
         dst);
   });

@@ -10,8 +10,9 @@ __device__ __forceinline__ std::int64_t inside(std::int64_t i, std::int64_t n) {
 }
 
 __global__ void __launch_bounds__(kThreads)
-    halve_kernel(float* __restrict__ y, const float* __restrict__ x, std::int64_t h, std::int64_t w,
-                 std::int64_t c, std::int64_t out_w, std::int64_t n) {
+    halve_kernel(When when, float* __restrict__ y, const float* __restrict__ x, std::int64_t h,
+                 std::int64_t w, std::int64_t c, std::int64_t out_w, std::int64_t n) {
+  if (when.skips()) return;
   for_each(n, [=](std::int64_t i) {
     const std::int64_t pixel = i / c, k = i - pixel * c, row = pixel / out_w, column = pixel - row * out_w;
     float sum = 0;
@@ -42,9 +43,10 @@ __device__ __forceinline__ Readers readers(std::int64_t j, std::int64_t n) {
 }
 
 __global__ void __launch_bounds__(kThreads)
-    halve_transposed_add_kernel(float* __restrict__ x, const float* __restrict__ y, float scale,
+    halve_transposed_add_kernel(When when, float* __restrict__ x, const float* __restrict__ y, float scale,
                                 std::int64_t h, std::int64_t w, std::int64_t c, std::int64_t out_w,
                                 std::int64_t n) {
+  if (when.skips()) return;
   for_each(n, [=](std::int64_t i) {
     const std::int64_t pixel = i / c, k = i - pixel * c;
     const Readers r = readers(pixel / w, h), q = readers(pixel % w, w);
@@ -62,15 +64,15 @@ cudaError_t halve(const Launch& launch, float* y, const float* x, std::int64_t h
                   std::int64_t c) {
   const std::int64_t out_w = (w + 1) / 2, n = (h + 1) / 2 * out_w * c;
   if (n == 0) return cudaSuccess;
-  return run(launch, halve_kernel, blocks_for(launch, n), 0, y, x, h, w, c, out_w, n);
+  return run_when(launch, halve_kernel, blocks_for(launch, n), 0, y, x, h, w, c, out_w, n);
 }
 
 cudaError_t halve_transposed_add(const Launch& launch, float* x, const float* y, double scale, std::int64_t h,
                                  std::int64_t w, std::int64_t c) {
   const std::int64_t out_w = (w + 1) / 2, n = h * w * c;
   if (n == 0) return cudaSuccess;
-  return run(launch, halve_transposed_add_kernel, blocks_for(launch, n), 0, x, y, static_cast<float>(scale),
-             h, w, c, out_w, n);
+  return run_when(launch, halve_transposed_add_kernel, blocks_for(launch, n), 0, x, y,
+                  static_cast<float>(scale), h, w, c, out_w, n);
 }
 
 }  // namespace impasto::cuda

@@ -116,7 +116,8 @@ struct Limits {
 
 /// x (n / 3, 3). A pack of four starts in any channel.
 template <int N>
-__global__ void __launch_bounds__(kThreads) clamp_kernel(float* x, std::int64_t n, Limits limits) {
+__global__ void __launch_bounds__(kThreads) clamp_kernel(When when, float* x, std::int64_t n, Limits limits) {
+  if (when.skips()) return;
   for_each_pack<N>(n, [=](std::int64_t i, auto width) {
     auto values = load<width>(x + i);
     const int first = static_cast<int>(i % 3);
@@ -146,7 +147,7 @@ cudaError_t clamp(const Launch& launch, float* x, std::int64_t n, const double l
   return for_width<float>(
       true,
       [&](auto width) {
-        return run(launch, clamp_kernel<width>, blocks_for(launch, 3 * n / width), 0, x, 3 * n, limits);
+        return run_when(launch, clamp_kernel<width>, blocks_for(launch, 3 * n / width), 0, x, 3 * n, limits);
       },
       x);
 }
@@ -173,8 +174,10 @@ namespace {
 
 /// out may be a.
 template <int N>
-__global__ void __launch_bounds__(kThreads) add_scaled_kernel(float* out, const float* a, const double* scale,
-                                                              const float* __restrict__ b, std::int64_t n) {
+__global__ void __launch_bounds__(kThreads)
+    add_scaled_kernel(When when, float* out, const float* a, const double* scale, const float* __restrict__ b,
+                      std::int64_t n) {
+  if (when.skips()) return;
   const auto factor = static_cast<float>(*scale);
   for_each_pack<N>(n, [=](std::int64_t i, auto width) {
     auto values = load<width>(a + i);
@@ -193,7 +196,8 @@ cudaError_t add_scaled(const Launch& launch, float* out, const float* a, const d
   return for_width<float>(
       true,
       [&](auto width) {
-        return run(launch, add_scaled_kernel<width>, blocks_for(launch, n / width), 0, out, a, scale, b, n);
+        return run_when(launch, add_scaled_kernel<width>, blocks_for(launch, n / width), 0, out, a, scale, b,
+                        n);
       },
       out, a, b);
 }
@@ -202,10 +206,24 @@ cudaError_t add_scaled(const Launch& launch, float* out, const float* a, const d
 
 namespace {
 
+/// Which of the rows that lie one after another, and to which of the results its product goes: the one that a
+/// number in device memory names, and `offset` further. Null: the first.
+struct RowChoice {
+  const double* number;
+  std::int64_t offset;
+};
+
 /// a may be b.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
-    dot_kernel(double* out, const T* a, const T* b, std::int64_t n, double* partials, unsigned* ticket) {
+    dot_kernel(When when, double* out, const T* a, const T* b, std::int64_t n, RowChoice row,
+               double* partials, unsigned* ticket) {
+  if (when.skips()) return;
+  if (row.number != nullptr) {
+    const std::int64_t chosen = static_cast<std::int64_t>(*row.number) + row.offset;
+    a += chosen * n;
+    out += chosen;
+  }
   double sum[1] = {};
   for_each_pack<N>(n, [&](std::int64_t i, auto width) {
     const auto left = load<width>(a + i), right = load<width>(b + i);
@@ -224,8 +242,9 @@ cudaError_t dot(const Launch& launch, double* out, const void* a, const void* b,
     return for_width<T>(
         true,
         [&](auto width) {
-          return run(launch, dot_kernel<T, width>, blocks_for_sums(launch, n / width, 1), 0, out,
-                     static_cast<const T*>(a), static_cast<const T*>(b), n, launch.partials, launch.ticket);
+          return run_when(launch, dot_kernel<T, width>, blocks_for_sums(launch, n / width, 1), 0, out,
+                          static_cast<const T*>(a), static_cast<const T*>(b), n, RowChoice{}, launch.partials,
+                          launch.ticket);
         },
         a, b);
   });
@@ -233,6 +252,22 @@ cudaError_t dot(const Launch& launch, double* out, const void* a, const void* b,
 
 cudaError_t dot(const Launch& launch, double* out, const float* a, const float* b, std::int64_t n) {
   return dot(launch, out, a, b, Storage::kFloat32, n);
+}
+
+cudaError_t lbfgs_pair_dots(const Launch& launch, double* with_previous, const float* history,
+                            const double* state, const float* v, std::int64_t slots, std::int64_t n) {
+  return for_width<float>(
+      n % 4 == 0,  // so that every row is aligned
+      [&](auto width) {
+        for (const std::int64_t offset : {std::int64_t{0}, slots}) {
+          const cudaError_t status = run_when(
+              launch, dot_kernel<float, width>, blocks_for_sums(launch, n / width, 1), 0, with_previous,
+              history, v, n, RowChoice{state + LbfgsState::kSpare, offset}, launch.partials, launch.ticket);
+          if (status != cudaSuccess) return status;
+        }
+        return cudaSuccess;
+      },
+      history, v);
 }
 
 // --- linear combinations
@@ -243,9 +278,10 @@ namespace {
 /// loads are under way at once. Shared: num_rows factors, then num_rows row numbers.
 template <int N>
 __global__ void __launch_bounds__(kThreads)
-    lincomb_kernel(float* __restrict__ out, const double* __restrict__ coefficients,
+    lincomb_kernel(When when, float* __restrict__ out, const double* __restrict__ coefficients,
                    const float* __restrict__ rows, int num_rows, const float* __restrict__ g, std::int64_t n,
                    float* __restrict__ x, const double* t) {
+  if (when.skips()) return;
   extern __shared__ float factors[];
   int* const numbers = reinterpret_cast<int*>(factors + num_rows);
   __shared__ int shared_count;
@@ -298,8 +334,8 @@ cudaError_t lincomb(const Launch& launch, float* out, const double* coefficients
   return for_width<float>(
       n % 4 == 0,  // so that every row is aligned
       [&](auto width) {
-        return run(launch, lincomb_kernel<width>, blocks_for(launch, n / width), shared_bytes, out,
-                   coefficients, rows, static_cast<int>(num_rows), g, n, x, t);
+        return run_when(launch, lincomb_kernel<width>, blocks_for(launch, n / width), shared_bytes, out,
+                        coefficients, rows, static_cast<int>(num_rows), g, n, x, t);
       },
       out, rows, g, x);
 }

@@ -179,4 +179,32 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
   state[LbfgsState::kCalls] += 1;
 }
 
+void lbfgs_pair_dots(double* with_previous, const double* history, const double* state, const double* v,
+                     std::int64_t slots, std::int64_t n) {
+  const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
+  with_previous[spare] = dot(history + spare * n, v, n);
+  with_previous[slots + spare] = dot(history + (slots + spare) * n, v, n);
+}
+
+void lbfgs_condition(double* dots, double* with_previous, const double* state, const double* products,
+                     std::int64_t slots) {
+  const std::int64_t rows = 2 * slots;
+  const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
+  double *with_s = dots, *with_y = dots + rows, *with_g = dots + 2 * rows;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    with_y[row] = with_g[row] - with_previous[row];
+    with_previous[row] = with_g[row];
+  }
+  with_s[slots + spare] = with_y[spare];
+  double &sum_abs = dots[3 * rows], &square = dots[3 * rows + 1];
+  if (square > 0) sum_abs *= std::sqrt(products[0] / square);
+  square = products[1];
+}
+
+double weighted_sum(const double* weights, const double* values, std::int64_t n) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) sum += weights[i] * values[i];
+  return sum;
+}
+
 }  // namespace impasto::reference

@@ -84,5 +84,14 @@ void lbfgs_direction(double* coefficients,  // (2 * slots + 1)
                      double* state,         // (LbfgsState::size(slots))
                      const double* dots,    // (6 * slots + 2)
                      std::int64_t slots, double learning_rate);
+void lbfgs_pair_dots(double* with_previous,  // (2 * slots)
+                     const double* history,  // (2 * slots, n)
+                     const double* state, const double* v, std::int64_t slots, std::int64_t n);
+void lbfgs_condition(double* dots,           // (6 * slots + 2)
+                     double* with_previous,  // (2 * slots)
+                     const double* state,
+                     const double* products,  // (2)
+                     std::int64_t slots);
+double weighted_sum(const double* weights, const double* values, std::int64_t n);
 
 }  // namespace impasto::reference

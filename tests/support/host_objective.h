@@ -55,6 +55,7 @@ class HostObjective final : public Objective {
     if (value_ < lowest) lowest = value_;
   }
   [[nodiscard]] double value() override { return value_; }
+  void write_value(TensorView slot) override { backend_.upload(slot, std::span<const double>(&value_, 1)); }
 
   Vector trace;
   double lowest = std::numeric_limits<double>::infinity();

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <numeric>
+#include <span>
 
 #include "engine/backend/cpu/cpu_conv.h"
 #include "engine/backend/system.h"
@@ -315,6 +317,29 @@ class CpuBackend final : public Backend {
                           double learning_rate) override {
     cpu::lbfgs_direction(coefficients.as<double>(), state.as<double>(), dots.as<double>(),
                          (coefficients.shape.elements() - 1) / 2, learning_rate);
+  }
+  void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
+                          ConstTensorView v) override {
+    const std::int64_t n = v.shape.elements(), slots = history.shape.h / 2;
+    const auto spare = static_cast<std::int64_t>(state.as<double>()[LbfgsState::kSpare]);
+    for (const std::int64_t row : {spare, slots + spare}) {
+      const TensorView out{with_previous.as<double>() + row, {1, 1, 1}, DType::kFloat64};
+      do_dot(out, {history.as<float>() + row * n, v.shape, v.dtype}, v);
+    }
+  }
+  void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
+                          ConstTensorView products) override {
+    cpu::lbfgs_condition(dots.as<double>(), with_previous.as<double>(), state.as<double>(),
+                         products.as<double>(), with_previous.shape.elements() / 2);
+  }
+  void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums, LbfgsDecision decision,
+                       const LbfgsDecisionParameters& parameters) override {
+    impasto::lbfgs_decide(machine.as<double>(), state.as<double>(), sums.as<double>(), decision, parameters);
+  }
+  void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) override {
+    const auto n = static_cast<std::size_t>(values.shape.elements());
+    const std::span of{weights.as<double>(), n}, with{values.as<double>(), n};
+    *out.as<double>() = std::inner_product(of.begin(), of.end(), with.begin(), 0.0);
   }
   void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,
                   ConstTensorView g) override {

@@ -54,6 +54,8 @@ class Context {
     ++counts.others;
     return launch_;
   }
+  /// From now on launches heed this flag; null: none.
+  void launch_when(const double* flag) { launch_.when = flag; }
   void enter() const { check(cudaSetDevice(properties.index), "cudaSetDevice"); }
   void synchronise() const;
   [[nodiscard]] cudaStream_t stream() const { return launch_.stream; }
@@ -72,6 +74,18 @@ class Context {
   Stream stream_;
   Owned<cublasHandle_t, cublasDestroy> cublas_;
   Owned<cudnnHandle_t, cudnnDestroy> cudnn_;
+};
+
+/// Launches heed a flag as long as it lives.
+class LaunchesWhen {
+ public:
+  LaunchesWhen(Context& context, const double* flag) : context_(context) { context_.launch_when(flag); }
+  ~LaunchesWhen() { context_.launch_when(nullptr); }
+  LaunchesWhen(const LaunchesWhen&) = delete;
+  LaunchesWhen& operator=(const LaunchesWhen&) = delete;
+
+ private:
+  Context& context_;
 };
 
 }  // namespace impasto::cuda

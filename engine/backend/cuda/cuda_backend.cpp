@@ -167,9 +167,13 @@ class CudaBackend final : public Backend {
           "fill");
   }
   void do_copy(TensorView dst, ConstTensorView src) override {
-    check(
-        cudaMemcpyAsync(dst.data, src.data, src.bytes(), cudaMemcpyDeviceToDevice, context_.launch().stream),
-        "cudaMemcpy");
+    const Launch& launch = context_.launch();
+    if (launch.when != nullptr) {  // which a copy by the runtime would not heed
+      const Storage type = storage_of(dst.dtype);
+      return check(cuda::convert(launch, dst.data, type, src.data, type, src.shape.elements()), "copy");
+    }
+    check(cudaMemcpyAsync(dst.data, src.data, src.bytes(), cudaMemcpyDeviceToDevice, launch.stream),
+          "cudaMemcpy");
   }
   std::unique_ptr<Readback> do_make_readback(std::int64_t count) override {
     context_.enter();
@@ -186,6 +190,11 @@ class CudaBackend final : public Backend {
       throw;
     }
     repeating_ = false;
+  }
+
+  void do_when(ConstTensorView flag, const std::function<void()>& work) override {
+    const LaunchesWhen scope(context_, flag.as<double>());
+    work();
   }
 
   // --- network
@@ -364,6 +373,31 @@ class CudaBackend final : public Backend {
     check(cuda::lbfgs_direction(context_.launch(), coefficients.as<double>(), state.as<double>(),
                                 dots.as<double>(), coefficients.shape.elements() / 2, learning_rate),
           "lbfgs_direction");
+  }
+  void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
+                          ConstTensorView v) override {
+    ++context_.counts.others;  // two launches
+    check(cuda::lbfgs_pair_dots(context_.launch(), with_previous.as<double>(), history.as<float>(),
+                                state.as<double>(), v.as<float>(), history.shape.h / 2, v.shape.elements()),
+          "lbfgs_pair_dots");
+  }
+  void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
+                          ConstTensorView products) override {
+    check(
+        cuda::lbfgs_condition(context_.launch(), dots.as<double>(), with_previous.as<double>(),
+                              state.as<double>(), products.as<double>(), with_previous.shape.elements() / 2),
+        "lbfgs_condition");
+  }
+  void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums, LbfgsDecision decision,
+                       const LbfgsDecisionParameters& parameters) override {
+    check(cuda::lbfgs_decide(context_.launch(), machine.as<double>(), state.as<double>(), sums.as<double>(),
+                             decision, parameters),
+          "lbfgs_decide");
+  }
+  void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) override {
+    check(cuda::weighted_sum(context_.launch(), out.as<double>(), weights.as<double>(), values.as<double>(),
+                             values.shape.elements()),
+          "weighted_sum");
   }
   void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,
                   ConstTensorView g) override {

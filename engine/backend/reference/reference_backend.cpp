@@ -210,6 +210,24 @@ class ReferenceBackend final : public Backend {
     reference::lbfgs_direction(coefficients.as<double>(), state.as<double>(), dots.as<double>(),
                                coefficients.shape.elements() / 2, learning_rate);
   }
+  void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
+                          ConstTensorView v) override {
+    reference::lbfgs_pair_dots(with_previous.as<double>(), history.as<double>(), state.as<double>(),
+                               v.as<double>(), history.shape.h / 2, v.shape.elements());
+  }
+  void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
+                          ConstTensorView products) override {
+    reference::lbfgs_condition(dots.as<double>(), with_previous.as<double>(), state.as<double>(),
+                               products.as<double>(), with_previous.shape.elements() / 2);
+  }
+  void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums, LbfgsDecision decision,
+                       const LbfgsDecisionParameters& parameters) override {
+    impasto::lbfgs_decide(machine.as<double>(), state.as<double>(), sums.as<double>(), decision, parameters);
+  }
+  void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) override {
+    *out.as<double>() =
+        reference::weighted_sum(weights.as<double>(), values.as<double>(), values.shape.elements());
+  }
   void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,
                   ConstTensorView g) override {
     reference::lincomb(out.as<double>(), coefficients.as<double>(), rows.as<double>(), g.as<double>(),

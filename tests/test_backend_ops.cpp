@@ -40,7 +40,11 @@ const std::vector<std::string> kOperations = {"conv2d_forward",
                                               "halve_transposed_add",
                                               "lbfgs_push",
                                               "lbfgs_dots",
-                                              "lbfgs_direction"};
+                                              "lbfgs_direction",
+                                              "lbfgs_pair_dots",
+                                              "lbfgs_condition",
+                                              "lbfgs_decide",
+                                              "weighted_sum"};
 
 void require_rows_ok(Backend& device, const std::string& operation, bool shifted) {
   int num_cases = 0;

@@ -1,9 +1,15 @@
 // The L-BFGS primitives together, against the two-loop recursion of the textbook (Nocedal, Wright, algorithm
 // 7.4) on plain vectors, with the rules of torch.optim.LBFGS for steps and rejected pairs.
+#include <array>
 #include <cmath>
+#include <cstring>
 #include <deque>
+#include <functional>
+#include <limits>
 #include <numeric>
+#include <random>
 
+#include "engine/selftest/op_bench.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
 #include "tests/support/test_device.h"
@@ -120,4 +126,96 @@ TEST_CASE("the L-BFGS primitives give the two-loop recursion's directions") {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] += expected.t * expected.d[i];
   }
   CHECK(num_rejected == 3);
+}
+
+TEST_CASE("a device decides as the host does, to the last bit") {
+  test::TestDevice device(GENERATE(from_range(test::op_devices())));
+  const bool clamped = GENERATE(false, true);
+  const LbfgsDecisionParameters parameters{0.9, 300, clamped, false};
+  std::mt19937 random(7);
+  const auto uniform = [&] { return static_cast<double>(random()) / 0x1p32; };
+
+  Numbers machine(LbfgsMachine::kSize), state(LbfgsState::size(3));
+  machine[LbfgsMachine::kShrink] = 1;
+  std::array<int, 5> said{};
+  for (int step = 0; step < 600; ++step) {
+    INFO(device->info().name << ", step " << step);
+    // Losses that mostly fall, some that are not finite, slopes of either sign.
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    machine[LbfgsMachine::kTrialValue] =
+        random() % 16 == 0 ? nan : machine[LbfgsMachine::kValue] + uniform() - 0.7;
+    machine[LbfgsMachine::kSlope] = uniform() - 0.5;
+    state[LbfgsState::kCount] = static_cast<double>(random() % 3);
+    state[LbfgsState::kSlope] = random() % 8 == 0 ? 1.0 : -uniform();
+    const Numbers sums{100 * uniform(), random() % 4 == 0 ? 0 : uniform()};
+    const auto on_device = device.slots(machine), device_state = device.slots(state),
+               dots = device.slots(sums);
+    for (const LbfgsDecision decision :
+         {LbfgsDecision::kJudge, LbfgsDecision::kTakeDirection, LbfgsDecision::kTakeBent,
+          LbfgsDecision::kTakeSteepest, LbfgsDecision::kTakeBent}) {
+      lbfgs_decide(machine.data(), state.data(), sums.data(), decision, parameters);
+      device->lbfgs_decide(on_device, device_state, dots, decision, parameters);
+    }
+    const Numbers found = device.read(on_device), found_state = device.read(device_state);
+    REQUIRE(std::memcmp(found.data(), machine.data(), found.size() * sizeof(double)) == 0);
+    REQUIRE(std::memcmp(found_state.data(), state.data(), found_state.size() * sizeof(double)) == 0);
+    for (std::size_t i = 0; i < said.size(); ++i) said[i] += machine[LbfgsMachine::kAccepts + i] != 0;
+  }
+  const int bends = said[2], restarts = said[1];
+  CHECK(bends == 0);  // taken back by the decision after it
+  CHECK(restarts > 5);
+  for (const std::size_t i : {0, 3, 4}) CHECK(said[i] > 5);
+}
+
+TEST_CASE("what depends on a flag is done where it is set, and nothing of it where it is not") {
+  test::TestDevice device(GENERATE(from_range(test::op_devices())));
+  constexpr std::int64_t kSlots = 3, kLength = 1000;
+  const Shape picture{20, 50, 1}, halved{10, 25, 1}, rgb{1, 4, 3};
+  const auto values = [&](Shape shape, std::uint64_t seed) {
+    return device.real(shape, make_values(Values::kNormal, shape, seed));
+  };
+  for (const double flag : {1.0, 0.0}) {
+    INFO(device->info().name << ", flag " << flag);
+    const auto when = device.slots({flag}), t = device.slots({0.5});
+    Numbers numbers(static_cast<std::size_t>(LbfgsState::size(kSlots)));
+    numbers[LbfgsState::kCalls] = 1;
+    const auto state = device.slots(numbers), dots = device.slots(Numbers(LbfgsState::num_dots(kSlots), 0.5));
+    const auto coefficients = device.slots(Numbers(2 * kSlots + 1, 1)),
+               with = device.slots(Numbers(2 * kSlots, 1));
+    const auto products = device.slots({2, 3}), sum = device.slots({7});
+    const auto history = values({2 * kSlots, 1, kLength}, 1), g = values(picture, 2), x = values(picture, 3);
+    const auto previous = values(picture, 4), d = values(picture, 5), half = values(halved, 6),
+               pixels = values(rgb, 7);
+    const struct {
+      const char* name;
+      TensorView changed;
+      std::function<void()> call;
+    } operations[] = {
+        {"fill", half, [&] { device->fill(half, 3); }},
+        {"copy", x, [&] { device->copy(x, g); }},
+        {"clamp", pixels,
+         [&] {
+           device->clamp(pixels, {0, 0, 0}, {0, 0, 0});
+         }},
+        {"add_scaled", x, [&] { device->add_scaled(x, x, t, d); }},
+        {"dot", sum, [&] { device->dot(sum, g, d); }},
+        {"halve", half, [&] { device->halve(half, g); }},
+        {"halve_transposed_add", x, [&] { device->halve_transposed_add(x, half, 1); }},
+        {"lbfgs_push", history, [&] { device->lbfgs_push(history, previous, state, d, g); }},
+        {"lbfgs_dots", dots, [&] { device->lbfgs_dots(dots, history, state, g); }},
+        {"lbfgs_pair_dots", with, [&] { device->lbfgs_pair_dots(with, history, state, g); }},
+        {"lbfgs_condition", dots, [&] { device->lbfgs_condition(dots, with, state, products); }},
+        {"lbfgs_direction", coefficients, [&] { device->lbfgs_direction(coefficients, state, dots, 1); }},
+        {"lincomb", d, [&] { device->lincomb(d, coefficients, history, g); }},
+    };
+    for (const auto& operation : operations) {
+      INFO(operation.name);
+      const Numbers before = device.read(operation.changed);
+      device->when(when, operation.call);
+      CHECK((device.read(operation.changed) != before) == (flag != 0));
+    }
+    // And after it the flag is forgotten.
+    device->fill(x, 8);
+    CHECK(device.read(x) == Numbers(static_cast<std::size_t>(picture.elements()), 8));
+  }
 }

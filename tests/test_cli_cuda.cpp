@@ -37,6 +37,22 @@ std::vector<std::string> render(const std::vector<std::string>& more) {
   return with(on_gpu("render", {"-o", "x.png", "--overwrite"}), more);
 }
 
+/// What a command, which must succeed, calls of the CUDA libraries.
+std::map<std::string, std::int64_t> calls_of(const CliFolder& folder, const std::vector<std::string>& words) {
+  ProcessOptions options = folder.options();
+  const char* const others = std::getenv("LD_PRELOAD");
+  options.environment.emplace_back("LD_PRELOAD",
+                                   IMPASTO_CUDA_CALLS + (others ? ' ' + std::string(others) : ""));
+  options.environment.emplace_back("IMPASTO_CUDA_CALLS", (folder / "calls").string());
+  const ProcessResult result = run_process(CliFolder::command(words), options);
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  std::map<std::string, std::int64_t> calls;
+  std::ifstream lines(folder / "calls");
+  for (std::string kind; lines >> kind;) lines >> calls[kind];
+  return calls;
+}
+
 /// What a batch of so many renders, of two styles in turn, calls of the CUDA libraries.
 std::map<std::string, std::int64_t> calls_of_batch(int renders, const std::string& jobs = "1:1:1") {
   const CliFolder folder;
@@ -52,19 +68,7 @@ std::map<std::string, std::int64_t> calls_of_batch(int renders, const std::strin
              << '\n';
   }
   manifest.close();
-  const auto words = small_job({"batch", "m.jsonl"}, {"--iterations", "2", "--jobs", jobs});
-  ProcessOptions options = folder.options();
-  const char* const others = std::getenv("LD_PRELOAD");
-  options.environment.emplace_back("LD_PRELOAD",
-                                   IMPASTO_CUDA_CALLS + (others ? ' ' + std::string(others) : ""));
-  options.environment.emplace_back("IMPASTO_CUDA_CALLS", (folder / "calls").string());
-  const ProcessResult result = run_process(CliFolder::command(words), options);
-  INFO(result.err);
-  REQUIRE(result.exit_code == 0);
-  std::map<std::string, std::int64_t> calls;
-  std::ifstream lines(folder / "calls");
-  for (std::string kind; lines >> kind;) lines >> calls[kind];
-  return calls;
+  return calls_of(folder, small_job({"batch", "m.jsonl"}, {"--iterations", "2", "--jobs", jobs}));
 }
 
 ProcessResult run(const CliFolder& folder, const std::vector<std::string>& words) {
@@ -140,6 +144,22 @@ TEST_CASE("a batch makes its handles and plans, sends its weights and measures e
   CHECK(beside["plans"] <= 2 * ten["plans"]);
   CHECK(beside["runs"] == ten["runs"]);
   CHECK(beside["bytes_sent"] == ten["bytes_sent"]);
+}
+
+TEST_CASE("an iteration of the default preset's optimiser is one graph, and the host waits for none of it") {
+  const CliFolder folder;
+  const auto calls = [&](const char* iterations, const char* search) {
+    return calls_of(folder, render({"--optimizer", "lbfgs", "--line-search", search, "--tolerance", "0.0001",
+                                    "--scales", "1", "--iterations", iterations}));
+  };
+  for (const char* const search : {"wolfe", "none"}) {
+    INFO(search);
+    auto few = calls("4", search), more = calls("9", search);
+    CHECK(more["graphs"] - few["graphs"] == 5);
+    CHECK(more["stream_waits"] == few["stream_waits"]);
+    CHECK(more["event_waits"] - few["event_waits"] == 5);  // for the losses, of the iteration before
+    CHECK(more["bytes_sent"] == few["bytes_sent"]);
+  }
 }
 
 TEST_CASE("auto takes the first GPU") {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include "engine/core/error.h"
 #include "tests/support/catch.h"
@@ -64,6 +65,27 @@ TEST_CASE("the trials of a line search, which raise the loss for a moment, end n
   CHECK(ends_after(0.3, losses) == 0);
   // Nor do they keep a scale going: ten evaluations before the last is a trial.
   CHECK(ends_after(0.01, joined(joined(repeated(3, 1), {1e6}), repeated(3, 20))) == 11);
+}
+
+TEST_CASE("a scale never ends by a loss of which it was said that it cannot end it") {
+  std::mt19937 random(3);
+  int may = 0, ends = 0, evaluations = 0;
+  for (int run = 0; run < 200; ++run) {
+    Convergence convergence(0.1);
+    double loss = 100;
+    for (int i = 0; i < 200 && !convergence.reached(); ++i) {
+      const bool may_end = convergence.may_be_next();
+      loss *= 1 - 0.04 * static_cast<double>(random() % 100) / 100;
+      convergence.add(random() % 8 == 0 ? 3 * loss : random() % 16 == 0 ? kInfinite : loss);
+      if (convergence.reached()) CHECK(may_end);
+      may += may_end;
+      ++evaluations;
+    }
+    ends += convergence.reached();
+  }
+  CHECK(ends > 100);
+  CHECK(may < evaluations / 2);  // and that it cannot is said often enough to be of use
+  CHECK_FALSE(Convergence(0).may_be_next());
 }
 
 TEST_CASE("losses that are not finite are not the lowest") {

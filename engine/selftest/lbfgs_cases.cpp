@@ -1,5 +1,6 @@
 #include "engine/selftest/case_lists.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -74,9 +75,97 @@ Call prepare_direction(OpBench& bench, const DirectionCase& c) {
   return [=, &device] { device.lbfgs_direction(coefficients, state_view, dots_view, 0.8); };
 }
 
+/// A search between two finite ends that tries t = 1, from a base where J = 5 with the slope -2.
+std::vector<double> searching_machine(double value, double slope) {
+  std::vector<double> machine(LbfgsMachine::kSize);
+  machine[LbfgsMachine::kPhase] = LbfgsMachine::kSearch;
+  machine[LbfgsMachine::kValue] = 5;
+  machine[LbfgsMachine::kShrink] = 0.1;
+  const double line[WolfeSearch::kStateSize] = {5, -2, 0.5, 4.5, -1.5, 3, 6, 2, 0.5, 4.5, 1, 1e9, 3, 2};
+  std::copy(std::begin(line), std::end(line), machine.begin() + LbfgsMachine::kLine);
+  machine[LbfgsMachine::kTrialValue] = value;
+  machine[LbfgsMachine::kSlope] = slope;
+  return machine;
+}
+
+void add_decisions(Cases& cases) {
+  struct Judged {
+    const char* name;
+    double value, slope;
+  };
+  for (const Judged& judged :
+       {Judged{"accepts", 4, -0.5}, {"narrows from above", 5.5, 1}, {"narrows from below", 4.2, -1.9}}) {
+    for (const LbfgsDecision after : {LbfgsDecision::kTakeDirection, LbfgsDecision::kTakeSteepest}) {
+      for (const bool clamped : {false, true}) {
+        const std::string text = std::string(judged.name) +
+                                 (after == LbfgsDecision::kTakeDirection ? ", direction" : ", steepest") +
+                                 (clamped ? ", clamped" : "");
+        cases.push_back(
+            {"lbfgs_decide", text, [=](OpBench& bench) -> Call {
+               Backend& device = bench.backend();
+               const auto machine = bench.in_out("machine", Role::kSlot, {1, 1, LbfgsMachine::kSize},
+                                                 searching_machine(judged.value, judged.slope));
+               std::vector<double> numbers = lbfgs_state(3, 1, 1, 4);
+               numbers[LbfgsState::kSlope] = -0.3;
+               const auto state = bench.in_out("state", Role::kSlot, {1, 1, LbfgsState::size(3)}, numbers);
+               const auto dots = bench.input("dots", Role::kSlot, {1, 1, 2}, {7, 3});
+               const LbfgsDecisionParameters parameters{0.9, 300, clamped, false};
+               return [=, &device] {
+                 device.lbfgs_decide(machine, state, dots, LbfgsDecision::kJudge, parameters);
+                 device.lbfgs_decide(machine, state, dots, after, parameters);
+                 device.lbfgs_decide(machine, state, dots, LbfgsDecision::kTakeBent, parameters);
+               };
+             }});
+      }
+    }
+  }
+  for (const std::int64_t n : {1, 7, 300}) {
+    cases.push_back({"weighted_sum", "of " + std::to_string(n), [=](OpBench& bench) -> Call {
+                       Backend& device = bench.backend();
+                       const auto out = bench.output("out", Role::kSlot, {1, 1, 1});
+                       const auto weights = bench.input("weights", Role::kSlot, {1, 1, n}, Values::kFeatures);
+                       const auto values = bench.input("values", Role::kSlot, {1, 1, n}, Values::kFeatures);
+                       return [=, &device] { device.weighted_sum(out, weights, values); };
+                     }});
+  }
+}
+
+void add_conditioned(Cases& cases) {
+  for (const std::int64_t slots : {2, 41}) {
+    const std::string text = "slots " + std::to_string(slots);
+    const std::vector<double> state = lbfgs_state(slots, slots - 1, slots / 2, 3);
+    const Shape state_shape{1, 1, LbfgsState::size(slots)}, rows_shape{1, 1, 2 * slots};
+    for (const std::int64_t n : {3, 1001}) {
+      cases.push_back(
+          {"lbfgs_pair_dots", text + " length " + std::to_string(n), [=](OpBench& bench) -> Call {
+             Backend& device = bench.backend();
+             const auto with = bench.in_out("with_previous", Role::kSlot, rows_shape, Values::kNormal);
+             const auto history = bench.input("history", Role::kReal, {2 * slots, 1, n}, Values::kFeatures);
+             const auto s = bench.input("state", Role::kSlot, state_shape, state);
+             const auto v = bench.input("v", Role::kReal, {1, 1, n}, Values::kFeatures);
+             return [=, &device] { device.lbfgs_pair_dots(with, history, s, v); };
+           }});
+    }
+    cases.push_back({"lbfgs_condition", text, [=](OpBench& bench) -> Call {
+                       Backend& device = bench.backend();
+                       const Shape dots_shape{1, 1, LbfgsState::num_dots(slots)};
+                       std::vector<double> numbers = make_values(Values::kNormal, dots_shape, bench.seed());
+                       numbers.back() = 4;  // a square
+                       const auto dots = bench.in_out("dots", Role::kSlot, dots_shape, numbers);
+                       const auto with =
+                           bench.in_out("with_previous", Role::kSlot, rows_shape, Values::kNormal);
+                       const auto s = bench.input("state", Role::kSlot, state_shape, state);
+                       const auto products = bench.input("products", Role::kSlot, {1, 1, 2}, {9, 5});
+                       return [=, &device] { device.lbfgs_condition(dots, with, s, products); };
+                     }});
+  }
+}
+
 }  // namespace
 
 void add_lbfgs(Cases& cases) {
+  add_decisions(cases);
+  add_conditioned(cases);
   for (const std::int64_t slots : {2, 5, 11}) {
     for (const std::int64_t n : {3, 1001, 60000}) {
       const std::int64_t spare = slots / 2;

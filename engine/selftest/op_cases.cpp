@@ -39,6 +39,10 @@ constexpr Bound kBounds[] = {
     {"lbfgs_push", 5e-7, 2.4e-7},
     {"lbfgs_dots", 1e-12, 3.4e-14},
     {"lbfgs_direction", 1e-12, 1.6e-16},
+    {"lbfgs_pair_dots", 1e-13, 1.0e-15},
+    {"lbfgs_condition", 1e-14, 0},
+    {"lbfgs_decide", 1e-14, 0},
+    {"weighted_sum", 1e-14, 0},
 };
 
 }  // namespace

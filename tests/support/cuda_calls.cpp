@@ -14,11 +14,14 @@ namespace {
 
 struct Calls {
   std::atomic<std::int64_t> cudnn_handles{0}, cublas_handles{0}, plans{0}, runs{0}, bytes_sent{0};
+  std::atomic<std::int64_t> stream_waits{0}, event_waits{0}, graphs{0};
   ~Calls() {
     const char* const path = std::getenv("IMPASTO_CUDA_CALLS");
     if (path == nullptr) return;
     std::ofstream(path) << "cudnn_handles " << cudnn_handles << "\ncublas_handles " << cublas_handles
-                        << "\nplans " << plans << "\nruns " << runs << "\nbytes_sent " << bytes_sent << '\n';
+                        << "\nplans " << plans << "\nruns " << runs << "\nbytes_sent " << bytes_sent
+                        << "\nstream_waits " << stream_waits << "\nevent_waits " << event_waits << "\ngraphs "
+                        << graphs << '\n';
   }
 };
 Calls calls;
@@ -53,6 +56,21 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
                                   cudnnBackendDescriptor_t variants) {
   ++calls.runs;
   return own<decltype(cudnnBackendExecute)>("cudnnBackendExecute")(handle, plan, variants);
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  ++calls.stream_waits;
+  return own<decltype(cudaStreamSynchronize)>("cudaStreamSynchronize")(stream);
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  ++calls.event_waits;
+  return own<decltype(cudaEventSynchronize)>("cudaEventSynchronize")(event);
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+  ++calls.graphs;
+  return own<decltype(cudaGraphLaunch)>("cudaGraphLaunch")(graph, stream);
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,

@@ -48,9 +48,10 @@ cudaError_t lbfgs_push(const Launch& launch, float* history, float* g_previous, 
 
 namespace {
 
-// A thread holds four elements of s, y and g as doubles and sweeps all rows with them, four rows at a time:
-// 12 sums, which a warp adds up together. More elements a thread would cost registers (two blocks fit a
-// multiprocessor at 128).
+// A thread holds four elements of s, y and g and sweeps all rows with them, four rows at a time: 12 sums of
+// four products in float, which a warp adds up together in double. One double a sum in place of one a
+// product: many GPUs have few units for them. The roundings of so short sums go either way, and over a
+// picture cancel.
 constexpr int kElements = 4, kRows = 4, kSums = 3;
 
 /// Elements first + (0..3) (packed) or first + (0..3) * kThreads of a row; zero from n on.
@@ -95,16 +96,17 @@ __device__ __forceinline__ void load_rows(Pack<float, kElements> (&to)[kRows], c
 }
 
 /// The thread's products of four rows with s, y and g, each added up over its elements.
-__device__ __forceinline__ void add_products(double (&sums)[kSums][kRows],
-                                             const Pack<float, kElements> (&rows)[kRows],
-                                             const double (&with)[kSums][kElements]) {
+__device__ __forceinline__ void multiply(double (&sums)[kSums][kRows],
+                                         const Pack<float, kElements> (&rows)[kRows],
+                                         const Pack<float, kElements> (&with)[kSums]) {
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
 #pragma unroll
-    for (int e = 0; e < kElements; ++e) {
-      const auto value = static_cast<double>(rows[r].at[e]);
+    for (int k = 0; k < kSums; ++k) {
+      float sum = 0;
 #pragma unroll
-      for (int k = 0; k < kSums; ++k) sums[k][r] += value * with[k][e];
+      for (int e = 0; e < kElements; ++e) sum += rows[r].at[e] * with[k].at[e];
+      sums[k][r] = sum;
     }
   }
 }
@@ -149,20 +151,17 @@ __global__ void __launch_bounds__(kThreads, 2)
   constexpr std::int64_t chunk = kThreads * kElements;
   for (std::int64_t begin = blockIdx.x * chunk; begin < n; begin += gridDim.x * chunk) {
     const std::int64_t first = begin + (packed ? thread * kElements : thread);
-    const Pack<float, kElements> loaded[kSums] = {
+    const Pack<float, kElements> with[kSums] = {
         load_elements<packed>(history + spare * n, first, n),
         load_elements<packed>(history + (slots + spare) * n, first, n), load_elements<packed>(g, first, n)};
-    double with[kSums][kElements];
+    float magnitudes = 0, squares = 0;
 #pragma unroll
-    for (int k = 0; k < kSums; ++k) {
-#pragma unroll
-      for (int e = 0; e < kElements; ++e) with[k][e] = static_cast<double>(loaded[k].at[e]);
+    for (const float value : with[2].at) {
+      magnitudes += fabsf(value);
+      squares += value * value;
     }
-#pragma unroll
-    for (const double value : with[2]) {
-      of_g[0] += fabs(value);
-      of_g[1] += value * value;
-    }
+    of_g[0] += magnitudes;
+    of_g[1] += squares;
 
     Pack<float, kElements> rows[kRows], next[kRows];
     load_rows<packed>(next, history, 0, num_rows, first, n);
@@ -171,8 +170,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int r = 0; r < kRows; ++r) rows[r] = next[r];
       load_rows<packed>(next, history, row + kRows, num_rows, first,
                         n);  // under way while these are added up
-      double sums[kSums][kRows] = {};
-      add_products(sums, rows, with);
+      double sums[kSums][kRows];
+      multiply(sums, rows, with);
       add_to_totals(totals, sums, row, num_rows);
     }
   }

@@ -106,7 +106,7 @@ void add_decisions(Cases& cases) {
                const auto machine = bench.in_out("machine", Role::kSlot, {1, 1, LbfgsMachine::kSize},
                                                  searching_machine(judged.value, judged.slope));
                std::vector<double> numbers = lbfgs_state(3, 1, 1, 4);
-               numbers[LbfgsState::kSlope] = -0.3;
+               numbers[LbfgsState::kSlope] = 0.3;  // no way down: anew from the gradient
                const auto state = bench.in_out("state", Role::kSlot, {1, 1, LbfgsState::size(3)}, numbers);
                const auto dots = bench.input("dots", Role::kSlot, {1, 1, 2}, {7, 3});
                const LbfgsDecisionParameters parameters{0.9, 300, clamped, false};

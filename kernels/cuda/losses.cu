@@ -54,18 +54,32 @@ cudaError_t squared_error(const Launch& launch, double* loss, void* d, const voi
 
 namespace {
 
-// A block takes a tile of 16x16 elements on or above the diagonal: one element a thread, so that few channels
-// (64: 10 tiles) still make some blocks, and 64 bytes of a row are read at once.
-constexpr int kTile = 16;
-static_assert(kTile * kTile == kThreads);
+// A block takes a tile of 8x8 elements on or above the diagonal, and its threads four slices of the parts:
+// so few channels (64: 36 tiles) and many parts (a large picture's) still keep many threads busy. A tile's
+// row is one sector of memory.
+constexpr int kTile = 8, kTileSize = kTile * kTile, kSlices = kThreads / kTileSize;
 
-/// Calls value(a, b) for every element a <= b of a symmetric (c, c) matrix, once, and write(a, b, its value)
-/// for every element. Both go along rows: the mirrored tile is turned in shared memory, where each row is
-/// permuted by its number, so that the 32 elements of two rows, and of two columns, lie in 32 banks.
+/// Which parts of a sum are a slice's.
+struct PartRange {
+  std::int64_t first, end;
+};
+__device__ __forceinline__ PartRange slice_of(std::int64_t num_parts, int slice) {
+  const std::int64_t each = (num_parts + kSlices - 1) / kSlices, first = slice * each;
+  return {first, first + each < num_parts ? first + each : num_parts};
+}
+
+/// Calls value(a, b, sum) for every element a <= b of a symmetric (c, c) matrix, once, with the sum of the
+/// parts' elements there in double (a slice's in their order, then the slices in theirs), and write(a, b, its
+/// value) for every element. Both go along rows: the mirrored tile is turned in shared memory, where each row
+/// is permuted by its number, so that the elements of four rows, and of four columns, lie in 32 banks.
 template <class Value, class Write>
-__device__ __forceinline__ void for_symmetric(std::int64_t c, Value value, Write write) {
+__device__ __forceinline__ void for_symmetric(const float* __restrict__ parts, std::int64_t num_parts,
+                                              std::int64_t c, Value value, Write write) {
+  __shared__ double sums[kSlices][kTileSize];
   __shared__ float tile[kTile][kTile];
-  const int column = threadIdx.x % kTile, row = threadIdx.x / kTile;
+  const int element = threadIdx.x % kTileSize, slice = threadIdx.x / kTileSize;
+  const int column = element % kTile, row = element / kTile;
+  const PartRange range = slice_of(num_parts, slice);
   const std::int64_t tiles = (c + kTile - 1) / kTile;
   std::int64_t tile_row = 0, skip = blockIdx.x;  // tiles of row r of the triangle: tiles - r
   while (true) {
@@ -73,11 +87,24 @@ __device__ __forceinline__ void for_symmetric(std::int64_t c, Value value, Write
     if (tile_row == tiles) return;
     const std::int64_t top = tile_row * kTile, left = (tile_row + skip) * kTile;
     const std::int64_t a = top + row, b = left + column;
-    if (a <= b && b < c) tile[row][column ^ row] = value(a, b);
+    const bool upper = a <= b && b < c, owns = slice == 0;
+    double sum = 0;
+    if (upper) {
+#pragma unroll 8  // so many loads are under way at a time
+      for (std::int64_t part = range.first; part < range.end; ++part) sum += parts[(part * c + a) * c + b];
+    }
+    sums[slice][element] = sum;
     __syncthreads();
-    if (a <= b && b < c) write(a, b, tile[row][column ^ row]);
+    if (owns && upper) {
+#pragma unroll
+      for (int other = 1; other < kSlices; ++other) sum += sums[other][element];
+      tile[row][column ^ row] = value(a, b, sum);
+    }
+    __syncthreads();
+    if (owns && upper) write(a, b, tile[row][column ^ row]);
     const std::int64_t mirrored_a = left + row, mirrored_b = top + column;
-    if (mirrored_a > mirrored_b && mirrored_a < c) write(mirrored_a, mirrored_b, tile[column][row ^ column]);
+    if (owns && mirrored_a > mirrored_b && mirrored_a < c)
+      write(mirrored_a, mirrored_b, tile[column][row ^ column]);
     __syncthreads();
     skip += gridDim.x;
   }
@@ -88,23 +115,13 @@ unsigned blocks_for_symmetric(const Launch& launch, std::int64_t c) {
   return blocks_for_sums(launch, tiles * (tiles + 1) / 2 * kThreads, 1);
 }
 
-/// Element `at` of the sum of the parts, in double and in their order; eight loads are under way at a time.
-__device__ __forceinline__ double sum_of_parts(const float* __restrict__ parts, std::int64_t num_parts,
-                                               std::int64_t size, std::int64_t at) {
-  double sum = 0;
-#pragma unroll 8
-  for (std::int64_t part = 0; part < num_parts; ++part) sum += parts[part * size + at];
-  return sum;
-}
-
 __global__ void __launch_bounds__(kThreads)
     gram_sum_kernel(float* __restrict__ g, const float* __restrict__ parts, std::int64_t num_parts,
                     std::int64_t c, double scale, bool add) {
   for_symmetric(
-      c,
-      [=](std::int64_t a, std::int64_t b) {
-        const double sum = scale * sum_of_parts(parts, num_parts, c * c, a * c + b);
-        return static_cast<float>(add ? g[a * c + b] + sum : sum);
+      parts, num_parts, c,
+      [=](std::int64_t a, std::int64_t b, double sum) {
+        return static_cast<float>(add ? g[a * c + b] + scale * sum : scale * sum);
       },
       [=](std::int64_t a, std::int64_t b, float value) { g[a * c + b] = value; });
 }
@@ -125,17 +142,16 @@ __global__ void __launch_bounds__(kThreads)
     style_loss_kernel(double* loss, T* __restrict__ d, const float* __restrict__ parts,
                       std::int64_t num_parts, const float* __restrict__ target, std::int64_t c,
                       double gram_scale, LossScales scales, double* partials, unsigned* ticket) {
-  double sum[1] = {};
+  double squares[1] = {};
   for_symmetric(
-      c,
-      [&](std::int64_t a, std::int64_t b) {
-        const std::int64_t at = a * c + b;
-        const double difference = gram_scale * sum_of_parts(parts, num_parts, c * c, at) - target[at];
-        sum[0] += (a == b ? 1 : 2) * difference * difference;  // (b, a) as well
+      parts, num_parts, c,
+      [&](std::int64_t a, std::int64_t b, double sum) {
+        const double difference = gram_scale * sum - target[a * c + b];
+        squares[0] += (a == b ? 1 : 2) * difference * difference;  // (b, a) as well
         return static_cast<float>(scales.gradient * difference);
       },
       [=](std::int64_t a, std::int64_t b, float value) { d[a * c + b] = cast<T>(value); });
-  if (grid_sum(sum, partials, ticket)) *loss = scales.value * sum[0];
+  if (grid_sum(squares, partials, ticket)) *loss = scales.value * squares[0];
 }
 
 }  // namespace

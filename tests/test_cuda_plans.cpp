@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/cuda/conv_choices.h"
 #include "engine/backend/cuda/conv_plans.h"
+#include "engine/backend/cuda/cudnn_graph.h"
 #include "engine/core/error.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu_descriptions.h"
@@ -271,4 +273,38 @@ TEST_CASE("a device description that cuDNN cannot read is an error that names it
   const std::string message =
       message_of(ErrorCode::kInternal, [] { const ConvPlanner planner(0, 0, "{\"deviceVer\":900}"); });
   CHECK_THAT(message, ContainsSubstring("CUDNN_STATUS_BAD_PARAM"));
+}
+
+TEST_CASE("notes that this was not compiled with are left out") {
+  const std::array<std::int32_t, 4> numerical{CUDNN_NUMERICAL_NOTE_TENSOR_CORE,
+                                              CUDNN_NUMERICAL_NOTE_TYPE_COUNT, 1000, -1};
+  const std::array<std::int32_t, 2> behaviour{CUDNN_BEHAVIOR_NOTE_TYPE_COUNT,
+                                              CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION};
+  const impasto::cuda::EngineNotes notes = impasto::cuda::known_notes(numerical, behaviour);
+  CHECK(notes.numerical.count() == 1);
+  CHECK(notes.numerical[CUDNN_NUMERICAL_NOTE_TENSOR_CORE]);
+  CHECK(notes.behaviour.count() == 1);
+  CHECK(notes.behaviour[CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION]);
+}
+
+TEST_CASE("a cuDNN from 9.8 on is taken, and what is older or of another major version is not") {
+  using impasto::cuda::why_unfit_cudnn;
+  for (const std::size_t version : {90800, 91900, 92100, 99999}) CHECK(why_unfit_cudnn(version).empty());
+  for (const std::size_t version : {8907, 90000, 90701, 100000})
+    CHECK_FALSE(why_unfit_cudnn(version).empty());
+  CHECK_THAT(why_unfit_cudnn(90701), ContainsSubstring("expected version 9.8 or a newer 9, found 9.7.1"));
+}
+
+TEST_CASE("candidates are timed in turn, by the least of their times, and the first of equal ones is taken") {
+  using impasto::cuda::fastest_in_turn;
+  std::vector<std::size_t> order;
+  std::vector<int> calls(3);
+  // A clock that is slow in the first round, and a candidate that is disturbed once.
+  const float times[3][3] = {{9, 5, 5}, {9, 4, 8}, {9, 4, 4}};
+  const auto measure = [&](std::size_t i) {
+    order.push_back(i);
+    return times[i][calls[i]++];
+  };
+  CHECK(fastest_in_turn(3, 3, measure) == 1);
+  CHECK(order == std::vector<std::size_t>{0, 1, 2, 0, 1, 2, 0, 1, 2});
 }

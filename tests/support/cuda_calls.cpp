@@ -13,12 +13,14 @@
 namespace {
 
 struct Calls {
-  std::atomic<std::int64_t> cudnn_handles{0}, cublas_handles{0}, plans{0}, runs{0}, bytes_sent{0};
+  std::atomic<std::int64_t> cudnn_handles{0}, cublas_handles{0}, plans{0}, runs{0}, bytes_sent{0},
+      full_sums{0};
   ~Calls() {
     const char* const path = std::getenv("IMPASTO_CUDA_CALLS");
     if (path == nullptr) return;
     std::ofstream(path) << "cudnn_handles " << cudnn_handles << "\ncublas_handles " << cublas_handles
-                        << "\nplans " << plans << "\nruns " << runs << "\nbytes_sent " << bytes_sent << '\n';
+                        << "\nplans " << plans << "\nruns " << runs << "\nbytes_sent " << bytes_sent
+                        << "\nfull_sums " << full_sums << '\n';
   }
 };
 Calls calls;
@@ -41,6 +43,11 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
   ++calls.cublas_handles;
   return own<decltype(cublasCreate_v2)>("cublasCreate_v2")(handle);
+}
+
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
+  if ((mode & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) != 0) ++calls.full_sums;
+  return own<decltype(cublasSetMathMode)>("cublasSetMathMode")(handle, mode);
 }
 
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,

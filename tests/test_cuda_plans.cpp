@@ -2,6 +2,7 @@
 // from a description of a GPU. No GPU and no driver are needed, and nothing is executed.
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -9,7 +10,9 @@
 #include "engine/backend/cuda/conv_choices.h"
 #include "engine/backend/cuda/conv_plans.h"
 #include "engine/backend/cuda/cudnn_graph.h"
+#include "engine/backend/cuda/gram.h"
 #include "engine/core/error.h"
+#include "engine/network/plan_search.h"
 #include "tests/support/catch.h"
 #include "tests/support/gpu_descriptions.h"
 
@@ -256,6 +259,45 @@ TEST_CASE("a tensor of 2^31 elements is refused with the numbers") {
   CHECK_THAT(of(4096, 8192, 64, 8), ContainsSubstring("in the input of"));
   // Numbers whose product does not fit 64 bits.
   CHECK_THAT(of(std::int64_t{1} << 40, std::int64_t{1} << 40, 8, 64), ContainsSubstring("in the input of"));
+}
+
+TEST_CASE("a picture whose feature maps have 2^31 elements and more goes in strips that have fewer") {
+  using namespace impasto;
+  const Weights weights = find_weights("random-vgg16:1");
+  const NodeGraph graph = build_graph(weights, std::vector<std::string>{"relu1_1", "relu3_1"});
+  ConvPlanner planner = planner_for(h100());
+  BackendTraits traits;
+  traits.precision = Precision::kBf16;
+  traits.activation = DType::kBFloat16;
+  traits.input_channels = 8;
+  traits.most_elements = std::numeric_limits<std::int32_t>::max();  // as the CUDA backend has it
+  traits.conv_workspace_bytes = [&](Shape input, std::int64_t out, Padding padding) {
+    std::size_t bytes = 0;
+    for (const ConvOp op : kOps) {
+      const ConvKey key{op, Precision::kBf16, input.h, input.w, input.c, out, padding};
+      bytes = std::max(bytes, planner.plan(key).workspace_bytes);
+    }
+    return bytes;
+  };
+  traits.gram_workspace_bytes = [](Shape features) { return cuda::gram_workspace_bytes(features, 132); };
+  for (const Shape picture : {Shape{4096, 8191, 3}, Shape{4096, 8192, 3}, Shape{8192, 8192, 3}}) {
+    INFO(picture.h << "x" << picture.w);
+    const ProgramTask task{picture, Pooling::kMax, Pass::kForwardBackward,
+                           static_cast<int>(graph.nodes.size()) - 1};
+    const Segments segments = choose_segments(graph, task, traits, std::numeric_limits<std::size_t>::max());
+    CHECK((describe(graph, picture, segments) == "at once") ==
+          (picture.positions() * 64 < std::int64_t{1} << 31));
+    const NetworkPlan plan = plan_memory(make_program(graph, task, traits, segments), traits);
+    std::int64_t most = 0;
+    for (const Step& step : plan.program.steps) {
+      for (const Step::Operand& operand : {step.out, step.in}) {
+        if (operand) most = std::max(most, plan.program.shape(operand).elements());
+      }
+    }
+    CHECK(most < std::int64_t{1} << 31);
+    CHECK(most > std::int64_t{1} << 30);  // and no smaller than need be
+    CHECK(plan.bytes() > std::size_t{1} << 32);
+  }
 }
 
 TEST_CASE("where no engine fits the error names the key, and impossible requests say what was expected") {

@@ -20,3 +20,8 @@ if(NOT IMPASTO_SANITIZE AND NOT IMPASTO_COVERAGE)
             -DWORK=${PROJECT_BINARY_DIR}/install_test -DCOMPILER=${CMAKE_CXX_COMPILER} -DPYTHON=${IMPASTO_PYTHON}
             -P ${PROJECT_SOURCE_DIR}/tests/test_install.cmake)
 endif()
+if(IMPASTO_HAS_CUDA AND CMAKE_CUDA_ARCHITECTURES MATCHES "^[0-9]")  # not "native" and the like
+  list(JOIN CMAKE_CUDA_ARCHITECTURES "," architectures)
+  add_test(NAME "the CUDA module holds code for the GPUs that it was built for"
+    COMMAND ${IMPASTO_PYTHON} ${PROJECT_SOURCE_DIR}/scripts/gpu_code.py --expect ${architectures} $<TARGET_FILE:impasto_cuda>)
+endif()

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "engine/backend/cuda_places.h"
 #include "engine/backend/system.h"
 #include "tests/support/catch.h"
 
@@ -130,4 +131,34 @@ TEST_CASE("auto says why it takes the CPU where a GPU is there, and nothing wher
                             without.path()) ==
         "device 'cuda:0': expected a usable GPU, but it is old; the CPU is used instead");
   CHECK(system::note_on_gpu({}, with.path()).empty());
+}
+
+TEST_CASE("CUDA's libraries are looked for where the module looks, then in conda's and pip's folders") {
+  const FakeRoot root;
+  const std::string name = "libcudart.so.13";
+  CudaPlaces places{.library_path = "",
+                    .module_folders = {root.path() / "built/lib", root.path() / "installed"},
+                    .conda_prefix = root.path() / "conda",
+                    .virtual_env = root.path() / "venv",
+                    .root = root.path()};
+  CHECK(places_of(name, places) == std::vector<std::string>{name});
+  const auto file = [&](const std::string& folder) {
+    root.write(folder + "/" + name, "");
+    return (root.path() / folder / name).string();
+  };
+  const std::string runfile = file("usr/local/cuda/lib64");
+  const std::string in_package = file("venv/lib/python3.12/site-packages/nvidia/cuda_runtime/lib");
+  const std::string in_cu13 = file("venv/lib/python3.12/site-packages/nvidia/cu13/lib"),
+                    conda = file("conda/lib");
+  const std::string beside = file("installed"), built = file("built/lib");
+  CHECK(places_of(name, places) ==
+        std::vector<std::string>{built, beside, name, conda, in_cu13, in_package, runfile});
+  CHECK(places_of("libcudnn.so.9", places) == std::vector<std::string>{"libcudnn.so.9"});
+  // What LD_LIBRARY_PATH holds comes first; folders that hang on the current one do not count.
+  file("given");
+  places.library_path =
+      "::relative:" + (root.path() / "none").string() + ":" + (root.path() / "given").string();
+  CHECK(places_of(name, places).front() == name);
+  places.library_path = ":.:relative";
+  CHECK(places_of(name, places).front() == built);
 }

@@ -37,12 +37,26 @@ std::vector<std::string> render(const std::vector<std::string>& more) {
   return with(on_gpu("render", {"-o", "x.png", "--overwrite"}), more);
 }
 
-/// What a command, which must succeed, calls of the CUDA libraries.
-std::map<std::string, std::int64_t> calls_of(const CliFolder& folder, const std::vector<std::string>& words) {
+/// A process with this library in front of CUDA's.
+ProcessOptions preloading(const CliFolder& folder, const std::string& library) {
   ProcessOptions options = folder.options();
   const char* const others = std::getenv("LD_PRELOAD");
-  options.environment.emplace_back("LD_PRELOAD",
-                                   IMPASTO_CUDA_CALLS + (others ? ' ' + std::string(others) : ""));
+  options.environment.emplace_back("LD_PRELOAD", library + (others ? ' ' + std::string(others) : ""));
+  return options;
+}
+
+/// The program with CUDA's libraries as tests/support/cuda_faults.cpp makes them.
+ProcessResult run_with(const std::string& fault, const CliFolder& folder,
+                       const std::vector<std::string>& words, bool wait_for_each = false) {
+  ProcessOptions options = preloading(folder, IMPASTO_CUDA_FAULTS);
+  options.environment.emplace_back("IMPASTO_CUDA_FAULT", fault);
+  if (wait_for_each) options.environment.emplace_back("CUDA_LAUNCH_BLOCKING", "1");
+  return run_process(CliFolder::command(words), options);
+}
+
+/// What a command, which must succeed, calls of the CUDA libraries.
+std::map<std::string, std::int64_t> calls_of(const CliFolder& folder, const std::vector<std::string>& words) {
+  ProcessOptions options = preloading(folder, IMPASTO_CUDA_CALLS);
   options.environment.emplace_back("IMPASTO_CUDA_CALLS", (folder / "calls").string());
   const ProcessResult result = run_process(CliFolder::command(words), options);
   INFO(result.err);
@@ -118,10 +132,22 @@ TEST_CASE("the GPU is listed, planned for and rendered on, within what was plann
   CHECK(read_image(folder / "x.png").width == 32);
 }
 
+TEST_CASE("a plan is held against the memory that is free when the libraries' handles have theirs") {
+  const CliFolder folder;
+  const auto budget = [&](const std::string& fault) {
+    const ProcessResult result = run_with(fault, folder, on_gpu("plan", {"--json"}));
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return Json::parse(result.out).at("budget_bytes").get<std::int64_t>();
+  };
+  CHECK(budget("") - budget("handles") >= (std::int64_t{256} << 20) / 20 * 19);
+}
+
 TEST_CASE("a batch makes its handles and plans, sends its weights and measures each style once") {
   auto two = calls_of_batch(2), six = calls_of_batch(6), ten = calls_of_batch(10);
   CHECK(ten["cudnn_handles"] == 1);
   CHECK(ten["cublas_handles"] == 1);
+  CHECK(ten["full_sums"] == 1);  // no sum in the output's type
   CHECK(two["plans"] > 0);
   CHECK(ten["plans"] == two["plans"]);
   // Two passes of the styles, three convolutions each, come before what every render does.
@@ -162,10 +188,33 @@ TEST_CASE("an iteration of the default preset's optimiser is one graph, and the 
   }
 }
 
-TEST_CASE("auto takes the first GPU") {
+TEST_CASE(
+    "auto takes the GPU with the most free memory, the first of equal ones, and says why it passes any "
+    "over") {
   const CliFolder folder;
-  CHECK_THAT(require_render(folder, {"--iterations", "1", "--device", "auto"}),
-             ContainsSubstring(" on cuda:0: "));
+  const auto planned = [&](const std::string& library, const std::string& name, const std::string& value) {
+    ProcessOptions options = preloading(folder, library);
+    options.environment.emplace_back(name, value);
+    options.environment.emplace_back("SOFTGPU_DEVICES", "2");  // a runner without a GPU shows as many
+    return run_process(CliFolder::command(with(on_gpu("plan", {"--json"}), {"--device", "auto"})), options);
+  };
+  const auto taken = [&](const std::string& free) {
+    const ProcessResult result = planned(IMPASTO_NVML_STUB, "IMPASTO_NVML_FREE", free);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return Json::parse(result.out).at("device").get<std::string>();
+  };
+  CHECK(taken("20,10") == "cuda:0");
+  CHECK(taken("10,10") == "cuda:0");
+  const bool two = taken("10,20") == "cuda:1";
+  const bool one = run(folder, {"devices"}).out.find("cuda:1") == std::string::npos;
+  CHECK((two || one));
+  // No runtime but a refusal of both.
+  const std::string why =
+      ": expected a usable GPU, but cuDNN: expected version 9.8 or a newer 9, found 9.0.0; ";
+  const std::string said = planned(IMPASTO_CUDA_FAULTS, "IMPASTO_CUDA_FAULT", "cudnn=90000").err;
+  CHECK_THAT(said, ContainsSubstring("device 'cuda:0'" + why));
+  if (two) CHECK_THAT(said, ContainsSubstring("; device 'cuda:1'" + why));
 }
 
 TEST_CASE("a render beyond the budget gives exit code 4 and leaves nothing") {
@@ -239,4 +288,56 @@ TEST_CASE("a module that is none, or a GPU that is not there, gives exit code 4 
   CHECK_THAT(refused("libm.so.6", "cuda"),
              ContainsSubstring("the CUDA module libm.so.6 is of another build"));
   CHECK_THAT(refused("", "cuda:99"), ContainsSubstring("device 'cuda:99': expected a usable GPU, but only "));
+}
+
+TEST_CASE("where iterations cannot be recorded they run one operation after another, to the same bytes") {
+  const CliFolder folder;
+  const std::vector<std::string> words = render({"--iterations", "4", "-v"});
+  const auto picture_with = [&](const std::string& fault, const std::string& said) {
+    const ProcessResult result = run_with(fault, folder, words);
+    INFO(fault << ": " << result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK_THAT(result.err, ContainsSubstring(said));
+    return folder.read("x.png");
+  };
+  const std::string recorded = picture_with("", " captured 1, replayed 2, plain 1 times\n");
+  for (const auto& [fault, said] : std::map<std::string, std::string>{
+           {"begin",
+            "no graph, since cudaStreamBeginCapture: cudaErrorStreamCaptureUnsupported: plain 4 times\n"},
+           {"work",
+            "no graph, since cudnn: expected a convolution to succeed, found CUDNN_STATUS_NOT_SUPPORTED"},
+           {"end",
+            "no graph, since cudaStreamEndCapture: cudaErrorStreamCaptureInvalidated: plain 4 times\n"},
+           {"instantiate",
+            "no graph, since cudaGraphInstantiate: cudaErrorMemoryAllocation: plain 4 times\n"},
+           {"launch", " captured 1, replayed 1, plain 2 times; then none, since cudaGraphLaunch: "}}) {
+    CHECK(picture_with(fault, said) == recorded);
+  }
+}
+
+TEST_CASE("work that fails on the GPU ends with a line that says how far it was, or in which operation") {
+  const CliFolder folder;
+  const auto failed = [&](bool wait_for_each) {
+    const ProcessResult result =
+        run_with("kernel", folder, render({"--iterations", "3", "-q"}), wait_for_each);
+    CHECK(result.exit_code == 1);
+    return lines_of(result.err).back();  // after what a runner says
+  };
+  CHECK_THAT(failed(false),
+             ContainsSubstring(", at or before it; CUDA_LAUNCH_BLOCKING=1 names the operation"));
+  const std::string named = failed(true);
+  CHECK_THAT(named, ContainsSubstring("error: cuda: expected pool_forward to succeed, found cudaError"));
+  CHECK_THAT(named, !ContainsSubstring("before it"));
+}
+
+TEST_CASE("an older cuDNN is refused, and a newer one is used whose notes are not all known") {
+  const CliFolder folder;
+  const ProcessResult old = run_with("cudnn=90701", folder, render({"--iterations", "1"}));
+  CHECK(old.exit_code == 4);
+  CHECK(lines_of(old.err).size() == 1);
+  const std::string why = "cuDNN: expected version 9.8 or a newer 9, found 9.7.1; install it";
+  CHECK_THAT(old.err, ContainsSubstring("expected a usable GPU, but " + why));
+  CHECK_THAT(run_with("cudnn=90701", folder, {"devices"}).out, ContainsSubstring("not usable: " + why));
+  CHECK(run_with("cudnn=99900", folder, render({"--iterations", "1"})).exit_code == 0);
+  CHECK(run_with("notes", folder, render({"--iterations", "1"})).exit_code == 0);
 }

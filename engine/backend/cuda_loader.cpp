@@ -2,8 +2,10 @@
 #include <dlfcn.h>
 
 #include <filesystem>
+#include <sstream>
 
 #include "engine/backend/cuda/module.h"
+#include "engine/backend/cuda_places.h"
 #include "engine/core/environment.h"
 
 namespace impasto {
@@ -11,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-#ifdef IMPASTO_CUDART_NAME
+#ifdef IMPASTO_CUDA_MAJOR
 
 constexpr const char* kModuleName = "libimpasto_cuda.so";
 
@@ -43,11 +45,47 @@ fs::path module_path() {
   return {};
 }
 
+CudaPlaces cuda_places(const fs::path& module) {
+  CudaPlaces places{.conda_prefix = environment_path("CONDA_PREFIX"),
+                    .virtual_env = environment_path("VIRTUAL_ENV")};
+  if (const char* const path = environment("LD_LIBRARY_PATH"); path != nullptr) places.library_path = path;
+  std::istringstream folders(IMPASTO_CUDA_FOLDERS);
+  for (std::string folder; std::getline(folders, folder, ':');) places.module_folders.emplace_back(folder);
+  std::error_code error;
+  places.module_folders.push_back(fs::absolute(module, error).parent_path());
+  return places;
+}
+
+/// Opens a library for good: what needs one of its name gets this one. Null: there is none.
+void* open_library(const std::string& name, const CudaPlaces& places) {
+  if (void* const open = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD)) return open;
+  for (const std::string& place : places_of(name, places)) {
+    if (void* const opened = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL)) return opened;
+  }
+  return nullptr;
+}
+
+/// The module needs libraries of which the loader has no place; where they lie all the same they are opened
+/// before it, each after those that it needs itself.
+void* open_with_libraries(const fs::path& path, const CudaPlaces& places) {
+  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library != nullptr) return library;
+  for (const char* const name :
+       {"libcublasLt.so." IMPASTO_CUDA_MAJOR, "libcublas.so." IMPASTO_CUDA_MAJOR, "libcudnn.so.9"}) {
+    (void)open_library(name, places);
+  }
+  return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+}
+
 /// Asks the CUDA runtime alone, which is small, before the
 /// module brings in cuBLAS and cuDNN. Empty: there is a device.
-std::string why_no_device() {
-  void* const runtime = dlopen(IMPASTO_CUDART_NAME, RTLD_NOW | RTLD_LOCAL);
-  if (runtime == nullptr) return "the CUDA runtime is missing (" + last_dl_error() + ")";
+std::string why_no_device(const CudaPlaces& places) {
+  const std::string name = "libcudart.so." IMPASTO_CUDA_MAJOR;
+  void* const runtime = open_library(name, places);
+  if (runtime == nullptr) {
+    (void)dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);  // for what it says
+    return "the CUDA runtime is missing (" + last_dl_error() + ")";
+  }
   const auto get_count = reinterpret_cast<int (*)(int*)>(dlsym(runtime, "cudaGetDeviceCount"));
   const auto get_name = reinterpret_cast<const char* (*)(int)>(dlsym(runtime, "cudaGetErrorName"));
   if (get_count == nullptr || get_name == nullptr)
@@ -55,6 +93,9 @@ std::string why_no_device() {
   int count = 0;  // not written on failure
   const int status = get_count(&count);
   if (status == 35) return "no NVIDIA driver, or one that is too old for CUDA (cudaErrorInsufficientDriver)";
+  if (status == 34)
+    return "the toolkit's stub was found in place of the NVIDIA driver (cudaErrorStubLibrary): its folder is "
+           "for linking, not for LD_LIBRARY_PATH";
   if (status == 100 || (status == 0 && count == 0)) return "no NVIDIA GPU was found";
   if (status != 0) return std::string("the CUDA runtime reports ") + get_name(status);
   return {};
@@ -66,9 +107,10 @@ const CudaModule* open_module(std::string& reason) {
     reason = std::string("the CUDA module ") + kModuleName + " is not installed";
     return nullptr;
   }
-  reason = why_no_device();
+  const CudaPlaces places = cuda_places(path);
+  reason = why_no_device(places);
   if (!reason.empty()) return nullptr;
-  void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* const library = open_with_libraries(path, places);
   if (library == nullptr) {
     const std::string error = last_dl_error();
     reason = (error.starts_with(path.string()) ? "the CUDA module cannot be opened ("

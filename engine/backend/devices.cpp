@@ -29,18 +29,38 @@ CudaOptions cuda_options(const BackendOptions& options) {
   return {.precision = options.precision, .autotune = options.autotune};
 }
 
-/// The first GPU that can be used, else the CPU.
+/// Why a device does not offer a precision; empty if it does.
+std::string why_not(const DeviceInfo& info, Precision precision) {
+  const std::vector<Precision>& offered = info.precisions;
+  if (precision == Precision::kAuto ||
+      std::find(offered.begin(), offered.end(), precision) != offered.end()) {
+    return {};
+  }
+  std::string names;
+  for (const Precision one : offered) names += (names.empty() ? "" : ", ") + std::string(to_string(one));
+  return "precision of " + info.name + ": expected " + names + ", found " + to_string(precision);
+}
+
+/// Of the GPUs that can be used the one with the most free memory, else the CPU.
 OpenedDevice open_best(const BackendOptions& options) {
   system::GpuSearch search;
   search.visible_devices = environment("CUDA_VISIBLE_DEVICES");
   const CudaModule* const module = find_cuda_module(&search.reason);
-  for (int i = 0; module != nullptr && i < module->num_devices(); ++i) {
+  for (const int i : module != nullptr ? module->by_load() : std::vector<int>()) {
+    std::string reason;
     try {
-      return {module->open(i, cuda_options(options))};
+      OpenedDevice opened{module->open(i, cuda_options(options))};
+      const DeviceInfo& info = opened.backend->info();
+      reason = why_not(info, options.precision);
+      if (reason.empty()) {
+        if (search.found) opened.note = search.reason + "; " + info.name + " is used instead";
+        return opened;
+      }
     } catch (const Error& error) {
-      search.found = true;
-      if (search.reason.empty()) search.reason = error.what();
+      reason = error.what();
     }
+    search.found = true;
+    search.reason += (search.reason.empty() ? "" : "; ") + reason;
   }
   const std::string note = system::note_on_gpu(search, "/");
   try {
@@ -74,15 +94,8 @@ OpenedDevice open_device(const BackendOptions& options) {
   }
   OpenedDevice device = open(options);
   const DeviceInfo& info = device.backend->info();
-  const std::vector<Precision>& offered = info.precisions;
-  if (options.precision != Precision::kAuto &&
-      std::find(offered.begin(), offered.end(), options.precision) == offered.end()) {
-    std::string names;
-    for (const Precision precision : offered)
-      names += (names.empty() ? "" : ", ") + std::string(to_string(precision));
-    throw Error(ErrorCode::kResources, "precision of " + info.name + ": expected " + names + ", found " +
-                                           to_string(options.precision));
-  }
+  const std::string reason = why_not(info, options.precision);
+  if (!reason.empty()) throw Error(ErrorCode::kResources, reason);
   if (!info.note.empty()) device.note += (device.note.empty() ? "" : "; ") + info.note;
   return device;
 }

@@ -20,8 +20,9 @@ struct BackendOptions {
 
 struct OpenedDevice {
   std::unique_ptr<Backend> backend;  ///< never null
-  /// One line for people where `auto` came to this device because a GPU that seems to be there cannot be
-  /// used, with the reason, and where the device has less than was asked for (DeviceInfo::note); else empty.
+  /// One line for people where `auto` came to this device because GPUs that seem to be there cannot be used,
+  /// with the reason of each, and where the device has less than was asked for (DeviceInfo::note); else
+  /// empty.
   std::string note{};
 };
 

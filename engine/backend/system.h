@@ -39,7 +39,7 @@ inline constexpr std::int64_t kUnlimited = std::numeric_limits<std::int64_t>::ma
 
 /// How the look for a GPU ended that `--device auto` begins with.
 struct GpuSearch {
-  std::string reason;                     ///< why none could be opened; names the GPU if one was found
+  std::string reason;                     ///< why none could be opened; names each GPU that was found
   bool found = false;                     ///< the CUDA runtime knows of one
   const char* visible_devices = nullptr;  ///< CUDA_VISIBLE_DEVICES
 };

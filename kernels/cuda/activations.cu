@@ -204,15 +204,17 @@ __global__ void __launch_bounds__(kThreads, 2)
         if (inside[p]) results[p] = load<N>(dx + at[p]);
       }
     }
-    Pack<int, N> first = {};  // where the first maximum is
+    unsigned first = 0;  // where the first maximum is, in two bits for each channel: one register
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       if (pooling == Pooling::kAverage) gradient.at[j] *= 0.25f;
       float largest = values[0].at[j];
+      unsigned place = 0;
 #pragma unroll
       for (int p = 1; p < 4; ++p) {
-        if (values[p].at[j] > largest) largest = values[p].at[j], first.at[j] = p;
+        if (values[p].at[j] > largest) largest = values[p].at[j], place = p;
       }
+      first |= place << (2 * j);
     }
 #pragma unroll
     for (int p = 0; p < 4; ++p) {
@@ -220,7 +222,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         float& result = results[p].at[j];
-        if (pooling == Pooling::kAverage || first.at[j] == p) result += gradient.at[j];
+        if (pooling == Pooling::kAverage || (first >> (2 * j) & 3) == p) result += gradient.at[j];
         if (mask && !(values[p].at[j] > 0)) result = 0;
       }
       saturate<T>(results[p], peak);

@@ -11,22 +11,25 @@
 
 namespace impasto::cuda {
 
-// Eight warps: enough of them to share a block's sum, few enough that eight blocks of a streaming kernel (32
-// registers a thread) fill a multiprocessor's 2048 threads.
+// Eight warps: enough of them to share a block's sum, few enough that whole blocks of a streaming kernel (32
+// registers a thread) fill a multiprocessor's threads: 2048, 1536 (sm_86, 89 and 120) or 1024 (sm_75).
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 
 // --- the launch
 
-/// Blocks for `work` threads, at most `per_sm` on each multiprocessor: the kernels stride over the grid.
-inline unsigned blocks_for(const Launch& launch, std::int64_t work, std::int64_t per_sm = 8) {
+/// Blocks for `work` threads, at most `per_sm` on each multiprocessor (0: as many as it holds): the kernels
+/// stride over the grid.
+inline unsigned blocks_for(const Launch& launch, std::int64_t work, std::int64_t per_sm = 0) {
   const std::int64_t needed = (work + kThreads - 1) / kThreads;
-  return static_cast<unsigned>(std::clamp<std::int64_t>(needed, 1, per_sm * launch.num_sms));
+  const std::int64_t held = std::max(launch.threads_per_sm / kThreads, 1);
+  const std::int64_t most = (per_sm > 0 ? std::min(per_sm, held) : held) * launch.num_sms;
+  return static_cast<unsigned>(std::clamp<std::int64_t>(needed, 1, most));
 }
 
 /// Blocks for a reduction of `sums` values: each block owns as many of the partial sums.
 inline unsigned blocks_for_sums(const Launch& launch, std::int64_t work, std::int64_t sums,
-                                std::int64_t per_sm = 8) {
+                                std::int64_t per_sm = 0) {
   return std::min(blocks_for(launch, work, per_sm), static_cast<unsigned>(kNumPartials / sums));
 }
 

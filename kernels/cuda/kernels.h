@@ -25,6 +25,7 @@ enum class Storage : std::uint8_t { kFloat32, kFloat16, kBFloat16, kFloat64 };
 struct Launch {
   cudaStream_t stream = nullptr;
   int num_sms = 1;
+  int threads_per_sm = 2048;   ///< that a multiprocessor holds at a time
   double* partials = nullptr;  ///< kNumPartials doubles of device memory: the blocks' sums
   unsigned* ticket = nullptr;  ///< one counter in device memory, 0 between calls
   const double* when =

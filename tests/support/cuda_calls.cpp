@@ -14,14 +14,14 @@ namespace {
 
 struct Calls {
   std::atomic<std::int64_t> cudnn_handles{0}, cublas_handles{0}, plans{0}, runs{0}, bytes_sent{0};
-  std::atomic<std::int64_t> stream_waits{0}, event_waits{0}, graphs{0};
+  std::atomic<std::int64_t> full_sums{0}, stream_waits{0}, event_waits{0}, graphs{0};
   ~Calls() {
     const char* const path = std::getenv("IMPASTO_CUDA_CALLS");
     if (path == nullptr) return;
     std::ofstream(path) << "cudnn_handles " << cudnn_handles << "\ncublas_handles " << cublas_handles
                         << "\nplans " << plans << "\nruns " << runs << "\nbytes_sent " << bytes_sent
-                        << "\nstream_waits " << stream_waits << "\nevent_waits " << event_waits << "\ngraphs "
-                        << graphs << '\n';
+                        << "\nfull_sums " << full_sums << "\nstream_waits " << stream_waits
+                        << "\nevent_waits " << event_waits << "\ngraphs " << graphs << '\n';
   }
 };
 Calls calls;
@@ -44,6 +44,11 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
   ++calls.cublas_handles;
   return own<decltype(cublasCreate_v2)>("cublasCreate_v2")(handle);
+}
+
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
+  if ((mode & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) != 0) ++calls.full_sums;
+  return own<decltype(cublasSetMathMode)>("cublasSetMathMode")(handle, mode);
 }
 
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,

@@ -1,33 +1,53 @@
 #include "engine/backend/cuda/context.h"
 
 #include "engine/backend/cuda/cudnn_graph.h"
-#include "engine/core/error.h"
+#include "engine/core/environment.h"
 
 namespace impasto::cuda {
-namespace {
+void check(cudaError_t status, const std::string& what) {
+  if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // what can be forgotten is forgotten, so that the next call tells of itself
+  const bool perhaps_earlier = is_of_queued_work(status) && !waits_for_each();
+  throw Error(status == cudaErrorMemoryAllocation ? ErrorCode::kResources : ErrorCode::kInternal,
+              "cuda: expected " + what + " to succeed, found " + cudaGetErrorName(status) + " (" +
+                  cudaGetErrorString(status) + ")" +
+                  (perhaps_earlier ? ", at or before it; CUDA_LAUNCH_BLOCKING=1 names the operation" : ""));
+}
 
-Storage stored_as(Precision precision) {
-  switch (precision) {
-    case Precision::kBf16: return Storage::kBFloat16;
-    case Precision::kFp16: return Storage::kFloat16;
-    default: return Storage::kFloat32;
+bool is_of_queued_work(cudaError_t status) {
+  switch (status) {
+    case cudaErrorECCUncorrectable:
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure: return true;
+    default: return false;
   }
 }
 
-}  // namespace
-
-void check(cudaError_t status, const char* what) {
-  if (status == cudaSuccess) return;
-  (void)cudaGetLastError();  // what can be forgotten is forgotten, so that the next call tells of itself
-  throw Error(status == cudaErrorMemoryAllocation ? ErrorCode::kResources : ErrorCode::kInternal,
-              std::string("cuda: expected ") + what + " to succeed, found " + cudaGetErrorName(status) +
-                  " (" + cudaGetErrorString(status) + ")");
+bool waits_for_each() {
+  static const bool waits = [] {
+    const char* const value = environment("CUDA_LAUNCH_BLOCKING");
+    return value != nullptr && *value != '\0' && std::string(value) != "0";
+  }();
+  return waits;
 }
 
 void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   throw Error(status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::kResources : ErrorCode::kInternal,
               std::string("cublas: expected ") + what + " to succeed, found " + cublasGetStatusName(status));
+}
+
+DType activation_of(Precision precision) {
+  return precision == Precision::kBf16   ? DType::kBFloat16
+         : precision == Precision::kFp16 ? DType::kFloat16
+                                         : DType::kFloat32;
 }
 
 Storage storage_of(DType dtype) {
@@ -62,6 +82,7 @@ DeviceProperties device_properties_of(int device) {
           properties.major,
           properties.minor,
           properties.multiProcessorCount,
+          properties.maxThreadsPerMultiProcessor,
           properties.totalGlobalMem,
           properties.name};
 }
@@ -71,17 +92,21 @@ std::size_t Context::cublas_bytes(const DeviceProperties& properties) {
 }
 
 Context::Context(const DeviceProperties& device, Precision chosen)
-    : properties(device), precision(chosen), storage(stored_as(chosen)) {
+    : properties(device), precision(chosen), storage(storage_of(activation_of(chosen))) {
   enter();
   launch_.num_sms = properties.num_sms;
+  launch_.threads_per_sm = properties.threads_per_sm;
   check(cudaStreamCreateWithFlags(&launch_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
   stream_.reset(launch_.stream);
   cublasHandle_t cublas = nullptr;
   check(cublasCreate(&cublas), "cublasCreate");
   cublas_.reset(cublas);
   check(cublasSetStream(cublas, launch_.stream), "cublasSetStream");
-  // fp32 means fp32; tensor cores by the compute type of each call.
-  check(cublasSetMathMode(cublas, CUBLAS_DEFAULT_MATH), "cublasSetMathMode");
+  // fp32 means fp32; tensor cores by the compute type of each call. 16-bit products that are split along
+  // their sums add the parts up in float, not in the output's type.
+  constexpr auto kMode =
+      static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
+  check(cublasSetMathMode(cublas, kMode), "cublasSetMathMode");
   cudnnHandle_t cudnn = nullptr;
   check_cudnn(cudnnCreate(&cudnn), "cudnnCreate");
   cudnn_.reset(cudnn);
@@ -107,9 +132,24 @@ void Context::give_memory(void* memory) {
   if (storage == Storage::kFloat16) launch_.peak = reinterpret_cast<float*>(next + 128);
 }
 
+void Context::queued(cudaError_t status, const std::string& what) {
+  last_queued_ = what;
+  if (status == cudaSuccess && waits_for_each()) status = cudaStreamSynchronize(launch_.stream);
+  check(status, what);
+}
+
+void Context::check_gpu(const std::string& what) const {
+  const cudaError_t status = cudaStreamQuery(launch_.stream);
+  if (is_of_queued_work(status)) check(status, what);
+}
+
 void Context::synchronise() const {
   enter();
-  check(cudaStreamSynchronize(launch_.stream), "the GPU's work");
+  waited(cudaStreamSynchronize(launch_.stream));
+}
+
+void Context::waited(cudaError_t status) const {
+  if (status != cudaSuccess) check(status, "the GPU's work up to " + last_queued_);
 }
 
 double Context::take_peak() {

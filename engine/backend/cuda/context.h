@@ -9,6 +9,7 @@
 
 #include "engine/backend/backend.h"
 #include "engine/backend/cuda/owners.h"
+#include "engine/core/error.h"
 #include "kernels/cuda/kernels.h"
 
 namespace impasto::cuda {
@@ -16,6 +17,14 @@ namespace impasto::cuda {
 /// Error(kInternal) unless it succeeded; memory that is not there is Error(kResources).
 void check(cublasStatus_t status, const char* what);
 
+/// Is this an error of work that ran meanwhile, of which every later call tells? Nothing more is to be had of
+/// the GPU in this process.
+[[nodiscard]] bool is_of_queued_work(cudaError_t status);
+/// CUDA_LAUNCH_BLOCKING: each operation is waited for, so that an error is told of the one that it is of.
+[[nodiscard]] bool waits_for_each();
+
+/// Of feature maps and their gradients.
+[[nodiscard]] DType activation_of(Precision precision);
 [[nodiscard]] Storage storage_of(DType dtype);
 [[nodiscard]] cudaDataType_t cublas_type(Storage storage);
 
@@ -25,7 +34,7 @@ struct LaunchCounts {
 };
 
 struct DeviceProperties {
-  int index = 0, major = 0, minor = 0, num_sms = 0;
+  int index = 0, major = 0, minor = 0, num_sms = 0, threads_per_sm = 0;
   std::size_t memory_bytes = 0;  ///< all of it, used or free
   std::string name;
   [[nodiscard]] bool has_bf16() const { return major >= 8; }
@@ -57,7 +66,22 @@ class Context {
   /// From now on launches heed this flag; null: none.
   void launch_when(const double* flag) { launch_.when = flag; }
   void enter() const { check(cudaSetDevice(properties.index), "cudaSetDevice"); }
+  /// To be told of each operation, with what the call that queued it returned.
+  void queued(cudaError_t status, const std::string& what);
+  /// The same of an operation of cuDNN or cuBLAS, which know less of what became of the GPU.
+  template <class Work>
+  void queue(const std::string& what, const Work& work) {
+    try {
+      work();
+    } catch (const Error&) {
+      check_gpu(what);
+      throw;
+    }
+    queued(cudaSuccess, what);
+  }
   void synchronise() const;
+  /// What a call returned that waited for queued work.
+  void waited(cudaError_t status) const;
   [[nodiscard]] cudaStream_t stream() const { return launch_.stream; }
   [[nodiscard]] cublasHandle_t cublas() const { return cublas_.get(); }
   [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }
@@ -70,7 +94,10 @@ class Context {
   LaunchCounts counts;
 
  private:
+  void check_gpu(const std::string& what) const;
+
   Launch launch_;
+  std::string last_queued_ = "the start";
   Stream stream_;
   Owned<cublasHandle_t, cublasDestroy> cublas_;
   Owned<cudnnHandle_t, cudnnDestroy> cudnn_;

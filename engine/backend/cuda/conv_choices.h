@@ -1,6 +1,7 @@
 #pragma once
 // Which plan each convolution runs: what a resumed render says, else what was timed (autotune), now when it
 // is prepared or before, else the planner's first. Asking for a plan times nothing and needs no GPU.
+#include <functional>
 #include <string>
 
 #include "engine/backend/cuda/context.h"
@@ -8,6 +9,11 @@
 #include "engine/backend/tuned_choices.h"
 
 namespace impasto::cuda {
+
+/// Which of `count` things is fastest, the first one where they are equal: each is measured once a round, in
+/// turn, so that a clock that changes changes for all, and its least time counts.
+[[nodiscard]] std::size_t fastest_in_turn(std::size_t count, int rounds,
+                                          const std::function<float(std::size_t)>& measure);
 
 class ConvChoices final : public TunedChoices<ConvKey, const ConvPlan*> {
  public:

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/backend/cuda/conv_choices.h"
+#include "engine/backend/cuda/cudnn_graph.h"
 #include "engine/backend/cuda/filters.h"
 #include "engine/backend/cuda/gram.h"
 #include "engine/backend/cuda/owners.h"
@@ -36,7 +37,7 @@ class CudaReadback final : public Readback {
     check(cudaEventRecord(done_.get(), context_.stream()), "cudaEventRecord");
   }
   [[nodiscard]] std::span<const double> wait() override {
-    check(cudaEventSynchronize(done_.get()), "the GPU's work");
+    context_.waited(cudaEventSynchronize(done_.get()));
     return {static_cast<const double*>(memory_.get()), count_};
   }
 
@@ -49,14 +50,15 @@ class CudaReadback final : public Readback {
 
 const CudaConvFilter& own(const ConvFilter& filter) { return static_cast<const CudaConvFilter&>(filter); }
 
-DType activation_of(Precision precision) {
-  return precision == Precision::kBf16   ? DType::kBFloat16
-         : precision == Precision::kFp16 ? DType::kFloat16
-                                         : DType::kFloat32;
-}
-
 constexpr ConvOp kConvOps[] = {ConvOp::kForwardRelu, ConvOp::kForward, ConvOp::kBackwardData,
                                ConvOp::kBackwardDataAdd};
+
+/// On the thread's current device.
+std::int64_t free_memory() {
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<std::int64_t>(free);
+}
 
 #ifdef IMPASTO_NVTX
 constexpr bool kMayRecord = false;  // a replay opens no ranges
@@ -71,7 +73,7 @@ class CudaBackend final : public Backend {
         context_(properties, precision),
         planner_(properties.index, properties.memory_bytes),
         choices_(context_, planner_, options.autotune),
-        records_(options.record && kMayRecord),
+        records_(options.record && kMayRecord && !waits_for_each()),
         pinned_(make_pinned_memory(kPinnedBytes)) {
     traits_.numerics = info_.description;
     info_.description += std::string(", ") + impasto::to_string(precision);
@@ -98,6 +100,7 @@ class CudaBackend final : public Backend {
     traits_.gram_workspace_bytes = [num_sms = properties.num_sms](Shape features) {
       return cuda::gram_workspace_bytes(features, num_sms);
     };
+    info_.free_memory_bytes = free_memory();  // of which the handles have taken theirs, and fixed_bytes not
     scratch_ = allocate(traits_.fixed_bytes);
     context_.give_memory(scratch_.data());
   }
@@ -163,17 +166,17 @@ class CudaBackend final : public Backend {
     }
   }
   void do_fill(TensorView dst, double value) override {
-    check(cuda::fill(context_.launch(), dst.data, storage_of(dst.dtype), value, dst.shape.elements()),
-          "fill");
+    context_.queued(
+        cuda::fill(context_.launch(), dst.data, storage_of(dst.dtype), value, dst.shape.elements()), "fill");
   }
   void do_copy(TensorView dst, ConstTensorView src) override {
     const Launch& launch = context_.launch();
-    if (launch.when != nullptr) {  // which a copy by the runtime would not heed
-      const Storage type = storage_of(dst.dtype);
-      return check(cuda::convert(launch, dst.data, type, src.data, type, src.shape.elements()), "copy");
-    }
-    check(cudaMemcpyAsync(dst.data, src.data, src.bytes(), cudaMemcpyDeviceToDevice, launch.stream),
-          "cudaMemcpy");
+    const Storage type = storage_of(dst.dtype);
+    context_.queued(
+        launch.when != nullptr  // which a copy by the runtime would not heed
+            ? cuda::convert(launch, dst.data, type, src.data, type, src.shape.elements())
+            : cudaMemcpyAsync(dst.data, src.data, src.bytes(), cudaMemcpyDeviceToDevice, launch.stream),
+        "copy");
   }
   std::unique_ptr<Readback> do_make_readback(std::int64_t count) override {
     context_.enter();
@@ -218,7 +221,9 @@ class CudaBackend final : public Backend {
                                             std::to_string(workspace.bytes));
     }
     context_.enter();
-    run_conv(context_.cudnn(), plan, key.op, x, filter.filter(), y, filter.bias(), workspace.data);
+    context_.queue(to_string(key), [&] {
+      run_conv(context_.cudnn(), plan, key.op, x, filter.filter(), y, filter.bias(), workspace.data);
+    });
   }
   void do_conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding,
                          Relu relu, Workspace workspace) override {
@@ -234,41 +239,43 @@ class CudaBackend final : public Backend {
     run(key_of(op, dx.shape, filter.out_channels(), padding), dx.data, own(filter),
         const_cast<void*>(dy.data), workspace);
     if (mask.empty() && context_.storage != Storage::kFloat16) return;
-    check(mask_gradient(context_.launch(), dx.data, mask.data, context_.storage, dx.shape.elements()),
-          "mask_gradient");
+    context_.queued(
+        mask_gradient(context_.launch(), dx.data, mask.data, context_.storage, dx.shape.elements()),
+        "mask_gradient");
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override {
-    check(cuda::picture_to_input(context_.launch(), input.data, context_.storage, input.shape.c,
-                                 picture.as<float>(), picture.shape.positions()),
-          "picture_to_input");
+    context_.queued(cuda::picture_to_input(context_.launch(), input.data, context_.storage, input.shape.c,
+                                           picture.as<float>(), picture.shape.positions()),
+                    "picture_to_input");
   }
   void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
                            Accumulate accumulate) override {
-    check(cuda::input_to_picture(context_.launch(), dpicture.as<float>(), dinput.data, context_.storage,
-                                 dinput.shape.c, dinput.shape.positions(), static_cast<float>(scale),
-                                 accumulate),
-          "input_to_picture");
+    context_.queued(cuda::input_to_picture(context_.launch(), dpicture.as<float>(), dinput.data,
+                                           context_.storage, dinput.shape.c, dinput.shape.positions(),
+                                           static_cast<float>(scale), accumulate),
+                    "input_to_picture");
   }
   void do_relu_forward(TensorView y, ConstTensorView x) override {
-    check(cuda::relu_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.elements()),
-          "relu_forward");
+    context_.queued(
+        cuda::relu_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.elements()),
+        "relu_forward");
   }
   void do_relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y,
                         Accumulate accumulate) override {
-    check(cuda::relu_backward(context_.launch(), dx.data, dy.data, y.data, context_.storage,
-                              y.shape.elements(), accumulate),
-          "relu_backward");
+    context_.queued(cuda::relu_backward(context_.launch(), dx.data, dy.data, y.data, context_.storage,
+                                        y.shape.elements(), accumulate),
+                    "relu_backward");
   }
   void do_pool_forward(TensorView y, ConstTensorView x, Pooling pooling) override {
-    check(cuda::pool_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.h, x.shape.w,
-                             x.shape.c, pooling),
-          "pool_forward");
+    context_.queued(cuda::pool_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.h,
+                                       x.shape.w, x.shape.c, pooling),
+                    "pool_forward");
   }
   void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
                         Accumulate accumulate, Relu mask) override {
-    check(cuda::pool_backward(context_.launch(), dx.data, dy.data, x.data, context_.storage, x.shape.h,
-                              x.shape.w, x.shape.c, pooling, accumulate, mask),
-          "pool_backward");
+    context_.queued(cuda::pool_backward(context_.launch(), dx.data, dy.data, x.data, context_.storage,
+                                        x.shape.h, x.shape.w, x.shape.c, pooling, accumulate, mask),
+                    "pool_backward");
   }
 
   // --- losses
@@ -276,140 +283,152 @@ class CudaBackend final : public Backend {
   void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate,
                Workspace workspace) override {
     auto* const parts = static_cast<float*>(workspace.data);
-    const std::int64_t num_parts = gram_parts(context_, parts, f);
-    check(gram_sum(context_.launch(), g.as<float>(), parts, num_parts, f.shape.c, scale, accumulate),
-          "gram_sum");
+    std::int64_t num_parts = 0;
+    context_.queue("gram", [&] { num_parts = gram_parts(context_, parts, f); });
+    context_.queued(
+        gram_sum(context_.launch(), g.as<float>(), parts, num_parts, f.shape.c, scale, accumulate),
+        "gram_sum");
   }
   void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
                         Accumulate accumulate, Workspace /*workspace*/) override {
-    cuda::gram_backward(context_, df, f, dg, scale, accumulate);
+    context_.queue("gram_backward", [&] { cuda::gram_backward(context_, df, f, dg, scale, accumulate); });
     if (context_.storage != Storage::kFloat16) return;
-    check(mask_gradient(context_.launch(), df.data, nullptr, context_.storage, df.shape.elements()),
-          "mask_gradient");
+    context_.queued(mask_gradient(context_.launch(), df.data, nullptr, context_.storage, df.shape.elements()),
+                    "mask_gradient");
   }
   void do_gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
                     LossScales scales) override {
-    check(cuda::gram_loss(context_.launch(), loss.as<double>(), d.data, context_.storage, g.as<float>(),
-                          target.as<float>(), g.shape.c, scales),
-          "gram_loss");
+    context_.queued(cuda::gram_loss(context_.launch(), loss.as<double>(), d.data, context_.storage,
+                                    g.as<float>(), target.as<float>(), g.shape.c, scales),
+                    "gram_loss");
   }
   void do_style_loss(TensorView loss, TensorView d, TensorView /*scratch*/, ConstTensorView f,
                      ConstTensorView target, double gram_scale, LossScales scales,
                      Workspace workspace) override {
     auto* const parts = static_cast<float*>(workspace.data);
-    const std::int64_t num_parts = gram_parts(context_, parts, f);
-    check(cuda::style_loss(context_.launch(), loss.as<double>(), d.data, context_.storage, parts, num_parts,
-                           target.as<float>(), f.shape.c, gram_scale, scales),
-          "style_loss");
+    std::int64_t num_parts = 0;
+    context_.queue("gram", [&] { num_parts = gram_parts(context_, parts, f); });
+    context_.queued(cuda::style_loss(context_.launch(), loss.as<double>(), d.data, context_.storage, parts,
+                                     num_parts, target.as<float>(), f.shape.c, gram_scale, scales),
+                    "style_loss");
   }
   void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
                         LossScales scales, Accumulate accumulate) override {
-    check(cuda::squared_error(context_.launch(), loss.as<double>(), d.data, x.data, target.data,
-                              storage_of(x.dtype), x.shape.elements(), scales, accumulate),
-          "squared_error");
+    context_.queued(cuda::squared_error(context_.launch(), loss.as<double>(), d.data, x.data, target.data,
+                                        storage_of(x.dtype), x.shape.elements(), scales, accumulate),
+                    "squared_error");
   }
   void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
                           double weight) override {
-    check(cuda::total_variation(context_.launch(), loss.as<double>(), d.as<float>(), x.as<float>(), x.shape.h,
-                                x.shape.w, kind, weight),
-          "total_variation");
+    context_.queued(cuda::total_variation(context_.launch(), loss.as<double>(), d.as<float>(), x.as<float>(),
+                                          x.shape.h, x.shape.w, kind, weight),
+                    "total_variation");
   }
 
   // --- optimisers
 
   void do_momentum_step(TensorView x, TensorView v, ConstTensorView g, double learning_rate,
                         double momentum) override {
-    check(cuda::momentum_step(context_.launch(), x.as<float>(), v.as<float>(), g.as<float>(),
-                              g.shape.elements(), learning_rate, momentum),
-          "momentum_step");
+    context_.queued(cuda::momentum_step(context_.launch(), x.as<float>(), v.as<float>(), g.as<float>(),
+                                        g.shape.elements(), learning_rate, momentum),
+                    "momentum_step");
   }
   void do_adam_step(TensorView x, TensorView m, TensorView v, TensorView step, ConstTensorView g,
                     const AdamParameters& parameters) override {
-    check(cuda::adam_step(context_.launch(), x.as<float>(), m.as<float>(), v.as<float>(), step.as<double>(),
-                          g.as<float>(), g.shape.elements(), parameters),
-          "adam_step");
+    context_.queued(cuda::adam_step(context_.launch(), x.as<float>(), m.as<float>(), v.as<float>(),
+                                    step.as<double>(), g.as<float>(), g.shape.elements(), parameters),
+                    "adam_step");
   }
   void do_clamp(TensorView x, const std::array<double, 3>& lower,
                 const std::array<double, 3>& upper) override {
-    check(cuda::clamp(context_.launch(), x.as<float>(), x.shape.positions(), lower.data(), upper.data()),
-          "clamp");
+    context_.queued(
+        cuda::clamp(context_.launch(), x.as<float>(), x.shape.positions(), lower.data(), upper.data()),
+        "clamp");
   }
   void do_average_channels(TensorView x) override {
-    check(cuda::average_channels(context_.launch(), x.as<float>(), x.shape.positions()), "average_channels");
+    context_.queued(cuda::average_channels(context_.launch(), x.as<float>(), x.shape.positions()),
+                    "average_channels");
   }
   void do_add_scaled(TensorView out, ConstTensorView a, ConstTensorView scale, ConstTensorView b) override {
-    check(cuda::add_scaled(context_.launch(), out.as<float>(), a.as<float>(), scale.as<double>(),
-                           b.as<float>(), a.shape.elements()),
-          "add_scaled");
+    context_.queued(cuda::add_scaled(context_.launch(), out.as<float>(), a.as<float>(), scale.as<double>(),
+                                     b.as<float>(), a.shape.elements()),
+                    "add_scaled");
   }
   void do_dot(TensorView out, ConstTensorView a, ConstTensorView b) override {
-    check(cuda::dot(context_.launch(), out.as<double>(), a.data, b.data, storage_of(a.dtype),
-                    a.shape.elements()),
-          "dot");
+    context_.queued(cuda::dot(context_.launch(), out.as<double>(), a.data, b.data, storage_of(a.dtype),
+                              a.shape.elements()),
+                    "dot");
   }
   void do_halve(TensorView y, ConstTensorView x) override {
-    check(cuda::halve(context_.launch(), y.as<float>(), x.as<float>(), x.shape.h, x.shape.w, x.shape.c),
-          "halve");
+    context_.queued(
+        cuda::halve(context_.launch(), y.as<float>(), x.as<float>(), x.shape.h, x.shape.w, x.shape.c),
+        "halve");
   }
   void do_halve_transposed_add(TensorView x, ConstTensorView y, double scale) override {
-    check(cuda::halve_transposed_add(context_.launch(), x.as<float>(), y.as<float>(), scale, x.shape.h,
-                                     x.shape.w, x.shape.c),
-          "halve_transposed_add");
+    context_.queued(cuda::halve_transposed_add(context_.launch(), x.as<float>(), y.as<float>(), scale,
+                                               x.shape.h, x.shape.w, x.shape.c),
+                    "halve_transposed_add");
   }
   void do_lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
                      ConstTensorView g) override {
-    check(cuda::lbfgs_push(context_.launch(), history.as<float>(), g_previous.as<float>(), state.as<double>(),
-                           d.as<float>(), g.as<float>(), history.shape.h / 2, g.shape.elements()),
-          "lbfgs_push");
+    context_.queued(
+        cuda::lbfgs_push(context_.launch(), history.as<float>(), g_previous.as<float>(), state.as<double>(),
+                         d.as<float>(), g.as<float>(), history.shape.h / 2, g.shape.elements()),
+        "lbfgs_push");
   }
   void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state,
                      ConstTensorView g) override {
-    check(cuda::lbfgs_dots(context_.launch(), dots.as<double>(), history.as<float>(), state.as<double>(),
-                           g.as<float>(), history.shape.h / 2, g.shape.elements()),
-          "lbfgs_dots");
+    context_.queued(
+        cuda::lbfgs_dots(context_.launch(), dots.as<double>(), history.as<float>(), state.as<double>(),
+                         g.as<float>(), history.shape.h / 2, g.shape.elements()),
+        "lbfgs_dots");
   }
   void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
                           double learning_rate) override {
-    check(cuda::lbfgs_direction(context_.launch(), coefficients.as<double>(), state.as<double>(),
-                                dots.as<double>(), coefficients.shape.elements() / 2, learning_rate),
-          "lbfgs_direction");
+    context_.queued(
+        cuda::lbfgs_direction(context_.launch(), coefficients.as<double>(), state.as<double>(),
+                              dots.as<double>(), coefficients.shape.elements() / 2, learning_rate),
+        "lbfgs_direction");
   }
   void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                           ConstTensorView v) override {
     ++context_.counts.others;  // two launches
-    check(cuda::lbfgs_pair_dots(context_.launch(), with_previous.as<double>(), history.as<float>(),
-                                state.as<double>(), v.as<float>(), history.shape.h / 2, v.shape.elements()),
-          "lbfgs_pair_dots");
+    context_.queued(
+        cuda::lbfgs_pair_dots(context_.launch(), with_previous.as<double>(), history.as<float>(),
+                              state.as<double>(), v.as<float>(), history.shape.h / 2, v.shape.elements()),
+        "lbfgs_pair_dots");
   }
   void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
                           ConstTensorView products) override {
-    check(
+    context_.queued(
         cuda::lbfgs_condition(context_.launch(), dots.as<double>(), with_previous.as<double>(),
                               state.as<double>(), products.as<double>(), with_previous.shape.elements() / 2),
         "lbfgs_condition");
   }
   void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums, LbfgsDecision decision,
                        const LbfgsDecisionParameters& parameters) override {
-    check(cuda::lbfgs_decide(context_.launch(), machine.as<double>(), state.as<double>(), sums.as<double>(),
-                             decision, parameters),
-          "lbfgs_decide");
+    context_.queued(cuda::lbfgs_decide(context_.launch(), machine.as<double>(), state.as<double>(),
+                                       sums.as<double>(), decision, parameters),
+                    "lbfgs_decide");
   }
   void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) override {
-    check(cuda::weighted_sum(context_.launch(), out.as<double>(), weights.as<double>(), values.as<double>(),
-                             values.shape.elements()),
-          "weighted_sum");
+    context_.queued(cuda::weighted_sum(context_.launch(), out.as<double>(), weights.as<double>(),
+                                       values.as<double>(), values.shape.elements()),
+                    "weighted_sum");
   }
   void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,
                   ConstTensorView g) override {
-    check(cuda::lincomb(context_.launch(), out.as<float>(), coefficients.as<double>(), rows.as<float>(),
-                        rows.shape.h, g.as<float>(), g.shape.elements(), nullptr, nullptr),
-          "lincomb");
+    context_.queued(
+        cuda::lincomb(context_.launch(), out.as<float>(), coefficients.as<double>(), rows.as<float>(),
+                      rows.shape.h, g.as<float>(), g.shape.elements(), nullptr, nullptr),
+        "lincomb");
   }
   void do_lincomb_step(TensorView x, TensorView d, ConstTensorView t, ConstTensorView coefficients,
                        ConstTensorView rows, ConstTensorView g) override {
-    check(cuda::lincomb(context_.launch(), d.as<float>(), coefficients.as<double>(), rows.as<float>(),
-                        rows.shape.h, g.as<float>(), g.shape.elements(), x.as<float>(), t.as<double>()),
-          "lincomb");
+    context_.queued(
+        cuda::lincomb(context_.launch(), d.as<float>(), coefficients.as<double>(), rows.as<float>(),
+                      rows.shape.h, g.as<float>(), g.shape.elements(), x.as<float>(), t.as<double>()),
+        "lincomb");
   }
 
   Context context_;
@@ -433,15 +452,11 @@ DeviceInfo describe(const DeviceProperties& p) {
   info.name = "cuda:" + std::to_string(p.index);
   int runtime = 0;
   check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
-  const std::size_t cudnn = cudnnGetVersion();
   info.description = p.name + ", compute capability " + std::to_string(p.major) + "." +
                      std::to_string(p.minor) + ", CUDA " + std::to_string(runtime / 1000) + "." +
-                     std::to_string(runtime % 1000 / 10) + ", cuDNN " + std::to_string(cudnn / 10000) + "." +
-                     std::to_string(cudnn % 10000 / 100) + "." + std::to_string(cudnn % 100);
-  std::size_t free = 0, total = 0;
+                     std::to_string(runtime % 1000 / 10) + ", cuDNN " + cudnn_version_text(cudnnGetVersion());
   check(cudaSetDevice(p.index), "cudaSetDevice");
-  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-  info.free_memory_bytes = static_cast<std::int64_t>(free);
+  info.free_memory_bytes = free_memory();
   info.precisions = precisions_of(p);
   return info;
 }

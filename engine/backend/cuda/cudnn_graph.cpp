@@ -216,18 +216,41 @@ std::vector<Descriptor> engine_configs(const Descriptor& graph, cudnnBackendHeur
       heuristic.count(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR));
 }
 
-EngineNotes engine_notes(const Descriptor& config) {
-  const Descriptor engine = engine_of(config);
+EngineNotes known_notes(std::span<const std::int32_t> numerical, std::span<const std::int32_t> behaviour) {
   EngineNotes notes;
-  std::array<cudnnBackendNumericalNote_t, CUDNN_NUMERICAL_NOTE_TYPE_COUNT> numerical{};
-  const std::int64_t num_numerical = engine.get(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                                                numerical.size(), numerical.data());
-  for (std::int64_t i = 0; i < num_numerical; ++i) notes.numerical.set(numerical.at(i));
-  std::array<cudnnBackendBehaviorNote_t, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT> behaviour{};
-  const std::int64_t num_behaviour = engine.get(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE,
-                                                behaviour.size(), behaviour.data());
-  for (std::int64_t i = 0; i < num_behaviour; ++i) notes.behaviour.set(behaviour.at(i));
+  const auto set = [](auto& bits, std::int32_t note) {
+    if (note >= 0 && static_cast<std::size_t>(note) < bits.size()) bits.set(static_cast<std::size_t>(note));
+  };
+  for (const std::int32_t note : numerical) set(notes.numerical, note);
+  for (const std::int32_t note : behaviour) set(notes.behaviour, note);
   return notes;
+}
+
+EngineNotes engine_notes(const Descriptor& config) {
+  static_assert(sizeof(cudnnBackendNumericalNote_t) == sizeof(std::int32_t) &&
+                sizeof(cudnnBackendBehaviorNote_t) == sizeof(std::int32_t));
+  const Descriptor engine = engine_of(config);
+  std::array<std::int32_t, 64> numerical{}, behaviour{};  // room for those of newer versions
+  const auto read = [&](cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, auto& notes) {
+    const std::int64_t count = engine.get(name, type, static_cast<std::int64_t>(notes.size()), notes.data());
+    return std::span<const std::int32_t>(notes).first(static_cast<std::size_t>(count));
+  };
+  return known_notes(read(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, numerical),
+                     read(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, behaviour));
+}
+
+std::string why_unfit_cudnn(std::size_t version) {
+  // Plans from a GPU's description are of 9.8; nothing newer is asked for, whatever this was compiled with.
+  // Another major version has other enumerations.
+  constexpr std::size_t kLeast = 90800, kMajor = 10000;
+  if (version >= kLeast && version / kMajor == kLeast / kMajor) return {};
+  return "cuDNN: expected version 9.8 or a newer 9, found " + cudnn_version_text(version) +
+         "; install it, or put its folder into LD_LIBRARY_PATH";
+}
+
+std::string cudnn_version_text(std::size_t version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version % 10000 / 100) + "." +
+         std::to_string(version % 100);
 }
 
 std::string engine_text(const Descriptor& config) {

@@ -94,7 +94,14 @@ struct EngineNotes {
   std::bitset<CUDNN_NUMERICAL_NOTE_TYPE_COUNT> numerical;  ///< by cudnnBackendNumericalNote_t
   std::bitset<CUDNN_BEHAVIOR_NOTE_TYPE_COUNT> behaviour;   ///< by cudnnBackendBehaviorNote_t
 };
+/// Of notes by number; what a newer cuDNN has beyond those that this was compiled with is left out.
+[[nodiscard]] EngineNotes known_notes(std::span<const std::int32_t> numerical,
+                                      std::span<const std::int32_t> behaviour);
 [[nodiscard]] EngineNotes engine_notes(const Descriptor& config);
+/// "9.19.0"
+[[nodiscard]] std::string cudnn_version_text(std::size_t version);
+/// Why a cuDNN of this version (cudnnGetVersion) cannot be used; empty if it can.
+[[nodiscard]] std::string why_unfit_cudnn(std::size_t version);
 /// "eng41 k2=3 k13=1": global index of the engine, then its
 /// knobs by number. The same choice has the same text.
 [[nodiscard]] std::string engine_text(const Descriptor& config);

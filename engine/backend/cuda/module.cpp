@@ -1,6 +1,8 @@
 #include "engine/backend/cuda/module.h"
 
 #include "engine/backend/cuda/cuda_backend.h"
+#include "engine/backend/cuda/cudnn_graph.h"
+#include "engine/backend/cuda/load.h"
 #include "engine/core/error.h"
 
 namespace {
@@ -23,7 +25,7 @@ std::string why_unusable(const cuda::DeviceProperties& p) {
            std::to_string(capability) + ")";
   }
   cuda::check(code, "the look for kernels");
-  return {};
+  return cuda::why_unfit_cudnn(cudnnGetVersion());
 }
 
 std::unique_ptr<Backend> open(int device, const CudaOptions& options) {
@@ -43,6 +45,8 @@ int num_devices() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+std::vector<int> by_load() { return cuda::by_free_memory(num_devices()); }
+
 DeviceStatus describe(int device) {
   DeviceStatus status;
   status.info.name = "cuda:" + std::to_string(device);
@@ -59,6 +63,6 @@ DeviceStatus describe(int device) {
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const CudaModule* impasto_cuda_module() {
-  static constexpr CudaModule module{IMPASTO_SEAM, open, num_devices, describe};
+  static constexpr CudaModule module{IMPASTO_SEAM, open, num_devices, by_load, describe};
   return &module;
 }

@@ -2,6 +2,7 @@
 // What libimpasto_cuda.so offers to the program that opens it at run time. The program itself needs no CUDA
 // library; the module needs cudart, cuDNN and cuBLAS, and finds the driver through cudart.
 #include <memory>
+#include <vector>
 
 #include "engine/backend/device_status.h"
 
@@ -19,6 +20,8 @@ struct CudaModule {
   /// Error(kResources) with the reason if the device cannot be used.
   std::unique_ptr<Backend> (*open)(int device, const CudaOptions& options);
   int (*num_devices)();
+  /// Their indices in the order in which auto tries them: the most free memory first.
+  std::vector<int> (*by_load)();
   /// What a device is, or why it cannot be used; opens nothing on it.
   DeviceStatus (*describe)(int device);
 };

@@ -3,12 +3,13 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <string>
 #include <type_traits>
 
 namespace impasto::cuda {
 
 /// Error(kInternal) unless it succeeded; memory that is not there is Error(kResources).
-void check(cudaError_t status, const char* what);
+void check(cudaError_t status, const std::string& what);
 
 template <auto kRelease>
 struct Releases {

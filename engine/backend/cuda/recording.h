@@ -1,6 +1,6 @@
 #pragma once
 // Backend::repeat as a CUDA graph: the first call runs as it is (libraries prepare themselves), the second is
-// captured, all later ones replay what was captured.
+// captured, all later ones replay what was captured. Where capturing fails every call runs as it is.
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,7 +12,8 @@ namespace impasto::cuda {
 /// What one backend recorded, for Backend::activity.
 struct RecordingStatistics {
   int captured = 0, replayed = 0, plain = 0;
-  LaunchCounts launches;  ///< of the last captured work
+  LaunchCounts launches;   ///< of the last captured work
+  std::string refused_by;  ///< why work could not be recorded; then no recording of this backend tries again
 };
 
 class GraphRecording final : public Recording {
@@ -24,14 +25,15 @@ class GraphRecording final : public Recording {
   void run(const std::function<void()>& work, RecordingStatistics& statistics);
 
  private:
-  void capture(const std::function<void()>& work, RecordingStatistics& statistics);
+  /// Empty, or why there is no graph; the stream is then as it was.
+  [[nodiscard]] std::string capture(const std::function<void()>& work);
   Context& context_;
   Graph graph_;
   bool prepared_ = false;
 };
 
 /// "graph of 13 convolutions, 13 backward, 10 products and
-/// 30 other kernels: captured 1, replayed 98, plain 1 times"
+/// 30 other kernels: captured 1, replayed 98, plain 1 times"; "no graph, since ...: plain 100 times"
 [[nodiscard]] std::string to_string(const RecordingStatistics& statistics);
 
 }  // namespace impasto::cuda

@@ -203,6 +203,16 @@ void add_device_options(CLI::App& app, GivenOptions& given) {
   }
 }
 
+void add_objective_options(CLI::App& app, GivenOptions& given, const std::string& size_here) {
+  static const std::vector<std::string> others{"size", "style-size", "style-scale", "memory"};
+  for (const StyleOption& row : option_table()) {
+    if (row.group == kObjectiveGroup || row.scope == OptionScope::kDevice ||
+        std::find(others.begin(), others.end(), row.name) != others.end()) {
+      add_style_option(app, row, given, nullptr, row.name == "size" ? size_here : "");
+    }
+  }
+}
+
 StyleOptions resolve_options(const RenderArguments& a) {
   StyleOptions options = make_options(a.style_options);
   validate(options);

@@ -56,6 +56,9 @@ struct EntryOption {
 
 /// The options that say which device is opened, for the other subcommands.
 void add_device_options(CLI::App& app, GivenOptions& given);
+/// Those and the ones that say what is minimised, at which size and in which memory. `size_here`: what to add
+/// to the help of the size.
+void add_objective_options(CLI::App& app, GivenOptions& given, const std::string& size_here);
 
 /// One line on standard error.
 void print_warning(const std::string& message);

@@ -1,4 +1,5 @@
-// impasto selftest: every primitive against the reference backend, on the user's own device.
+// impasto selftest: every primitive against the reference backend, on the user's own device; or the gradient
+// of an objective against its values.
 #include "engine/selftest/selftest.h"
 
 #include <CLI/CLI.hpp>
@@ -8,9 +9,11 @@
 
 #include "apps/commands.h"
 #include "apps/declare.h"
+#include "apps/gradient_selftest.h"
 #include "apps/render_arguments.h"
 #include "apps/text.h"
 #include "engine/core/message.h"
+#include "engine/options/option_table.h"
 
 namespace impasto::apps {
 namespace {
@@ -39,12 +42,30 @@ std::vector<Summary> summarise(const std::vector<SelftestRow>& rows) {
 }
 
 struct SelftestArguments {
-  GivenOptions style_options;
-  bool all = false;
+  GradientArguments of_gradient;
+  bool all = false, gradient = false;
 };
 
+/// Error(kUsage) for what says something of a gradient where none is asked for, and the other way round.
+void check(const SelftestArguments& a) {
+  const GradientArguments defaults;
+  const GradientArguments& given = a.of_gradient;
+  if (a.gradient && a.all) throw Error(ErrorCode::kUsage, "option --all: expected without --gradient");
+  if (a.gradient) return;
+  std::string odd;
+  for (const auto& [name, value] : given.style_options) {
+    if (find_option(name).scope != OptionScope::kDevice) odd = "option --" + name;
+  }
+  if (given.weights != defaults.weights) odd = "option --weights";
+  if (given.directions != defaults.directions) odd = "option --directions";
+  if (!given.pictures.empty()) odd = "pictures";
+  if (!odd.empty()) throw Error(ErrorCode::kUsage, odd + ": expected with --gradient, found without");
+}
+
 int run(const SelftestArguments& a) {
-  const auto backend = open_device(make_options(a.style_options));
+  check(a);
+  if (a.gradient) return run_gradient_selftest(a.of_gradient);
+  const auto backend = open_device(make_options(a.of_gradient.style_options));
   std::printf("%s: %s\n", backend->info().name.c_str(), backend->info().description.c_str());
   std::fflush(stdout);
   const std::vector<SelftestRow> rows = run_selftest(*backend);
@@ -78,15 +99,35 @@ int run(const SelftestArguments& a) {
 }  // namespace
 
 void add_selftest(CLI::App& root, int& exit_code) {
-  CLI::App* const app =
-      root.add_subcommand("selftest", "Hold a device against the slow reference, operation by operation");
+  CLI::App* const app = root.add_subcommand(
+      "selftest", "Hold a device against the slow reference, or a gradient against differences of its loss");
   const auto a = std::make_shared<SelftestArguments>();
-  add_device_options(*app, a->style_options);
-  declare(*app,
-          Option<SelftestArguments>{"all", kOptions, "", "show every case, not only each operation's worst",
-                                    OptionValues<SelftestArguments>::boolean(&SelftestArguments::all)},
-          *a);
-  app->footer("Exit code 0: all is well; 1: a case failed.");
+  using Of = OptionValues<SelftestArguments>;
+  offer(*app->add_option("PICTURE", a->of_gradient.pictures,
+                         "with --gradient: a photograph, then paintings; generated ones without"),
+        {});
+  const std::vector<Option<SelftestArguments>> rows{
+      {"all", kOptions, "", "show every case, not only each operation's worst",
+       Of::boolean(&SelftestArguments::all)},
+      {"gradient", kOptions, "", "check the gradient of each loss term and of the whole objective",
+       Of::boolean(&SelftestArguments::gradient)},
+      {"directions", kOptions, "N", "of each kind to check a gradient along",
+       integer<SelftestArguments>(
+           [](auto& s) -> auto& { return s.of_gradient.directions; }, 1, 1000)},
+      {"weights", kOptions, "FILE|NAME",
+       "a weight file, random:SEED or random-vgg16:SEED, or as `impasto weights` finds them",
+       Of::text(
+           [](auto& s) -> auto& { return s.of_gradient.weights; }, weight_names())},
+  };
+  declare(*app, rows, *a);
+  add_objective_options(*app, a->of_gradient.style_options, "; here 64");
+  app->footer(
+      "With --gradient, (J(x + e d) - J(x - e d)) / 2e is held against <g, d> along random directions d:\n"
+      "uphill, where J changes most, and +-1 at random. Such a quotient is off by the rounding of J and\n"
+      "by units that switch within e (kinks); both are measured, over other e. Three times these and what\n"
+      "the precision allows the gradient itself are the bound; above 0.4 a row cannot tell right from\n"
+      "wrong. Without --gradient only the device's options can be given.\n"
+      "Exit code 0: all is well; 1: a case failed, or no row of a term can tell.");
   app->callback([a, &exit_code] { exit_code = run(*a); });
 }
 

@@ -172,6 +172,18 @@ TEST_CASE("a batch makes its handles and plans, sends its weights and measures e
   CHECK(beside["bytes_sent"] == ten["bytes_sent"]);
 }
 
+TEST_CASE("selftest --gradient holds on the GPU") {
+  const CliFolder folder;
+  const BackendOptions device = test::other_device();
+  const ProcessResult result =
+      run(folder, {"selftest", "--gradient", "--device", device.device, "--precision",
+                   to_string(device.precision), "--size", "40", "--directions", "3", "--content-layers",
+                   "relu2_1", "--style-layers", "relu1_1,relu2_1", "--tv-weight", "1"});
+  INFO(result.out << result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.out, ContainsSubstring("\n10 comparisons, 0 failed\n"));
+}
+
 TEST_CASE("an iteration of the default preset's optimiser is one graph, and the host waits for none of it") {
   const CliFolder folder;
   const auto calls = [&](const char* iterations, const char* search) {

@@ -360,6 +360,42 @@ TEST_CASE("selftest prints a row for each operation and its verdict is the exit 
   CHECK(result.exit_code == (result.out.find("FAILED") == std::string::npos ? 0 : 1));
 }
 
+TEST_CASE(
+    "selftest --gradient has a row for each term and each kind of direction, and says what is missing") {
+  const CliFolder folder;
+  const auto lines_for = [&](std::vector<std::string> more, int code) {
+    std::vector<std::string> words{"selftest", "--gradient", "--device", "cpu", "--directions", "3"};
+    words.insert(words.end(), more.begin(), more.end());
+    const ProcessResult result = folder.run(words);
+    INFO(result.out << result.err);
+    CHECK(result.exit_code == code);
+    return result.out + result.err;
+  };
+  const std::string small =
+      lines_for({"--size", "32", "--content-layers", "relu2_1", "--style-layers", "relu1_1=2,conv2_1",
+                 "--tv-weight", "0.1", "--style-blend", "1,2", "--scaling", "paper"},
+                0);
+  for (const char* const term : {"content relu2_1", "style relu1_1", "style conv2_1", "tv  ", "J  "}) {
+    CHECK_THAT(small, ContainsSubstring(std::string("\n") + term));
+  }
+  CHECK_THAT(small, ContainsSubstring("32x24, 3 directions of each kind"));
+  CHECK_THAT(small, ContainsSubstring("\n10 comparisons, 0 failed\n"));
+  const std::string own = lines_for({"content.png", "style.png", "--size", "48", "--precision", "exact",
+                                     "--content-layers", "relu2_1", "--style-layers", "relu1_1,relu2_1"},
+                                    0);
+  CHECK_THAT(own, ContainsSubstring("48x36, 3 directions"));
+  CHECK_THAT(lines_for({"content.png"}, 2),
+             ContainsSubstring("expected a photograph and a painting or none"));
+  CHECK_THAT(lines_for({"--size", "max"}, 2),
+             ContainsSubstring("option --size: expected a number of pixels"));
+  CHECK_THAT(lines_for({"--all"}, 2), ContainsSubstring("option --all: expected without --gradient"));
+  CHECK_THAT(lines_for({"--memory", "40M", "--size", "900"}, 4),
+             ContainsSubstring("expected a render within"));
+  const ProcessResult without = folder.run({"selftest", "--tv-weight", "1"});
+  CHECK(without.exit_code == 2);
+  CHECK_THAT(without.err, ContainsSubstring("option --tv-weight: expected with --gradient, found without"));
+}
+
 TEST_CASE("selftest with --autotune checks what is timed, and keeps it") {
   const CliFolder folder;
   ProcessOptions options = folder.options();

@@ -12,7 +12,6 @@ constexpr double kMaxIterations = 1e9;
 constexpr double kMaxScales = 20;
 constexpr double kMaxThreads = 4096;
 
-constexpr const char* kObjective = "Objective";
 constexpr const char* kSizes = "Sizes";
 constexpr const char* kOptimiser = "Start and optimiser";
 
@@ -132,25 +131,27 @@ std::vector<StyleOption> join(std::vector<std::vector<StyleOption>> parts) {
 
 std::vector<StyleOption> objective_rows() {
   return {
-      {"preset", kObjective, "NAME", "sets options as a published work has them; those given beside it win",
+      {"preset", kObjectiveGroup, "NAME",
+       "sets options as a published work has them; those given beside it win",
        Of::word(IMPASTO_AT(preset), to_choices(preset_names()))},
-      weight_of("content-layers", {"content-weight", kObjective, "ALPHA", "weight of the content loss",
+      weight_of("content-layers", {"content-weight", kObjectiveGroup, "ALPHA", "weight of the content loss",
                                    Of::number(IMPASTO_AT(objective.content_weight), kWeight)}),
-      weight_of("style-layers", {"style-weight", kObjective, "BETA", "weight of the style loss",
+      weight_of("style-layers", {"style-weight", kObjectiveGroup, "BETA", "weight of the style loss",
                                  Of::number(IMPASTO_AT(objective.style_weight), kWeight)}),
-      weight_of("", {"tv-weight", kObjective, "TAU", "weight of the total variation",
+      weight_of("", {"tv-weight", kObjectiveGroup, "TAU", "weight of the total variation",
                      Of::number(IMPASTO_AT(objective.tv_weight), kWeight)}),
-      {"tv", kObjective, "KIND", "total variation", Of::choice(kTotalVariations, IMPASTO_AT(objective.tv))},
-      {"scaling", kObjective, "KIND", "how layer losses are scaled",
+      {"tv", kObjectiveGroup, "KIND", "total variation",
+       Of::choice(kTotalVariations, IMPASTO_AT(objective.tv))},
+      {"scaling", kObjectiveGroup, "KIND", "how layer losses are scaled",
        Of::choice(kScalings, IMPASTO_AT(objective.scaling))},
-      {"content-layers", kObjective, "LAYERS", "as relu4_2 or relu4_1=1,conv5_1=0.5",
+      {"content-layers", kObjectiveGroup, "LAYERS", "as relu4_2 or relu4_1=1,conv5_1=0.5",
        layers(IMPASTO_AT(objective.content_layers))},
-      {"style-layers", kObjective, "LAYERS", "the same for the style loss",
+      {"style-layers", kObjectiveGroup, "LAYERS", "the same for the style loss",
        layers(IMPASTO_AT(objective.style_layers))},
-      {"normalize-layer-weights", kObjective, "BOOL", "divide the layers' weights by their sum",
+      {"normalize-layer-weights", kObjectiveGroup, "BOOL", "divide the layers' weights by their sum",
        Of::boolean(IMPASTO_AT(objective.normalize_layer_weights))},
-      {"style-blend", kObjective, "W,W,...", "weights of several style pictures", blend()},
-      {"pooling", kObjective, "KIND", "", Of::choice(kPoolings, IMPASTO_AT(objective.pooling))},
+      {"style-blend", kObjectiveGroup, "W,W,...", "weights of several style pictures", blend()},
+      {"pooling", kObjectiveGroup, "KIND", "", Of::choice(kPoolings, IMPASTO_AT(objective.pooling))},
   };
 }
 

@@ -12,7 +12,8 @@ namespace impasto {
 
 using StyleOption = Option<StyleOptions>;
 
-/// The group of the options that change speed and rounding only.
+/// The group of the options that say what is minimised, and of those that change speed and rounding only.
+inline constexpr const char* kObjectiveGroup = "Objective";
 inline constexpr const char* kMachineGroup = "Machine";
 
 /// In the order in which help shows them, group by group.

@@ -49,6 +49,9 @@ struct BackendTraits {
   /// In any operand of a network's operation; a layer with more goes in strips.
   std::int64_t most_elements = std::numeric_limits<std::int64_t>::max();
   bool asynchronous = false;  ///< work goes on while the host does other things
+  /// style_loss goes on beside the layers after it, up to the first operation that is none of a pass forward.
+  /// It works in the last gram_workspace_bytes of its workspace, which are to be its own in such a pass.
+  bool style_losses_beside = false;
   /// Gradients of activations are of a type with few exponents:
   /// the objective multiplies them by a power of two.
   bool scaled_gradients = false;

@@ -76,4 +76,8 @@ struct TensorView {
   }
 };
 
+[[nodiscard]] constexpr std::size_t align_up(std::size_t bytes, std::size_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
 }  // namespace impasto

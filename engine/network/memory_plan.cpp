@@ -29,13 +29,26 @@ void extend(Lifetime& life, int i, bool local, bool new_strip) {
   life.last = i;
 }
 
-std::size_t workspace_bytes(const Program& program, const Step& step, const BackendTraits& traits) {
-  if (Program::is_convolution(step)) {
-    return traits.conv_workspace_bytes(program.layer_input(step), program.layer_output(step).c, step.padding);
+/// What the steps need of the workspace, the largest; and beside that.
+class WorkspaceSize {
+ public:
+  void take(const Program& program, const Step& step, const BackendTraits& traits) {
+    if (Program::is_convolution(step)) {
+      raise(shared_, traits.conv_workspace_bytes(program.layer_input(step), program.layer_output(step).c,
+                                                 step.padding));
+    } else if (step.op == Op::kTapFeatures || step.op == Op::kTapGradient) {
+      const bool apart = step.op == Op::kTapFeatures && step.tap.whole() && traits.style_losses_beside;
+      raise(apart ? apart_ : shared_, traits.gram_workspace_bytes(program.shape(step.in)));
+    }
   }
-  const bool reads = step.op == Op::kTapFeatures || step.op == Op::kTapGradient;
-  return reads ? traits.gram_workspace_bytes(program.shape(step.in)) : 0;
-}
+  [[nodiscard]] std::size_t bytes(std::size_t alignment) const {
+    return apart_ == 0 ? shared_ : align_up(shared_, alignment) + align_up(apart_, alignment);
+  }
+
+ private:
+  static void raise(std::size_t& most, std::size_t bytes) { most = std::max(most, bytes); }
+  std::size_t shared_ = 0, apart_ = 0;
+};
 
 }  // namespace
 
@@ -71,6 +84,7 @@ NetworkPlan plan_memory(Program program, const BackendTraits& traits) {
   const std::vector<ProgramTensor>& tensors = plan.program.tensors;
   std::vector<Lifetime> lifetimes(tensors.size(), {.first = -1, .last = -1});
   std::vector<int> strips(tensors.size(), -1);  // the last one that named a tensor
+  WorkspaceSize workspace;
   for (std::size_t i = 0; i < plan.program.steps.size(); ++i) {
     const Step& step = plan.program.steps[i];
     for (const Step::Operand& operand : {step.out, step.in, step.features}) {
@@ -79,12 +93,13 @@ NetworkPlan plan_memory(Program program, const BackendTraits& traits) {
       extend(lifetimes[t], static_cast<int>(i), tensors[t].local, strips[t] != step.strip);
       strips[t] = step.strip;
     }
-    plan.workspace_bytes = std::max(plan.workspace_bytes, workspace_bytes(plan.program, step, traits));
+    workspace.take(plan.program, step, traits);
   }
   for (std::size_t t = 0; t < tensors.size(); ++t) {
     if (tensors[t].external) continue;
     lifetimes[t].bytes = static_cast<std::size_t>(tensors[t].shape.elements()) * size_of(tensors[t].dtype);
   }
+  plan.workspace_bytes = workspace.bytes(traits.alignment);
   plan.arena_bytes = assign_offsets(lifetimes, traits.alignment);
   for (const Lifetime& life : lifetimes) plan.offsets.push_back(life.offset);
   return plan;

@@ -23,10 +23,6 @@ struct Lifetime {
 /// first, each at the lowest place that is free for its whole life. Returns the bytes of the arena.
 std::size_t assign_offsets(std::vector<Lifetime>& tensors, std::size_t alignment);
 
-[[nodiscard]] constexpr std::size_t align_up(std::size_t bytes, std::size_t alignment) {
-  return (bytes + alignment - 1) / alignment * alignment;
-}
-
 /// A program with a place for each of its tensors.
 struct NetworkPlan {
   Program program;

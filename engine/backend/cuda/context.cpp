@@ -96,12 +96,17 @@ Context::Context(const DeviceProperties& device, Precision chosen)
   enter();
   launch_.num_sms = properties.num_sms;
   launch_.threads_per_sm = properties.threads_per_sm;
+  beside_ = launch_;
   check(cudaStreamCreateWithFlags(&launch_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
   stream_.reset(launch_.stream);
+  check(cudaStreamCreateWithFlags(&beside_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+  stream_beside_.reset(beside_.stream);
+  forking_ = make_event(cudaEventDisableTiming);
+  joining_ = make_event(cudaEventDisableTiming);
   cublasHandle_t cublas = nullptr;
   check(cublasCreate(&cublas), "cublasCreate");
   cublas_.reset(cublas);
-  check(cublasSetStream(cublas, launch_.stream), "cublasSetStream");
+  check(cublasSetStream(cublas, beside_.stream), "cublasSetStream");
   // fp32 means fp32; tensor cores by the compute type of each call. 16-bit products that are split along
   // their sums add the parts up in float, not in the output's type.
   constexpr auto kMode =
@@ -115,7 +120,23 @@ Context::Context(const DeviceProperties& device, Precision chosen)
 
 Context::~Context() {
   (void)cudaSetDevice(properties.index);
+  (void)cudaStreamSynchronize(beside_.stream);
   (void)cudaStreamSynchronize(launch_.stream);
+}
+
+void Context::fork() {
+  enter();
+  check(cudaEventRecord(forking_.get(), launch_.stream), "cudaEventRecord");
+  check(cudaStreamWaitEvent(beside_.stream, forking_.get(), 0), "cudaStreamWaitEvent");
+  forked_ = true;
+}
+
+void Context::join() {
+  if (!forked_) return;
+  enter();
+  check(cudaEventRecord(joining_.get(), beside_.stream), "cudaEventRecord");
+  check(cudaStreamWaitEvent(launch_.stream, joining_.get(), 0), "cudaStreamWaitEvent");
+  forked_ = false;
 }
 
 void Context::give_memory(void* memory) {
@@ -125,16 +146,20 @@ void Context::give_memory(void* memory) {
   // shares one, so that products can be captured and repeat.
   check(cublasSetWorkspace(cublas(), next, cublas_bytes(properties)), "cublasSetWorkspace");
   next += cublas_bytes(properties);
-  launch_.partials = reinterpret_cast<double*>(next);
-  next += static_cast<std::size_t>(kNumPartials) * sizeof(double);
-  launch_.ticket = reinterpret_cast<unsigned*>(next);
-  check(cudaMemsetAsync(next, 0, 256, launch_.stream), "cudaMemset");
-  if (storage == Storage::kFloat16) launch_.peak = reinterpret_cast<float*>(next + 128);
+  for (Launch* const launch : {&launch_, &beside_}) {
+    launch->partials = reinterpret_cast<double*>(next);
+    std::byte* const rest = next + static_cast<std::size_t>(kNumPartials) * sizeof(double);
+    launch->ticket = reinterpret_cast<unsigned*>(rest);
+    check(cudaMemsetAsync(rest, 0, 256, launch_.stream), "cudaMemset");
+    if (storage == Storage::kFloat16) launch->peak = reinterpret_cast<float*>(rest + 128);
+    next += kReductionBytes;
+  }
+  beside_.peak = launch_.peak;
 }
 
 void Context::queued(cudaError_t status, const std::string& what) {
   last_queued_ = what;
-  if (status == cudaSuccess && waits_for_each()) status = cudaStreamSynchronize(launch_.stream);
+  if (status == cudaSuccess && waits_for_each()) status = cudaStreamSynchronize(stream());
   check(status, what);
 }
 
@@ -143,9 +168,9 @@ void Context::check_gpu(const std::string& what) const {
   if (is_of_queued_work(status)) check(status, what);
 }
 
-void Context::synchronise() const {
+void Context::synchronise() {
   enter();
-  waited(cudaStreamSynchronize(launch_.stream));
+  waited(cudaStreamSynchronize(stream()));
 }
 
 void Context::waited(cudaError_t status) const {

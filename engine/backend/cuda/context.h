@@ -42,8 +42,8 @@ struct DeviceProperties {
 /// Error(kResources) if there is no such device.
 [[nodiscard]] DeviceProperties device_properties_of(int device);
 
-/// A stream with cuBLAS and cuDNN on it. Every use of the device goes through enter(), which makes it the
-/// thread's current one.
+/// Two streams: one with cuDNN and nearly all else on it, and one with cuBLAS, for what goes on beside it.
+/// Every use of the device goes through enter(), which makes it the thread's current one.
 class Context {
  public:
   Context(const DeviceProperties& properties, Precision precision);
@@ -53,16 +53,35 @@ class Context {
 
   /// Memory that the handles and reductions work in, of
   /// kScratchBytes plus cublas_bytes(), aligned to 256 bytes.
-  static constexpr std::size_t kScratchBytes = static_cast<std::size_t>(kNumPartials) * sizeof(double) + 256;
+  static constexpr std::size_t kReductionBytes =
+      static_cast<std::size_t>(kNumPartials) * sizeof(double) + 256;
+  static constexpr std::size_t kScratchBytes = 2 * kReductionBytes;  // a stream each
   [[nodiscard]] static std::size_t cublas_bytes(const DeviceProperties& properties);
   void give_memory(void* memory);
 
   /// For one hand-written kernel (or copy), which it counts.
   [[nodiscard]] const Launch& launch() {
+    join();
+    return launch_forward();
+  }
+  /// The same, which does not wait for what goes on beside it: it has nothing to do with that.
+  [[nodiscard]] const Launch& launch_forward() {
     enter();
     ++counts.others;
     return launch_;
   }
+  /// The same, beside it: after fork().
+  [[nodiscard]] const Launch& launch_beside() {
+    enter();
+    ++counts.others;
+    return beside_;
+  }
+  /// What is queued beside from now on waits for all that was queued so far.
+  void fork();
+  /// All that is queued from now on waits for what was queued beside.
+  void join();
+  /// After a capture that failed: what was to go on beside is no more.
+  void forget_beside() { forked_ = false; }
   /// From now on launches heed this flag; null: none.
   void launch_when(const double* flag) { launch_.when = flag; }
   void enter() const { check(cudaSetDevice(properties.index), "cudaSetDevice"); }
@@ -79,10 +98,13 @@ class Context {
     }
     queued(cudaSuccess, what);
   }
-  void synchronise() const;
+  void synchronise();
   /// What a call returned that waited for queued work.
   void waited(cudaError_t status) const;
-  [[nodiscard]] cudaStream_t stream() const { return launch_.stream; }
+  [[nodiscard]] cudaStream_t stream() {
+    join();
+    return launch_.stream;
+  }
   [[nodiscard]] cublasHandle_t cublas() const { return cublas_.get(); }
   [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }
   /// fp16 only: largest |gradient| offered since the last call; 0 otherwise.
@@ -96,9 +118,11 @@ class Context {
  private:
   void check_gpu(const std::string& what) const;
 
-  Launch launch_;
+  Launch launch_, beside_;
+  bool forked_ = false;
   std::string last_queued_ = "the start";
-  Stream stream_;
+  Stream stream_, stream_beside_;
+  Event forking_, joining_;
   Owned<cublasHandle_t, cublasDestroy> cublas_;
   Owned<cudnnHandle_t, cudnnDestroy> cudnn_;
 };

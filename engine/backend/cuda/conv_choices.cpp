@@ -20,7 +20,7 @@ std::string title(const Context& context) {
 }
 
 /// Values in -size..size that look random and are the same each time.
-DeviceMemory make_noise(const Context& context, std::size_t bytes, double size) {
+DeviceMemory make_noise(Context& context, std::size_t bytes, double size) {
   constexpr std::size_t kDistinct = 65521;  // a prime: what lies a row apart differs
   const DType dtype = activation_of(context.precision);
   const std::size_t element = size_of(dtype);

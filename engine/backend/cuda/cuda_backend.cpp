@@ -86,6 +86,7 @@ class CudaBackend final : public Backend {
     // cuDNN's fast engines index with 32 bits.
     traits_.most_elements = std::numeric_limits<std::int32_t>::max();
     traits_.asynchronous = true;
+    traits_.style_losses_beside = true;
     traits_.scaled_gradients = precision == Precision::kFp16;
     traits_.filter_format = info_.name + " " + impasto::to_string(precision);
     traits_.conv_filter_bytes = [storage = context_.storage](std::int64_t in, std::int64_t out) {
@@ -235,6 +236,7 @@ class CudaBackend final : public Backend {
   void do_conv2d_backward_data(TensorView dx, ConstTensorView dy, const ConvFilter& filter, Padding padding,
                                Accumulate accumulate, ConstTensorView mask, Workspace workspace) override {
     ++context_.counts.backward_convolutions;
+    context_.join();
     const ConvOp op = accumulate == Accumulate::kAdd ? ConvOp::kBackwardDataAdd : ConvOp::kBackwardData;
     run(key_of(op, dx.shape, filter.out_channels(), padding), dx.data, own(filter),
         const_cast<void*>(dy.data), workspace);
@@ -244,8 +246,8 @@ class CudaBackend final : public Backend {
         "mask_gradient");
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override {
-    context_.queued(cuda::picture_to_input(context_.launch(), input.data, context_.storage, input.shape.c,
-                                           picture.as<float>(), picture.shape.positions()),
+    context_.queued(cuda::picture_to_input(context_.launch_forward(), input.data, context_.storage,
+                                           input.shape.c, picture.as<float>(), picture.shape.positions()),
                     "picture_to_input");
   }
   void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
@@ -257,7 +259,7 @@ class CudaBackend final : public Backend {
   }
   void do_relu_forward(TensorView y, ConstTensorView x) override {
     context_.queued(
-        cuda::relu_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.elements()),
+        cuda::relu_forward(context_.launch_forward(), y.data, x.data, context_.storage, x.shape.elements()),
         "relu_forward");
   }
   void do_relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y,
@@ -267,7 +269,7 @@ class CudaBackend final : public Backend {
                     "relu_backward");
   }
   void do_pool_forward(TensorView y, ConstTensorView x, Pooling pooling) override {
-    context_.queued(cuda::pool_forward(context_.launch(), y.data, x.data, context_.storage, x.shape.h,
+    context_.queued(cuda::pool_forward(context_.launch_forward(), y.data, x.data, context_.storage, x.shape.h,
                                        x.shape.w, x.shape.c, pooling),
                     "pool_forward");
   }
@@ -305,11 +307,14 @@ class CudaBackend final : public Backend {
   void do_style_loss(TensorView loss, TensorView d, TensorView /*scratch*/, ConstTensorView f,
                      ConstTensorView target, double gram_scale, LossScales scales,
                      Workspace workspace) override {
-    auto* const parts = static_cast<float*>(workspace.data);
+    // At the workspace's end: the layers that go on meanwhile use its beginning.
+    const std::size_t own = align_up(traits_.gram_workspace_bytes(f.shape), kAlignment);
+    const std::size_t before = workspace.bytes > own ? workspace.bytes - own : 0;
+    auto* const parts = reinterpret_cast<float*>(static_cast<std::byte*>(workspace.data) + before);
     std::int64_t num_parts = 0;
     context_.queue("gram", [&] { num_parts = gram_parts(context_, parts, f); });
-    context_.queued(cuda::style_loss(context_.launch(), loss.as<double>(), d.data, context_.storage, parts,
-                                     num_parts, target.as<float>(), f.shape.c, gram_scale, scales),
+    context_.queued(cuda::style_loss(context_.launch_beside(), loss.as<double>(), d.data, context_.storage,
+                                     parts, num_parts, target.as<float>(), f.shape.c, gram_scale, scales),
                     "style_loss");
   }
   void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,

@@ -50,7 +50,7 @@ std::int64_t gram_parts(Context& context, float* parts, ConstTensorView f) {
   const int c = to_int(f.shape.c);
   const cudaDataType_t type = cublas_type(context.storage);
   const float one = 1, zero = 0;
-  context.enter();
+  context.fork();
   // cuBLAS counts columns first: f is (C, N) to it, and the product f f^T.
   const auto multiply = [&](const void* from, std::int64_t positions, float* to, std::int64_t count) {
     ++context.counts.products;
@@ -75,7 +75,7 @@ void gram_backward(Context& context, TensorView df, ConstTensorView f, ConstTens
   const cudaDataType_t type = cublas_type(context.storage);
   const auto alpha = static_cast<float>(scale);
   const float beta = accumulate == Accumulate::kAdd ? 1 : 0;
-  context.enter();
+  context.fork();
   ++context.counts.products;
   check(cublasGemmEx(context.cublas(), CUBLAS_OP_N, CUBLAS_OP_N, c, n, c, &alpha, dg.data, type, c, f.data,
                      type, c, &beta, df.data, type, c, compute_type(context), CUBLAS_GEMM_DEFAULT),

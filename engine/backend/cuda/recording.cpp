@@ -43,6 +43,7 @@ std::string GraphRecording::capture(const std::function<void()>& work) {
     cudaGraph_t captured = nullptr;
     try {
       work();
+      context_.join();
     } catch (const std::exception& error) {
       why = error.what();
     }
@@ -59,6 +60,7 @@ std::string GraphRecording::capture(const std::function<void()>& work) {
     if (captured != nullptr) (void)cudaGraphDestroy(captured);
   }
   if (why.empty()) return why;
+  context_.forget_beside();
   (void)cudaGetLastError();
   graph_.reset();
   cudaStreamCaptureStatus still = cudaStreamCaptureStatusNone;

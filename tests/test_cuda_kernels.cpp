@@ -3,6 +3,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -84,6 +85,25 @@ TEST_CASE("pictures to the network's input and back") {
       check(input_to_picture(launch, dx, input, Storage::kFloat32, channels, kPixels, 1, Accumulate::kAdd));
       add(input), add(dx);
     });
+  }
+}
+
+TEST_CASE("a grid has as many blocks as the multiprocessors hold threads for") {
+  constexpr std::int64_t kLength = 20003;
+  const auto x = Vector<float>::whole(kLength, 1);
+  const Vector<double> product({-1});
+  const Vector<unsigned> ticket({0});
+  for (const int threads : {1024, 1536, 2048}) {
+    // Each block of a reduction writes one sum.
+    const Vector<double> partials(std::vector<double>(64, std::nan("")));
+    Launch launch;
+    launch.num_sms = 2;
+    launch.threads_per_sm = threads;
+    launch.partials = partials;
+    launch.ticket = ticket;
+    check(dot(launch, product, x, x, kLength));
+    const auto sums = partials.read();
+    CHECK(std::ranges::count_if(sums, [](double sum) { return !std::isnan(sum); }) == 2 * threads / 256);
   }
 }
 

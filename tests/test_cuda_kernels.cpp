@@ -189,6 +189,15 @@ TEST_CASE("gradients that half cannot hold saturate, and their peak is told") {
   require_halves(below, {-65504, 1, 2, 3});
   CHECK(peak.read() == std::vector<float>{120000});
 
+  const Vector<double> partials(std::vector<double>(64, 0)), loss({-1});
+  const Vector<unsigned> ticket({0});
+  const Vector<float> gram({90000, -80000, -80000, 2}), target({0, 0, 0, 1});
+  const auto dg = halves({0, 0, 0, 0});
+  launch.partials = partials;
+  launch.ticket = ticket;
+  check(gram_loss(launch, loss, dg, Storage::kFloat16, gram, target, 2, {1, 1}));
+  require_halves(dg, {65504, -65504, -65504, 1});
+
   const auto stored = halves({kInf, -kInf, 1, kNan});  // by cuBLAS or cuDNN
   check(mask_gradient(launch, stored, nullptr, Storage::kFloat16, 4));
   require_halves(stored, {65504, -65504, 1, kNan});

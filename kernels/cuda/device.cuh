@@ -130,8 +130,8 @@ __device__ __forceinline__ void store(T* to, const Pack<From, N>& values) {
   }
 }
 
-/// What may be stored of a gradient's value: fp16 would make it infinite beyond its largest, and infinity times
-/// the zeros of a feature map is no number. NaN stays.
+/// What may be stored of a gradient's value: fp16 would make it infinite beyond its largest, and infinity
+/// times the zeros of a feature map is no number. NaN stays.
 template <class T>
 __device__ __forceinline__ float saturated(float value) {
   constexpr float kLargestHalf = 65504;

@@ -239,7 +239,7 @@ TEST_CASE("devices open by name and precision, and say what is wrong with others
   CHECK(make_backend({.device = "cpu"})->info().name == "cpu");
   const std::vector<DeviceStatus> listed = list_devices();
   const bool has_gpu = listed.at(1).unusable_because.empty();
-  CHECK(make_backend({.device = "auto"})->info().name == (has_gpu ? "cuda:0" : "cpu"));
+  CHECK(make_backend({.device = "auto"})->info().name.starts_with(has_gpu ? "cuda:" : "cpu"));
   CHECK(make_backend({.device = "cpu", .precision = Precision::kFp32})->traits().activation ==
         DType::kFloat32);
   CHECK(make_backend({.device = "reference", .precision = Precision::kFp64})->traits().real ==

@@ -143,6 +143,17 @@ TEST_CASE("a plan is held against the memory that is free when the libraries' ha
   CHECK(budget("") - budget("handles") >= (std::int64_t{256} << 20) / 20 * 19);
 }
 
+TEST_CASE("a GPU whose memory others have is told of as one") {
+  const CliFolder folder;
+  const ProcessResult result = run_with("full", folder, render({"--iterations", "1"}));
+  CHECK(result.exit_code == 4);
+  const std::string said = lines_of(result.err).back();  // after what a runner says
+  CHECK_THAT(said,
+             ContainsSubstring("device 'cuda:0': expected a usable GPU, but cublas: expected cublasCreate "
+                               "to succeed, found CUBLAS_STATUS_ALLOC_FAILED, where "));
+  CHECK_THAT(said, ContainsSubstring(" are free"));
+}
+
 TEST_CASE("a batch makes its handles and plans, sends its weights and measures each style once") {
   auto two = calls_of_batch(2), six = calls_of_batch(6), ten = calls_of_batch(10);
   CHECK(ten["cudnn_handles"] == 1);
@@ -347,7 +358,7 @@ TEST_CASE("an older cuDNN is refused, and a newer one is used whose notes are no
   const ProcessResult old = run_with("cudnn=90701", folder, render({"--iterations", "1"}));
   CHECK(old.exit_code == 4);
   CHECK(lines_of(old.err).size() == 1);
-  const std::string why = "cuDNN: expected version 9.8 or a newer 9, found 9.7.1; install it";
+  const std::string why = "cuDNN: expected version 9.8 or a newer 9, found 9.7.1; install one";
   CHECK_THAT(old.err, ContainsSubstring("expected a usable GPU, but " + why));
   CHECK_THAT(run_with("cudnn=90701", folder, {"devices"}).out, ContainsSubstring("not usable: " + why));
   CHECK(run_with("cudnn=99900", folder, render({"--iterations", "1"})).exit_code == 0);

@@ -3,6 +3,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -87,6 +88,25 @@ TEST_CASE("pictures to the network's input and back") {
   }
 }
 
+TEST_CASE("a grid has as many blocks as the multiprocessors hold threads for") {
+  constexpr std::int64_t kLength = 20003;
+  const auto x = Vector<float>::whole(kLength, 1);
+  const Vector<double> product({-1});
+  const Vector<unsigned> ticket({0});
+  for (const int threads : {1024, 1536, 2048}) {
+    // Each block of a reduction writes one sum.
+    const Vector<double> partials(std::vector<double>(64, std::nan("")));
+    Launch launch;
+    launch.num_sms = 2;
+    launch.threads_per_sm = threads;
+    launch.partials = partials;
+    launch.ticket = ticket;
+    check(dot(launch, product, x, x, kLength));
+    const auto sums = partials.read();
+    CHECK(std::ranges::count_if(sums, [](double sum) { return !std::isnan(sum); }) == 2 * threads / 256);
+  }
+}
+
 TEST_CASE("sums over vectors") {
   require_same([](const Launch& launch, auto add) {
     constexpr std::int64_t kLength = 20003;
@@ -168,6 +188,15 @@ TEST_CASE("gradients that half cannot hold saturate, and their peak is told") {
                       Relu::kNo));
   require_halves(below, {-65504, 1, 2, 3});
   CHECK(peak.read() == std::vector<float>{120000});
+
+  const Vector<double> partials(std::vector<double>(64, 0)), loss({-1});
+  const Vector<unsigned> ticket({0});
+  const Vector<float> gram({90000, -80000, -80000, 2}), target({0, 0, 0, 1});
+  const auto dg = halves({0, 0, 0, 0});
+  launch.partials = partials;
+  launch.ticket = ticket;
+  check(gram_loss(launch, loss, dg, Storage::kFloat16, gram, target, 2, {1, 1}));
+  require_halves(dg, {65504, -65504, -65504, 1});
 
   const auto stored = halves({kInf, -kInf, 1, kNan});  // by cuBLAS or cuDNN
   check(mask_gradient(launch, stored, nullptr, Storage::kFloat16, 4));

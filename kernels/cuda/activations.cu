@@ -7,8 +7,6 @@ namespace {
 
 // --- gradients in 16 bits
 
-constexpr float kLargestHalf = 65504;
-
 /// What may be stored of a gradient's values, and the largest magnitude among them.
 template <class T, int N>
 __device__ __forceinline__ void saturate(Pack<float, N>& values, float& peak) {
@@ -16,7 +14,7 @@ __device__ __forceinline__ void saturate(Pack<float, N>& values, float& peak) {
 #pragma unroll
     for (float& value : values.at) {
       peak = fmaxf(peak, fabsf(value));  // fmaxf drops a NaN; the value keeps it
-      if (fabsf(value) > kLargestHalf) value = copysignf(kLargestHalf, value);
+      value = saturated<T>(value);
     }
   }
 }

@@ -145,6 +145,15 @@ __device__ __forceinline__ void store(T* to, const Pack<From, N>& values) {
   }
 }
 
+/// What may be stored of a gradient's value: fp16 would make it infinite beyond its largest, and infinity
+/// times the zeros of a feature map is no number. NaN stays.
+template <class T>
+__device__ __forceinline__ float saturated(float value) {
+  constexpr float kLargestHalf = 65504;
+  if constexpr (!std::is_same_v<T, __half>) return value;
+  return fabsf(value) > kLargestHalf ? copysignf(kLargestHalf, value) : value;
+}
+
 /// body(i) for i in 0..n-1; the grid's threads take turns.
 template <class Body>
 __device__ __forceinline__ void for_each(std::int64_t n, Body body) {

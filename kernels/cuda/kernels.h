@@ -86,7 +86,7 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
                                    std::int64_t c, double scale, Accumulate);
 /// The Frobenius style loss of a finished g (c, c) float, whose upper triangle is read:
 ///   *loss = scales.value * sum (g - target)^2,
-///   d (c, c) activation = scales.gradient * (g - target), symmetric to the last bit.
+///   d (c, c) activation = scales.gradient * (g - target), symmetric to the last bit; fp16 saturates.
 [[nodiscard]] cudaError_t gram_loss(const Launch&, double* loss, void* d, Storage, const float* g,
                                     const float* target, std::int64_t c, LossScales scales);
 /// The same of g = gram_scale * sum of parts as gram_sum forms it, which is neither stored nor rounded.

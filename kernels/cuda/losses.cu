@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kThreads)
         squares[0] += (a == b ? 1 : 2) * difference * difference;  // (b, a) as well
         return static_cast<float>(scales.gradient * difference);
       },
-      [=](std::int64_t a, std::int64_t b, float value) { d[a * c + b] = cast<T>(value); });
+      [=](std::int64_t a, std::int64_t b, float value) { d[a * c + b] = cast<T>(saturated<T>(value)); });
   if (grid_sum(squares, partials, ticket)) *loss = scales.value * squares[0];
 }
 

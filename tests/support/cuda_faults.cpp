@@ -6,7 +6,9 @@
 //   kernel                           pool_forward's kernel gets a bad address to write to
 //   cudnn=N                          cuDNN's version, 91900 for 9.19.0
 //   handles                          cuDNN's handle takes 256 MiB of the GPU
+//   full                             there is no memory for cuBLAS's handle
 //   notes                            cuDNN tells of each engine a note that no version has so far
+#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 #include <dlfcn.h>
@@ -105,6 +107,11 @@ cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** a
   return launch("cudaLaunchKernel", kernel, grid, block, arguments, shared, stream);
 }
 #endif
+
+cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
+  if (is("full")) return CUBLAS_STATUS_ALLOC_FAILED;
+  return own<decltype(cublasCreate_v2)>("cublasCreate_v2")(handle);
+}
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
   void* taken = nullptr;

@@ -245,7 +245,7 @@ std::string why_unfit_cudnn(std::size_t version) {
   constexpr std::size_t kLeast = 90800, kMajor = 10000;
   if (version >= kLeast && version / kMajor == kLeast / kMajor) return {};
   return "cuDNN: expected version 9.8 or a newer 9, found " + cudnn_version_text(version) +
-         "; install it, or put its folder into LD_LIBRARY_PATH";
+         "; install one, or put its folder into LD_LIBRARY_PATH";
 }
 
 std::string cudnn_version_text(std::size_t version) {

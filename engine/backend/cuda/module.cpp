@@ -4,6 +4,7 @@
 #include "engine/backend/cuda/cudnn_graph.h"
 #include "engine/backend/cuda/load.h"
 #include "engine/core/error.h"
+#include "engine/core/text.h"
 
 namespace {
 
@@ -28,11 +29,24 @@ std::string why_unusable(const cuda::DeviceProperties& p) {
   return cuda::why_unfit_cudnn(cudnnGetVersion());
 }
 
+/// The backend; what keeps one from being made may be that others have the memory.
+std::unique_ptr<Backend> opened(int device, const CudaOptions& options) {
+  try {
+    return cuda::make_cuda_backend(device, options);
+  } catch (const Error& error) {
+    std::size_t free = 0, total = 0;
+    if (cudaMemGetInfo(&free, &total) != cudaSuccess) throw;
+    throw Error(error.code(), std::string(error.what()) + ", where " +
+                                  format_bytes(static_cast<double>(free)) + " of " +
+                                  format_bytes(static_cast<double>(total)) + " are free");
+  }
+}
+
 std::unique_ptr<Backend> open(int device, const CudaOptions& options) {
   std::string reason;
   try {
     reason = why_unusable(cuda::device_properties_of(device));
-    if (reason.empty()) return cuda::make_cuda_backend(device, options);
+    if (reason.empty()) return opened(device, options);
   } catch (const Error& error) {
     reason = error.what();
   }

@@ -73,7 +73,7 @@ NetworkPlan plan_memory(Program program, const BackendTraits& traits) {
   std::vector<int> strips(tensors.size(), -1);  // the last one that named a tensor
   for (std::size_t i = 0; i < plan.program.steps.size(); ++i) {
     const Step& step = plan.program.steps[i];
-    for (const Step::Operand& operand : {step.out, step.in, step.features}) {
+    for (const Step::Operand& operand : step.operands()) {
       if (!operand) continue;
       const auto t = static_cast<std::size_t>(operand.tensor);
       extend(lifetimes[t], static_cast<int>(i), tensors[t].local, strips[t] != step.strip);

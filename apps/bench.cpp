@@ -52,15 +52,18 @@ class Bench {
 
   Timing pool(const std::string& name, Shape input) {
     const DType type = backend_.traits().activation;
+    const Shape windows{(input.h + 1) / 2, (input.w + 1) / 2, input.c};
     const Buffer x = make(input, type), y = make({input.h / 2, input.w / 2, input.c}, type),
-                 dx = make(input, type);
+                 dx = make(input, type),
+                 codes = backend_.allocate(static_cast<std::size_t>(windows.elements()));
+    const TensorView cv = codes.view(0, windows, DType::kUInt8);
     const TensorView xv = x.view(0, input, type), dxv = dx.view(0, input, type);
     const TensorView yv = y.view(0, {input.h / 2, input.w / 2, input.c}, type);
     Timing timing{{}, name, input, 0, 0, {}};
     timing.forward_seconds =
-        seconds_of(backend_, repeats_, [&] { backend_.pool_forward(yv, xv, Pooling::kMax); });
+        seconds_of(backend_, repeats_, [&] { backend_.pool_forward(yv, cv, xv, Pooling::kMax); });
     timing.backward_seconds = seconds_of(backend_, repeats_, [&] {
-      backend_.pool_backward(dxv, yv, xv, Pooling::kMax, Accumulate::kOverwrite, Relu::kYes);
+      backend_.pool_backward(dxv, yv, cv, Pooling::kMax, Accumulate::kOverwrite, Relu::kYes);
     });
     return timing;
   }

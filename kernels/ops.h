@@ -71,11 +71,14 @@ struct LossScales {
 /// relu_backward       dx (+)= dy * (y > 0). dx may be dy when overwriting. y is the ReLU's output or its
 ///                     input.
 /// pool_forward        y[i,j,c] = max or mean of x[2i..2i+1, 2j..2j+1, c]; a last odd row or column of x is
-///                     not read. x one pixel high or wide: y is empty.
-/// pool_backward       dx (+)= the pool's gradient. Max: to the first maximum in the order (0,0), (0,1),
-///                     (1,0), (1,1), found again from x; average: dy / 4 to each. Rows and columns that were
-///                     not read get zero. With Relu::kYes the sum is then multiplied by (x > 0), everywhere
-///                     (x is a ReLU's output).
+///                     left out. x one pixel high or wide: y is empty. codes[i,j,c], a byte for each
+///                     window, also for those that the edge of x cuts: bit p says whether position p of the
+///                     window, in the order (0,0), (0,1), (1,0), (1,1), gets the gradient, bit 4 + p whether
+///                     x > 0 there. Max: the first maximum gets it; average: each. Positions of a cut window
+///                     do not, and those outside of x have no bit at all. y or codes may be missing.
+/// pool_backward       dx (+)= the pool's gradient, by the codes: dy, average dy / 4, where their bit says
+///                     so, 0 elsewhere. With Relu::kYes the sum is then multiplied by (x > 0), everywhere (x
+///                     is a ReLU's output). Codes may be missing where they say nothing: average, kNo.
 /// gram                g[a,b] (+)= scale * sum_p f[p,a] * f[p,b]. f (h,w,C), g (C,C) Real, symmetric to the
 ///                     last bit (g must be so before, when adding). Sums stay accurate for millions of
 ///                     positions (blocked or in double).

@@ -215,12 +215,13 @@ class Layers {
     const std::string forward = node.name + " pool_forward", backward = node.name + " pool_backward";
     if (!wants(forward) && !wants(backward)) return;
     const Tensor x = activation(in), dx = activation(in), y = activation({in.h / 2, in.w / 2, in.c});
+    const Tensor codes = make({(in.h + 1) / 2, (in.w + 1) / 2, in.c}, DType::kUInt8);
     const auto x_size = static_cast<double>(in.elements()),
                y_size = static_cast<double>(y.view.shape.elements());
-    add(forward, in, 0, activation_bytes(x_size + y_size),
-        [&] { backend_.pool_forward(y.view, x.view, Pooling::kMax); });
-    add(backward, in, 0, activation_bytes(2 * x_size + y_size), [&] {
-      backend_.pool_backward(dx.view, y.view, x.view, Pooling::kMax, Accumulate::kOverwrite, Relu::kYes);
+    const double bytes = activation_bytes(x_size + y_size) + static_cast<double>(codes.view.shape.elements());
+    add(forward, in, 0, bytes, [&] { backend_.pool_forward(y.view, codes.view, x.view, Pooling::kMax); });
+    add(backward, in, 0, bytes, [&] {
+      backend_.pool_backward(dx.view, y.view, codes.view, Pooling::kMax, Accumulate::kOverwrite, Relu::kYes);
     });
   }
 

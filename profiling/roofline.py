@@ -88,8 +88,9 @@ def iteration(width, height, precision):
         filter_size = 9 * c * k
         if pooled:
             x, y = previous[0] * previous[1] * c, p * c
-            forward.append(Operation(f"pool{int(name[0]) - 1} forward", 0, a * (x + y)))
-            backward.append(Operation(f"pool{int(name[0]) - 1} backward", 0, a * (2 * x + y)))
+            # With a byte for each window.
+            forward.append(Operation(f"pool{int(name[0]) - 1} forward", 0, a * (x + y) + y))
+            backward.append(Operation(f"pool{int(name[0]) - 1} backward", 0, a * (x + y) + y))
         forward.append(Operation(f"conv{name} forward", 18 * p * c * k, a * (p * c + p * k + filter_size)))
         masks = below is not None and not pooled
         adds = masks and below in STYLE | CONTENT

@@ -102,18 +102,21 @@ TEST_CASE("max pooling gives a tie's gradient to the first maximum and none to a
                                            -1, -1, 0,  0,  99,  //
                                            99, 99, 99, 99, 99});
   const auto y = device.empty_activation(half);
-  device->pool_forward(y, x, Pooling::kMax);
+  const auto codes = device.empty_codes(shape);
+  device->pool_forward(y, codes, x, Pooling::kMax);
   CHECK(device.read(y) == Numbers{3, 5, -1, 0});
+  // A tie of four, one in a column; the second, nothing above 0; an edge that no window takes in.
+  CHECK(device.read(codes) == Numbers{0xF1, 0xE2, 0x50, 0x02, 0x01, 0x50, 0x30, 0x30, 0x10});
   const auto dy = device.activation(half, {1, 2, 3, 4});
   const auto dx = device.empty_activation(shape);
-  device->pool_backward(dx, dy, x, Pooling::kMax, Accumulate::kOverwrite, Relu::kNo);
+  device->pool_backward(dx, dy, codes, Pooling::kMax, Accumulate::kOverwrite, Relu::kNo);
   CHECK(device.read(dx) == Numbers{1, 0, 0, 2, 0,  //
                                    0, 0, 0, 0, 0,  //
                                    0, 3, 4, 0, 0,  //
                                    0, 0, 0, 0, 0,  //
                                    0, 0, 0, 0, 0});
   device->fill(dx, 10);
-  device->pool_backward(dx, dy, x, Pooling::kMax, Accumulate::kAdd, Relu::kYes);
+  device->pool_backward(dx, dy, codes, Pooling::kMax, Accumulate::kAdd, Relu::kYes);
   CHECK(device.read(dx) == Numbers{11, 10, 0,  12, 10,  //
                                    10, 10, 10, 10, 10,  //
                                    0,  0,  0,  0,  10,  //
@@ -126,10 +129,12 @@ TEST_CASE("average pooling divides by 4 and leaves an odd edge out") {
   const Shape shape{3, 2, 2}, half{1, 1, 2};
   const auto x = device.activation(shape, {1, 10, 2, 20, 3, 30, 4, -100, 99, 99, 99, 99});
   const auto y = device.empty_activation(half);
-  device->pool_forward(y, x, Pooling::kAverage);
+  const auto codes = device.empty_codes(shape);
+  device->pool_forward(y, codes, x, Pooling::kAverage);
   CHECK(device.read(y) == Numbers{2.5, -10});
+  CHECK(device.read(codes) == Numbers{0xFF, 0x7F, 0x30, 0x30});
   const auto dx = device.empty_activation(shape);
-  device->pool_backward(dx, device.activation(half, {4, 8}), x, Pooling::kAverage, Accumulate::kOverwrite,
+  device->pool_backward(dx, device.activation(half, {4, 8}), codes, Pooling::kAverage, Accumulate::kOverwrite,
                         Relu::kYes);
   CHECK(device.read(dx) == Numbers{1, 2, 1, 2, 1, 2, 1, 0, 0, 0, 0, 0});
 }
@@ -138,9 +143,10 @@ TEST_CASE("a pool of a picture one pixel wide is empty, and its gradient is 0") 
   TestDevice device(GENERATE(from_range(test::op_devices())));
   const auto x = device.activation({7, 1, 5}, Numbers(35, 1.0));
   const TensorView y{nullptr, {3, 0, 5}, device->traits().activation};
-  device->pool_forward(y, x, Pooling::kMax);
+  const auto codes = device.empty_codes(x.shape);
+  device->pool_forward(y, codes, x, Pooling::kMax);
   const auto dx = device.empty_activation({7, 1, 5});
-  device->pool_backward(dx, y, x, Pooling::kMax, Accumulate::kOverwrite, Relu::kNo);
+  device->pool_backward(dx, y, codes, Pooling::kMax, Accumulate::kOverwrite, Relu::kNo);
   CHECK(device.read(dx) == Numbers(35, 0.0));
 }
 

@@ -40,8 +40,7 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
   const auto r = [&](Shape shape) { return device.empty(shape, real); };
   const auto slot = device.slots({0});
   const TensorView wrong_type = device.empty({4, 4, 8}, other);
-  const TensorView x = a({4, 4, 8}), y = a({4, 4, 8}), z = a({4, 4, 8}), picture = r({4, 4, 3}),
-                   picture2 = r({4, 4, 3});
+  const TensorView x = a({4, 4, 8}), y = a({4, 4, 8}), picture = r({4, 4, 3}), picture2 = r({4, 4, 3});
   const TensorView wide = a({4, 5, 8}), half = a({2, 2, 8}), square = r({1, 8, 8});
   const Workspace none{};
   const Workspace much = device.workspace(1 << 20U);
@@ -94,11 +93,20 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
   require_refused("relu_backward", "dy", [&] { device->relu_backward(x, wide, y, set); });
   require_refused("relu_backward", "dy: expected memory apart from dx",
                   [&] { device->relu_backward(x, x, y, add); });
-  require_refused("pool_forward", "y: expected (2,2,8)", [&] { device->pool_forward(y, x, Pooling::kMax); });
+  const TensorView codes = device.empty_codes(x.shape);
+  require_refused("pool_forward", "y: expected (2,2,8)",
+                  [&] { device->pool_forward(y, codes, x, Pooling::kMax); });
+  require_refused("pool_forward", "codes: expected (2,2,8) uint8",
+                  [&] { device->pool_forward(half, half, x, Pooling::kMax); });
   require_refused("pool_backward", "dy: expected (2,2,8)",
-                  [&] { device->pool_backward(x, y, z, Pooling::kMax, set, Relu::kNo); });
-  require_refused("pool_backward", "x: expected memory apart",
-                  [&] { device->pool_backward(x, half, x, Pooling::kMax, set, Relu::kNo); });
+                  [&] { device->pool_backward(x, y, codes, Pooling::kMax, set, Relu::kNo); });
+  require_refused("pool_backward", "codes: expected memory apart", [&] {
+    device->pool_backward(x, half, {x.data, codes.shape, codes.dtype}, Pooling::kMax, set, Relu::kNo);
+  });
+  require_refused("pool_backward", "codes: expected (2,2,8) uint8",
+                  [&] { device->pool_backward(x, half, {}, Pooling::kMax, set, Relu::kNo); });
+  require_refused("pool_backward", "codes: expected (2,2,8) uint8",
+                  [&] { device->pool_backward(x, half, {}, Pooling::kAverage, set, Relu::kYes); });
   require_refused("gram", "g: expected (1,8,8)", [&] { device->gram(r({8, 8, 1}), x, 1, set, much); });
   require_refused("gram_backward", "dg: expected (1,8,8)", [&] {
     device->gram_backward(y, x, r({1, 8, 7}), 1, set, much);

@@ -183,9 +183,10 @@ TEST_CASE("gradients that half cannot hold saturate, and their peak is told") {
   require_halves(dx, {65504, -65504, 11, kNan});
   CHECK(peak.read() == std::vector<float>{91200});
 
-  const auto pooled = halves({-60000}), below = halves({-60000, 1, 2, 3}), x = halves({9, 1, 1, 1});
-  check(pool_backward(launch, below, pooled, x, Storage::kFloat16, 2, 2, 1, Pooling::kMax, Accumulate::kAdd,
-                      Relu::kNo));
+  const auto pooled = halves({-60000}), below = halves({-60000, 1, 2, 3});
+  const Vector<std::uint8_t> codes({0xF1});
+  check(pool_backward(launch, below, pooled, codes, Storage::kFloat16, 2, 2, 1, Pooling::kMax,
+                      Accumulate::kAdd, Relu::kNo));
   require_halves(below, {-65504, 1, 2, 3});
   CHECK(peak.read() == std::vector<float>{120000});
 

@@ -138,21 +138,21 @@ TEST_CASE("pool_backward and relu_backward match finite differences") {
   const Shape shape{5, 7, 3}, half{2, 3, 3};
   const Numbers x = distinct(shape, 1), dy = normal(half, 2);
   const auto rectified = device.empty_activation(shape), y = device.empty_activation(half);
-  const auto view = device.activation(shape, x);
+  const auto view = device.activation(shape, x), codes = device.empty_codes(shape);
   const auto loss = [&](const Numbers& at) {
     device->upload(view, std::span<const double>(at));
     device->relu_forward(rectified, view);
-    device->pool_forward(y, rectified, pooling);
+    device->pool_forward(y, codes, rectified, pooling);
     return dot(device.read(y), dy);
   };
   const Numbers expected = differences(loss, x, 1e-3);
   loss(x);
   const auto dx = device.empty_activation(shape), drectified = device.empty_activation(shape);
   const auto dy_view = device.activation(half, dy);
-  device->pool_backward(drectified, dy_view, rectified, pooling, Accumulate::kOverwrite, Relu::kNo);
+  device->pool_backward(drectified, dy_view, codes, pooling, Accumulate::kOverwrite, Relu::kNo);
   device->relu_backward(dx, drectified, rectified, Accumulate::kOverwrite);
   test::require_close(device.read(dx), expected, kBound);
-  device->pool_backward(dx, dy_view, rectified, pooling, Accumulate::kOverwrite, Relu::kYes);
+  device->pool_backward(dx, dy_view, codes, pooling, Accumulate::kOverwrite, Relu::kYes);
   test::require_close(device.read(dx), expected, kBound);
 }
 

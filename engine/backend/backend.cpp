@@ -201,20 +201,22 @@ void Backend::relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y
   do_relu_backward(dx, dy, y, accumulate);
 }
 
-void Backend::pool_forward(TensorView y, ConstTensorView x, Pooling pooling) {
+void Backend::pool_forward(TensorView y, TensorView codes, ConstTensorView x, Pooling pooling) {
   Check check("pool_forward");
-  check.output("y", y, traits_.activation, pooled(x.shape));
+  if (!y.empty()) check.output("y", y, traits_.activation, pooled(x.shape));
+  if (!codes.empty()) check.output("codes", codes, DType::kUInt8, halved(x.shape));
   check.input("x", x, traits_.activation, x.shape);
-  do_pool_forward(y, x, pooling);
+  do_pool_forward(y, codes, x, pooling);
 }
 
-void Backend::pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+void Backend::pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView codes, Pooling pooling,
                             Accumulate accumulate, Relu mask) {
   Check check("pool_backward");
-  check.output("dx", dx, traits_.activation, x.shape);
-  check.input("dy", dy, traits_.activation, pooled(x.shape));
-  check.input("x", x, traits_.activation, x.shape);
-  do_pool_backward(dx, dy, x, pooling, accumulate, mask);
+  check.output("dx", dx, traits_.activation, dx.shape);
+  check.input("dy", dy, traits_.activation, pooled(dx.shape));
+  const bool needed = pooling == Pooling::kMax || mask == Relu::kYes;
+  if (needed || !codes.empty()) check.input("codes", codes, DType::kUInt8, halved(dx.shape));
+  do_pool_backward(dx, dy, codes, pooling, accumulate, mask);
 }
 
 // --- Backend: losses

@@ -174,8 +174,10 @@ class Backend {
   void input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale, Accumulate accumulate);
   void relu_forward(TensorView y, ConstTensorView x);
   void relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y, Accumulate accumulate);
-  void pool_forward(TensorView y, ConstTensorView x, Pooling pooling);
-  void pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+  /// codes (ceil(h/2),ceil(w/2),c) uint8; y or codes empty: not wanted.
+  void pool_forward(TensorView y, TensorView codes, ConstTensorView x, Pooling pooling);
+  /// codes empty: only with Pooling::kAverage and Relu::kNo.
+  void pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView codes, Pooling pooling,
                      Accumulate accumulate, Relu mask);
 
   // --- losses: slots are float64 tensors of one element
@@ -257,8 +259,8 @@ class Backend {
   virtual void do_relu_forward(TensorView y, ConstTensorView x) = 0;
   virtual void do_relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y,
                                 Accumulate accumulate) = 0;
-  virtual void do_pool_forward(TensorView y, ConstTensorView x, Pooling pooling) = 0;
-  virtual void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+  virtual void do_pool_forward(TensorView y, TensorView codes, ConstTensorView x, Pooling pooling) = 0;
+  virtual void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView codes, Pooling pooling,
                                 Accumulate accumulate, Relu mask) = 0;
 
   virtual void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate,

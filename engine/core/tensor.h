@@ -19,9 +19,10 @@ struct Shape {
   return "(" + std::to_string(s.h) + "," + std::to_string(s.w) + "," + std::to_string(s.c) + ")";
 }
 
-enum class DType : std::uint8_t { kFloat64, kFloat32, kFloat16, kBFloat16 };
+/// kUInt8: bits that an operation writes for another one, not numbers.
+enum class DType : std::uint8_t { kFloat64, kFloat32, kFloat16, kBFloat16, kUInt8 };
 [[nodiscard]] constexpr std::size_t size_of(DType t) {
-  return t == DType::kFloat64 ? 8 : t == DType::kFloat32 ? 4 : 2;
+  return t == DType::kFloat64 ? 8 : t == DType::kFloat32 ? 4 : t == DType::kUInt8 ? 1 : 2;
 }
 [[nodiscard]] constexpr const char* to_string(DType t) {
   switch (t) {
@@ -29,6 +30,7 @@ enum class DType : std::uint8_t { kFloat64, kFloat32, kFloat16, kBFloat16 };
     case DType::kFloat32: return "float32";
     case DType::kFloat16: return "float16";
     case DType::kBFloat16: return "bfloat16";
+    case DType::kUInt8: return "uint8";
   }
   return "?";
 }

@@ -32,7 +32,7 @@ void Executor::run_step(const Step& step, const NetworkMemory& memory, const Ext
     }
     return tensor.rows(operand.rows.first, operand.rows.count);
   };
-  const TensorView out = view(step.out), in = view(step.in);
+  const TensorView out = view(step.out), in = view(step.in), codes = view(step.codes);
   const ConstTensorView features = view(step.features);
   const int tap = step.node < 0 ? -1 : graph_.nodes[static_cast<std::size_t>(step.node)].tap;
   const auto filter = [&]() -> const ConvFilter& {
@@ -45,7 +45,7 @@ void Executor::run_step(const Step& step, const NetworkMemory& memory, const Ext
       if (hooks.convolved) hooks.convolved(step.node, out);
       break;
     case Op::kRelu: backend_.relu_forward(out, in); break;
-    case Op::kPool: backend_.pool_forward(out, in, program.pooling); break;
+    case Op::kPool: backend_.pool_forward(out, codes, in, program.pooling); break;
     case Op::kTapFeatures: hooks.features(tap, step.tap, in); break;
     case Op::kTapComplete:
       if (hooks.complete) hooks.complete(tap);
@@ -57,7 +57,7 @@ void Executor::run_step(const Step& step, const NetworkMemory& memory, const Ext
       break;
     case Op::kReluBackward: backend_.relu_backward(out, in, features, step.accumulate); break;
     case Op::kPoolBackward:
-      backend_.pool_backward(out, in, features, program.pooling, step.accumulate, step.relu);
+      backend_.pool_backward(out, in, codes, program.pooling, step.accumulate, step.relu);
       break;
     case Op::kZero: backend_.fill(out, 0); break;
     case Op::kInputToPicture:

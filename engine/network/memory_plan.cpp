@@ -87,7 +87,7 @@ NetworkPlan plan_memory(Program program, const BackendTraits& traits) {
   WorkspaceSize workspace;
   for (std::size_t i = 0; i < plan.program.steps.size(); ++i) {
     const Step& step = plan.program.steps[i];
-    for (const Step::Operand& operand : {step.out, step.in, step.features}) {
+    for (const Step::Operand& operand : step.operands()) {
       if (!operand) continue;
       const auto t = static_cast<std::size_t>(operand.tensor);
       extend(lifetimes[t], static_cast<int>(i), tensors[t].local, strips[t] != step.strip);

@@ -1,6 +1,7 @@
 #pragma once
 // What one pass over a picture does, as data: the list that memory is planned from, that is run, whose
 // cost is added up and whose steps a profiler's timeline names. Pure: no backend is touched.
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,13 +15,13 @@ enum class Op : std::uint8_t {
   kPictureToInput,  ///< out: the picture as the first layer reads it
   kConv,            ///< out = conv(in) + bias, with the ReLU where `relu` says so
   kRelu,            ///< out = max(in, 0)
-  kPool,
+  kPool,            ///< out = pool(in); codes: what its backward step needs to know of in
   kTapFeatures,     ///< in: rows of a tap's features, for its losses to read
   kTapComplete,     ///< all rows of a tap's features have been there, in several steps
   kTapGradient,     ///< out: overwritten with the gradient of the tap's losses, in: the features
   kConvBackward,    ///< out (+)= gradient with respect to the layer's input, in: with respect to its output
   kReluBackward,    ///< the same; features: the ReLU's output or input; out may be in
-  kPoolBackward,    ///< the same; features: the pool's input
+  kPoolBackward,    ///< the same, by the codes
   kInputToPicture,  ///< out: gradient with respect to the picture, in: with respect to the input
   kZero,            ///< out: rows of a gradient that later steps add to
 };
@@ -51,12 +52,15 @@ struct Step {
   int node = -1;  ///< of the graph; -1: none
   Operand out, in;
   Operand features{};  ///< read by a backward step beside its gradients
+  Operand codes{};     ///< of a pool
   /// Convolutions: where the picture ends beside the rows of the layer's input (backward: of its gradient).
   Padding padding{};
   Accumulate accumulate = Accumulate::kOverwrite;
-  Relu relu = Relu::kNo;  ///< kConv: fused; backward: the result is masked by `features` > 0
+  Relu relu = Relu::kNo;  ///< kConv: fused; backward: the result is masked by the ReLU's output
   TapRows tap{};          ///< of kTapFeatures and kTapGradient
   int strip = 0;          ///< steps of one strip have its number, from 1; 0: of no strip
+
+  [[nodiscard]] std::array<Operand, 4> operands() const { return {out, in, features, codes}; }
 };
 
 struct ProgramTensor {

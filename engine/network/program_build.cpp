@@ -27,10 +27,12 @@ class Builder {
         strips_(strips),
         shapes_(graph.shapes(task.picture)),
         features_(graph.nodes.size() + 1),
-        gradients_(graph.nodes.size() + 1) {
+        gradients_(graph.nodes.size() + 1),
+        codes_(graph.nodes.size()),
+        pass_(task.pass) {
     program_.picture = task.picture;
     program_.pooling = task.pooling;
-    const bool external = task.pass == Pass::kForwardBackward;
+    const bool external = pass_ == Pass::kForwardBackward;
     add_tensor({.name = "picture", .shape = task.picture, .dtype = traits.real, .external = external});
     if (!external) return;
     add_tensor({.name = "d picture", .shape = task.picture, .dtype = traits.real, .external = true});
@@ -64,6 +66,7 @@ class Builder {
   [[nodiscard]] const Node& node(int i) const { return graph_.nodes[static_cast<std::size_t>(i)]; }
   [[nodiscard]] Held& features(int layer) { return features_[static_cast<std::size_t>(layer) + 1]; }
   [[nodiscard]] Held& gradient(int layer) { return gradients_[static_cast<std::size_t>(layer) + 1]; }
+  [[nodiscard]] Held& codes(int pool) { return codes_[static_cast<std::size_t>(pool)]; }
   [[nodiscard]] Shape shape(int layer) const {
     const Shape& p = program_.picture;
     return layer < 0 ? Shape{p.h, p.w, traits_.input_channels} : shapes_[static_cast<std::size_t>(layer)];
@@ -80,6 +83,16 @@ class Builder {
       return between(2 * out.first, out.end() == shape(i).h ? height : 2 * out.end());
     }
     return between(std::max<std::int64_t>(0, out.first - 1), std::min(height, out.end() + 1));
+  }
+  /// Rows of a pool's codes for such rows of its output, those of a last odd row of its input included.
+  [[nodiscard]] Rows code_rows(int pool, Rows out) const {
+    const Rows in = reach(pool, out);
+    return between(in.first / 2, (in.end() + 1) / 2);
+  }
+  /// Has the backward step of a pool to know of its input?
+  [[nodiscard]] bool needs_codes(int pool) const {
+    return pass_ == Pass::kForwardBackward &&
+           (program_.pooling == Pooling::kMax || node(pool - 1).kind == NodeKind::kConvRelu);
   }
   [[nodiscard]] Padding padding(int i, Rows out) const {
     return {.top = out.first == 0 ? 1 : 0, .bottom = out.end() == shape(i).h ? 1 : 0, .left = 1, .right = 1};
@@ -121,11 +134,18 @@ class Builder {
   }
   /// A tensor for these rows of the layer; in strips the same for all of them, as high as the highest needs.
   void hold(Held& held, int layer, Rows rows, const char* prefix, bool local) {
+    const Shape s = shape(layer);
+    hold(held, {.name = prefix + name(layer), .shape = s, .dtype = traits_.activation, .local = local}, rows);
+  }
+  void hold_codes(int pool, Rows rows, bool local) {
+    const Shape in = shape(pool - 1), s{in.h, (in.w + 1) / 2, in.c};
+    hold(codes(pool), {.name = "codes " + name(pool), .shape = s, .dtype = DType::kUInt8, .local = local},
+         rows);
+  }
+  void hold(Held& held, ProgramTensor tensor, Rows rows) {
     if (held.tensor < 0) {
-      Shape s = shape(layer);
-      s.h = 0;
-      held.tensor =
-          add_tensor({.name = prefix + name(layer), .shape = s, .dtype = traits_.activation, .local = local});
+      tensor.shape.h = 0;
+      held.tensor = add_tensor(std::move(tensor));
     }
     std::int64_t& height = program_.tensors[static_cast<std::size_t>(held.tensor)].shape.h;
     height = std::max(height, rows.count);
@@ -140,11 +160,11 @@ class Builder {
   }
   void begin_strip(const Segment& segment) { strip_ = segment.rows > 0 ? ++num_strips_ : 0; }
   void forget(int first, int last) {
-    for (int i = first; i <= last; ++i) features(i) = gradient(i) = {};
+    for (int i = first; i <= last; ++i) features(i) = gradient(i) = {};  // no strip has brought codes
   }
 
   /// Steps for these rows of each layer from `first` to `last`, from what is held of the layer before.
-  /// `own`: whose losses read them; null: none.
+  /// `own`: whose losses read them; null: none, on the way back, where what is kept is there already.
   void compute(const Segment& segment, int first, int last, const LayerRows& rows, const LayerRows* own,
                int part);
   /// Makes the next rows of a gradient ready to be added to, or says that they can be overwritten.
@@ -160,7 +180,8 @@ class Builder {
   Strips strips_;
   std::vector<Shape> shapes_;
   Program program_;
-  std::vector<Held> features_, gradients_;
+  std::vector<Held> features_, gradients_, codes_;
+  Pass pass_;
   int strip_ = 0, num_strips_ = 0;
 };
 
@@ -176,14 +197,20 @@ void Builder::compute(const Segment& segment, int first, int last, const LayerRo
   for (int i = first; i <= last; ++i) {
     const Node& n = node(i);
     const bool kept = i == segment.last_node && !is_last(i);  // by the strips of the next segment
-    hold(features(i), i, kept ? between(0, shape(i).h) : rows[i], "", local && !kept);
-    Step step{.op = Op::kConv, .node = i, .out = view(features(i), rows[i]), .in = {}};
-    step.in = view(features(i - 1), reach(i, rows[i]));
+    Step step{.op = Op::kConv, .node = i, .out = {}, .in = view(features(i - 1), reach(i, rows[i]))};
+    if (!kept || own != nullptr) {
+      hold(features(i), i, kept ? between(0, shape(i).h) : rows[i], "", local && !kept);
+      step.out = view(features(i), rows[i]);
+    }
     if (n.kind == NodeKind::kConvRelu) step.relu = Relu::kYes;
     if (n.kind == NodeKind::kRelu) step.op = Op::kRelu;
     if (n.kind == NodeKind::kPool) step.op = Op::kPool;
     if (step.op == Op::kConv) step.padding = padding(i, rows[i]);
-    add(step);
+    if (step.op == Op::kPool && needs_codes(i) && (own == nullptr || !local)) {
+      hold_codes(i, code_rows(i, rows[i]), local);
+      step.codes = view(codes(i), code_rows(i, rows[i]));
+    }
+    if (step.out || step.codes) add(step);
     if (own == nullptr || n.tap < 0) continue;
     const Rows seen = (*own)[i];
     add({.op = Op::kTapFeatures,
@@ -251,11 +278,10 @@ void Builder::backward_strip(const Segment& segment, int first, Rows top, int pa
   }
   if (written == kOverlaps) written = rows[first - 1].first + 1;
   if (segment.rows > 0) {
-    const int deepest = is_last(last) ? last : last - 1;
     LayerRows need = rows;
-    for (int i = deepest; i > first; --i) need[i - 1] = hull(need[i - 1], reach(i, need[i]));
+    for (int i = last; i > first; --i) need[i - 1] = hull(need[i - 1], reach(i, need[i]));
     if (first == 0) need[-1] = reach(0, need[0]);
-    compute(segment, first, deepest, need, nullptr, part);
+    compute(segment, first, last, need, nullptr, part);
   }
   const bool local = segment.rows > 0;
   if (is_last(last)) {
@@ -282,9 +308,11 @@ void Builder::backward_strip(const Segment& segment, int first, Rows top, int pa
     if (node(i).kind == NodeKind::kRelu) step.op = Op::kReluBackward;
     if (node(i).kind == NodeKind::kPool) step.op = Op::kPoolBackward;
     if (step.op == Op::kConvBackward) step.padding = padding(i, rows[i]);
-    // A convolution reads the features only to mask by them.
-    if (step.op != Op::kConvBackward || step.relu == Relu::kYes)
+    if (step.op == Op::kPoolBackward) {
+      if (needs_codes(i)) step.codes = view(codes(i), code_rows(i, rows[i]));
+    } else if (step.op == Op::kReluBackward || step.relu == Relu::kYes) {  // to mask by them
       step.features = view(features(i - 1), rows[i - 1]);
+    }
     add(step);
   }
   if (first == 0) {

@@ -55,30 +55,75 @@ void add_pointwise(Cases& cases) {
   }
 }
 
+namespace {
+
+/// Codes as pool_forward writes them, of any values.
+std::vector<double> make_codes(Shape x, Pooling pooling, std::uint64_t seed) {
+  const Shape windows{(x.h + 1) / 2, (x.w + 1) / 2, x.c};
+  std::vector<double> codes = make_values(Values::kPixels, windows, seed);
+  std::int64_t i = 0;
+  for (double& code : codes) {
+    const int bits = static_cast<int>(code) + 128, signs = bits & 0xF0;
+    const std::int64_t row = i / (windows.w * x.c), column = i / x.c % windows.w;
+    const bool whole = row < x.h / 2 && column < x.w / 2;
+    code = signs | (!whole ? 0 : pooling == Pooling::kAverage ? 15 : 1 << (bits & 3));
+    ++i;
+  }
+  return codes;
+}
+
+}  // namespace
+
 void add_pool(Cases& cases) {
   for (const Shape shape : {Shape{1, 1, 3}, Shape{1, 7, 5}, Shape{7, 1, 5}, Shape{2, 2, 1}, Shape{3, 3, 3},
                             Shape{9, 9, 8}, Shape{5, 7, 64}, Shape{8, 6, 67}, Shape{34, 51, 64}}) {
-    const Shape half{shape.h / 2, shape.w / 2, shape.c};
+    const Shape half{shape.h / 2, shape.w / 2, shape.c},
+        windows{(shape.h + 1) / 2, (shape.w + 1) / 2, shape.c};
     for (const Pooling pooling : {Pooling::kMax, Pooling::kAverage}) {
       for (const Values values : {Values::kTies, Values::kFeatures}) {
         const std::string text = to_string(shape) + name(pooling) + name(values);
-        cases.push_back({"pool_forward", text, [=](OpBench& bench) -> Call {
+        cases.push_back({"pool_forward", text + " y", [=](OpBench& bench) -> Call {
                            Backend& device = bench.backend();
                            const auto y = bench.output("y", Role::kActivation, half);
                            const auto x = bench.input("x", Role::kActivation, shape, values);
-                           return [=, &device] { device.pool_forward(y, x, pooling); };
+                           return [=, &device] { device.pool_forward(y, {}, x, pooling); };
                          }});
-        for (const Accumulate mode : kModes) {
-          for (const Relu mask : {Relu::kNo, Relu::kYes}) {
-            cases.push_back({"pool_backward", text + name(mode) + name(mask), [=](OpBench& bench) -> Call {
-                               Backend& device = bench.backend();
-                               const auto dx = bench.result("dx", Role::kActivation, shape, mode);
-                               const auto dy = bench.input("dy", Role::kActivation, half, Values::kNormal);
-                               const auto x = bench.input("x", Role::kActivation, shape, values);
-                               return [=, &device] { device.pool_backward(dx, dy, x, pooling, mode, mask); };
-                             }});
-          }
+        cases.push_back({"pool_forward", text + " y and codes", [=](OpBench& bench) -> Call {
+                           Backend& device = bench.backend();
+                           const auto y = bench.output("y", Role::kActivation, half);
+                           const auto codes = bench.output("codes", Role::kCodes, windows);
+                           const auto x = bench.input("x", Role::kActivation, shape, values);
+                           return [=, &device] { device.pool_forward(y, codes, x, pooling); };
+                         }});
+        cases.push_back({"pool_forward", text + " codes", [=](OpBench& bench) -> Call {
+                           Backend& device = bench.backend();
+                           const auto codes = bench.output("codes", Role::kCodes, windows);
+                           const auto x = bench.input("x", Role::kActivation, shape, values);
+                           return [=, &device] { device.pool_forward({}, codes, x, pooling); };
+                         }});
+      }
+      for (const Accumulate mode : kModes) {
+        for (const Relu mask : {Relu::kNo, Relu::kYes}) {
+          const std::string text = to_string(shape) + name(pooling) + name(mode) + name(mask);
+          cases.push_back({"pool_backward", text, [=](OpBench& bench) -> Call {
+                             Backend& device = bench.backend();
+                             const auto dx = bench.result("dx", Role::kActivation, shape, mode);
+                             const auto dy = bench.input("dy", Role::kActivation, half, Values::kNormal);
+                             const auto codes = bench.input("codes", Role::kCodes, windows,
+                                                            make_codes(shape, pooling, bench.seed()));
+                             return
+                                 [=, &device] { device.pool_backward(dx, dy, codes, pooling, mode, mask); };
+                           }});
         }
+        cases.push_back({"pool_backward", to_string(shape) + " average without codes" + name(mode),
+                         [=](OpBench& bench) -> Call {
+                           Backend& device = bench.backend();
+                           const auto dx = bench.result("dx", Role::kActivation, shape, mode);
+                           const auto dy = bench.input("dy", Role::kActivation, half, Values::kNormal);
+                           return [=, &device] {
+                             device.pool_backward(dx, dy, {}, Pooling::kAverage, mode, Relu::kNo);
+                           };
+                         }});
       }
     }
   }

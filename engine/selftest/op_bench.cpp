@@ -12,13 +12,15 @@ namespace impasto {
 namespace {
 
 constexpr double kPoison = std::numeric_limits<double>::quiet_NaN();
-constexpr float kSentinel = 12352;           // exact in 16 bits
+double poison(DType dtype) { return dtype == DType::kUInt8 ? 0xA5 : kPoison; }
+float sentinel(DType dtype) { return dtype == DType::kUInt8 ? 0xC9 : 12352; }  // exact in 16 bits
 constexpr std::size_t kSentinelBytes = 256;  // at least the widest store of any device
 
 DType dtype_of(const Backend& backend, Role role) {
   switch (role) {
     case Role::kActivation: return backend.traits().activation;
     case Role::kReal: return backend.traits().real;
+    case Role::kCodes: return DType::kUInt8;
     case Role::kSlot: break;
   }
   return DType::kFloat64;
@@ -146,10 +148,10 @@ std::vector<double> OpBench::download(const Operand& operand) const {
 
 void OpBench::set_sentinels(const Operand& operand) {
   const DType dtype = operand.view.dtype;
-  backend_.fill(elements(operand.memory, 0, operand.offset, dtype), kSentinel);
+  backend_.fill(elements(operand.memory, 0, operand.offset, dtype), sentinel(dtype));
   backend_.fill(
       elements(operand.memory, operand.offset + operand.view.bytes(), operand.memory.bytes(), dtype),
-      kSentinel);
+      sentinel(dtype));
 }
 
 bool OpBench::sentinels_intact(const Operand& operand) const {
@@ -158,7 +160,8 @@ bool OpBench::sentinels_intact(const Operand& operand) const {
                                           operand.memory.bytes(), operand.view.dtype)}) {
     std::vector<float> values(static_cast<std::size_t>(view.shape.elements()));
     backend_.download(std::span<float>(values), view);
-    if (std::any_of(values.begin(), values.end(), [](float value) { return value != kSentinel; }))
+    const float expected = sentinel(view.dtype);
+    if (std::any_of(values.begin(), values.end(), [=](float value) { return value != expected; }))
       return false;
   }
   return true;
@@ -168,7 +171,7 @@ OpBench::Result OpBench::run(const std::function<void()>& call) {
   for (const Operand& operand : operands_) {
     set_sentinels(operand);
     if (!operand.read) {
-      backend_.fill(operand.view, kPoison);
+      backend_.fill(operand.view, poison(operand.view.dtype));
     } else if (operand.written) {
       backend_.upload(operand.view, std::span<const double>(operand.start));
     }
@@ -194,7 +197,8 @@ OpBench::Result OpBench::run(const std::function<void()>& call) {
           result.problem = operand.name + ": padding is not 0";
       }
     }
-    result.outputs.push_back({operand.name, operand.shape, std::move(values)});
+    const bool exact = operand.view.dtype == DType::kUInt8;
+    result.outputs.push_back({operand.name, operand.shape, std::move(values), exact});
   }
   return result;
 }

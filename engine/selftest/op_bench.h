@@ -10,8 +10,9 @@
 
 namespace impasto {
 
-/// What an operand is made of: feature maps, pictures and vectors, or float64 scalars.
-enum class Role : std::uint8_t { kActivation, kReal, kSlot };
+/// What an operand is made of: feature maps, pictures and vectors, float64 scalars, or a pool's codes, which
+/// are compared bit for bit.
+enum class Role : std::uint8_t { kActivation, kReal, kSlot, kCodes };
 
 enum class Values : std::uint8_t {
   kNormal,     ///< mean 0, deviation 1
@@ -29,6 +30,7 @@ class OpBench {
     std::string name;
     Shape shape;
     std::vector<double> values;
+    bool exact = false;  ///< right is only the very same
   };
   /// What one run gave. `problem` is empty, or says what was broken apart from the numbers.
   struct Result {

@@ -28,7 +28,7 @@ void count_work(const Program& program, Work& work) {
       kinds;  // and how often so many rows
   for (const Step& step : program.steps) {
     if (!Program::is_convolution(step)) {
-      for (const Step::Operand& operand : {step.out, step.in, step.features}) {
+      for (const Step::Operand& operand : step.operands()) {
         if (!operand) continue;
         const DType type = program.tensors[static_cast<std::size_t>(operand.tensor)].dtype;
         work.moved_bytes +=

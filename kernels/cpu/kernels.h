@@ -86,10 +86,12 @@ struct Kernels {
   // --- rows of feature maps
   void (*relu)(float* y, const float* x, std::int64_t n);
   void (*relu_backward)(float* dx, const float* dy, const float* y, std::int64_t n, bool accumulate);
-  /// One row of the output from two of the input.
-  void (*pool_row)(float* y, const float* x, std::int64_t w, std::int64_t c, bool average);
-  /// Two rows of dx from one row of dy; num_rows 1: a last odd row, which has no dy.
-  void (*pool_backward_rows)(float* dx, const float* dy, const float* x, std::int64_t num_rows,
+  /// One row of y and of codes, either may be null, from two of x; num_rows 1: a last odd row, codes alone.
+  void (*pool_rows)(float* y, std::uint8_t* codes, const float* x, std::int64_t num_rows, std::int64_t w,
+                    std::int64_t c, bool average);
+  /// Two rows of dx from one of dy and of codes; num_rows 1: a last odd row, which has no dy. codes null: of
+  /// an average, not masked.
+  void (*pool_backward_rows)(float* dx, const float* dy, const std::uint8_t* codes, std::int64_t num_rows,
                              std::int64_t w, std::int64_t c, bool average, bool accumulate, bool mask);
 
   // --- losses: partial sums; d may be null

@@ -122,47 +122,85 @@ cudaError_t mask_gradient(const Launch& launch, void* dx, const void* mask, Stor
 
 namespace {
 
-/// One thread takes the same N channels of a 2x2 window, in memory's order: channels, then columns, then
-/// rows. c is a multiple of N.
+/// The window of a pack of channels: the windows' channels, then columns, then rows in memory's order, those
+/// that the edge of x cuts included where `columns` counts them.
+struct Window {
+  std::int64_t at[4];  // in x
+  bool inside[4];
+  std::int64_t pooled;  // in y, where inside[3]
+
+  __device__ Window(std::int64_t i, std::int64_t columns, std::int64_t h, std::int64_t w, std::int64_t c) {
+    const std::int64_t half_row = columns * c, row = w * c;
+    const std::int64_t window_row = i / half_row, k = i - window_row * half_row, column = k / c;
+    const bool below = 2 * window_row + 1 < h, right = 2 * column + 1 < w;
+    const std::int64_t corner = 2 * window_row * row + k + column * c;
+    inside[0] = true, inside[1] = right, inside[2] = below, inside[3] = right && below;
+    at[0] = corner, at[1] = corner + c, at[2] = corner + row, at[3] = corner + row + c;
+    pooled = window_row * (w / 2 * c) + k;
+  }
+};
+
+/// One thread takes the same N channels of a window; c is a multiple of N. Without codes cut windows are left
+/// out.
 template <class T, int N, Pooling pooling>
 __global__ void __launch_bounds__(kThreads)
-    pool_forward_kernel(T* __restrict__ y, const T* __restrict__ x, std::int64_t h, std::int64_t w,
+    pool_forward_kernel(T* __restrict__ y, std::uint8_t* __restrict__ codes, const T* __restrict__ x,
+                        std::int64_t rows, std::int64_t columns, std::int64_t h, std::int64_t w,
                         std::int64_t c) {
-  const std::int64_t row = w * c, half_row = w / 2 * c;
-  for_each(h / 2 * half_row / N, [=](std::int64_t pack) {
-    const std::int64_t i = pack * N, window_row = i / half_row, k = i - window_row * half_row;
-    const T* corner = x + 2 * window_row * row + k + k / c * c;
-    auto result = load<N>(corner);
-    const Pack<float, N> others[] = {load<N>(corner + c), load<N>(corner + row), load<N>(corner + row + c)};
+  for_each(rows * columns * c / N, [=](std::int64_t pack) {
+    const Window window(pack * N, columns, h, w, c);
+    Pack<float, N> values[4] = {};
+#pragma unroll
+    for (int p = 0; p < 4; ++p) {
+      if (window.inside[p]) values[p] = load<N>(x + window.at[p]);
+    }
+    Pack<float, N> result = values[0];
+    Pack<int, N> code;
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      float& value = result.at[j];
+      int signs = 0, first = 1;  // of the largest
 #pragma unroll
-      for (const auto& other : others) {
-        value = pooling == Pooling::kAverage ? value + other.at[j]
-                : value < other.at[j]        ? other.at[j]
-                                             : value;
+      for (int p = 0; p < 4; ++p) {
+        const float value = values[p].at[j];
+        if (value > 0) signs |= 16 << p;
+        if (p == 0) continue;
+        if (pooling == Pooling::kAverage) {
+          result.at[j] += value;
+        } else if (result.at[j] < value) {
+          result.at[j] = value, first = 1 << p;
+        }
       }
-      if (pooling == Pooling::kAverage) value *= 0.25f;
+      if (pooling == Pooling::kAverage) result.at[j] *= 0.25f, first = 15;
+      code.at[j] = window.inside[3] ? signs | first : signs;
     }
-    store(y + i, result);
+    if (y != nullptr && window.inside[3]) store(y + window.pooled, result);
+    if (codes != nullptr) store(codes + pack * N, code);
   });
+}
+
+/// Packs of 16 bytes of T, if a window's channels divide into them and its codes lie so that as many bytes go
+/// together.
+template <class T>
+bool packs_fit(std::int64_t c, const std::uint8_t* codes) {
+  constexpr auto width = static_cast<std::int64_t>(16 / sizeof(T));
+  return c % width == 0 && reinterpret_cast<std::uintptr_t>(codes) % width == 0;
 }
 
 }  // namespace
 
-cudaError_t pool_forward(const Launch& launch, void* y, const void* x, Storage storage, std::int64_t h,
-                         std::int64_t w, std::int64_t c, Pooling pooling) {
-  const std::int64_t n = h / 2 * (w / 2) * c;
+cudaError_t pool_forward(const Launch& launch, void* y, std::uint8_t* codes, const void* x, Storage storage,
+                         std::int64_t h, std::int64_t w, std::int64_t c, Pooling pooling) {
+  const std::int64_t rows = codes != nullptr ? (h + 1) / 2 : h / 2,
+                     columns = codes != nullptr ? (w + 1) / 2 : w / 2, n = rows * columns * c;
   if (n == 0) return cudaSuccess;
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
     return for_width<T>(
-        c % static_cast<std::int64_t>(16 / sizeof(T)) == 0,
+        packs_fit<T>(c, codes),
         [&](auto width) {
           const auto kernel = pooling == Pooling::kMax ? pool_forward_kernel<T, width, Pooling::kMax>
                                                        : pool_forward_kernel<T, width, Pooling::kAverage>;
-          return run(launch, kernel, blocks_for(launch, n / width), 0, static_cast<T*>(y),
-                     static_cast<const T*>(x), h, w, c);
+          return run(launch, kernel, blocks_for(launch, n / width), 0, static_cast<T*>(y), codes,
+                     static_cast<const T*>(x), rows, columns, h, w, c);
         },
         y, x);
   });
@@ -170,61 +208,43 @@ cudaError_t pool_forward(const Launch& launch, void* y, const void* x, Storage s
 
 namespace {
 
-/// One thread takes N channels of a 2x2 window of dx, incomplete windows at the last odd row and column
-/// included: those get no gradient. x is read only for the maximum or the mask. Two blocks on a
-/// multiprocessor keep 9 packs a thread, 72 KiB, under way: more than memory needs.
-template <class T, int N, Pooling pooling>
-__global__ void __launch_bounds__(kThreads, 2)
-    pool_backward_kernel(T* __restrict__ dx, const T* __restrict__ dy, const T* __restrict__ x,
-                         std::int64_t h, std::int64_t w, std::int64_t c, bool add, bool mask,
+/// One thread takes N channels of a window of dx, those that the edge cuts included: they get no gradient.
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads)
+    pool_backward_kernel(T* __restrict__ dx, const T* __restrict__ dy, const std::uint8_t* __restrict__ codes,
+                         std::int64_t h, std::int64_t w, std::int64_t c, float scale, bool add, bool mask,
                          float* peak_out) {
   float peak = 0;
-  const std::int64_t row = w * c, half_row = (w + 1) / 2 * c;
-  for_each((h + 1) / 2 * half_row / N, [&](std::int64_t pack) {
-    const std::int64_t i = pack * N, window_row = i / half_row, k = i - window_row * half_row, column = k / c;
-    const bool below = 2 * window_row + 1 < h, right = 2 * column + 1 < w;
-    const std::int64_t corner = 2 * window_row * row + k + column * c;
-    const bool inside[4] = {true, right, below, right && below};
-    const std::int64_t at[4] = {corner, corner + c, corner + row, corner + row + c};
-
+  const std::int64_t columns = (w + 1) / 2;
+  for_each((h + 1) / 2 * columns * c / N, [&](std::int64_t pack) {
+    const Window window(pack * N, columns, h, w, c);
     // All loads before the first store, so that they are under way together.
-    Pack<float, N> gradient = {}, values[4] = {}, results[4] = {};
-    if (inside[3]) gradient = load<N>(dy + window_row * (w / 2 * c) + k);
-    if (pooling == Pooling::kMax || mask) {
+    Pack<float, N> gradient = {}, results[4] = {};
+    Pack<int, N> code;
+    if (window.inside[3]) gradient = load<N>(dy + window.pooled);
+    if (codes != nullptr) {
+      code = load<N, int>(codes + pack * N);
+    } else {
 #pragma unroll
-      for (int p = 0; p < 4; ++p) {
-        if (inside[p]) values[p] = load<N>(x + at[p]);
-      }
+      for (int& bits : code.at) bits = 15;
     }
     if (add) {
 #pragma unroll
       for (int p = 0; p < 4; ++p) {
-        if (inside[p]) results[p] = load<N>(dx + at[p]);
+        if (window.inside[p]) results[p] = load<N>(dx + window.at[p]);
       }
-    }
-    unsigned first = 0;  // where the first maximum is, in two bits for each channel: one register
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      if (pooling == Pooling::kAverage) gradient.at[j] *= 0.25f;
-      float largest = values[0].at[j];
-      unsigned place = 0;
-#pragma unroll
-      for (int p = 1; p < 4; ++p) {
-        if (values[p].at[j] > largest) largest = values[p].at[j], place = p;
-      }
-      first |= place << (2 * j);
     }
 #pragma unroll
     for (int p = 0; p < 4; ++p) {
-      if (!inside[p]) continue;
+      if (!window.inside[p]) continue;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         float& result = results[p].at[j];
-        if (pooling == Pooling::kAverage || (first >> (2 * j) & 3) == p) result += gradient.at[j];
-        if (mask && !(values[p].at[j] > 0)) result = 0;
+        if (code.at[j] & 1 << p) result += scale * gradient.at[j];
+        if (mask && !(code.at[j] & 16 << p)) result = 0;
       }
       saturate<T>(results[p], peak);
-      store(dx + at[p], results[p]);
+      store(dx + window.at[p], results[p]);
     }
   });
   raise_peak<T>(peak_out, peak);
@@ -232,22 +252,21 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 }  // namespace
 
-cudaError_t pool_backward(const Launch& launch, void* dx, const void* dy, const void* x, Storage storage,
-                          std::int64_t h, std::int64_t w, std::int64_t c, Pooling pooling,
+cudaError_t pool_backward(const Launch& launch, void* dx, const void* dy, const std::uint8_t* codes,
+                          Storage storage, std::int64_t h, std::int64_t w, std::int64_t c, Pooling pooling,
                           Accumulate accumulate, Relu mask) {
   const std::int64_t n = (h + 1) / 2 * ((w + 1) / 2) * c;
   if (n == 0) return cudaSuccess;
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
     return for_width<T>(
-        c % static_cast<std::int64_t>(16 / sizeof(T)) == 0,
+        packs_fit<T>(c, codes),
         [&](auto width) {
-          const auto kernel = pooling == Pooling::kMax ? pool_backward_kernel<T, width, Pooling::kMax>
-                                                       : pool_backward_kernel<T, width, Pooling::kAverage>;
-          return run(launch, kernel, blocks_for(launch, n / width), 0, static_cast<T*>(dx),
-                     static_cast<const T*>(dy), static_cast<const T*>(x), h, w, c,
-                     accumulate == Accumulate::kAdd, mask == Relu::kYes, launch.peak);
+          return run(launch, pool_backward_kernel<T, width>, blocks_for(launch, n / width), 0,
+                     static_cast<T*>(dx), static_cast<const T*>(dy), codes, h, w, c,
+                     pooling == Pooling::kAverage ? 0.25f : 1.0f, accumulate == Accumulate::kAdd,
+                     mask == Relu::kYes, launch.peak);
         },
-        dx, dy, x);
+        dx, dy);
   });
 }
 

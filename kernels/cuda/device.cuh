@@ -114,7 +114,9 @@ struct Pack {
 template <std::size_t bytes>
 using Bits = std::conditional_t<
     bytes == 16, uint4,
-    std::conditional_t<bytes == 8, uint2, std::conditional_t<bytes == 4, unsigned, unsigned short>>>;
+    std::conditional_t<bytes == 8, uint2,
+                       std::conditional_t<bytes == 4, unsigned,
+                                          std::conditional_t<bytes == 2, unsigned short, unsigned char>>>>;
 
 /// Loads N elements of 16 bytes at the most together, as float unless another type is asked for.
 template <int N, class To = float, class T>

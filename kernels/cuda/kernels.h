@@ -64,14 +64,14 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
                                         std::int64_t n, Accumulate);
 /// dx = dx * (mask > 0), in place; mask null: only the saturation. Reads 2, writes 1 element each.
 [[nodiscard]] cudaError_t mask_gradient(const Launch&, void* dx, const void* mask, Storage, std::int64_t n);
-/// x (h, w, c) -> y (h / 2, w / 2, c).
-[[nodiscard]] cudaError_t pool_forward(const Launch&, void* y, const void* x, Storage, std::int64_t h,
-                                       std::int64_t w, std::int64_t c, Pooling);
+/// x (h, w, c) -> y (h / 2, w / 2, c) and codes (ceil(h / 2), ceil(w / 2), c); either may be null.
+[[nodiscard]] cudaError_t pool_forward(const Launch&, void* y, std::uint8_t* codes, const void* x, Storage,
+                                       std::int64_t h, std::int64_t w, std::int64_t c, Pooling);
 /// dx (h, w, c) (+)= ..., then masked if `mask` says so: pool backward, tap injection and ReLU mask in one
-/// pass.
-[[nodiscard]] cudaError_t pool_backward(const Launch&, void* dx, const void* dy, const void* x, Storage,
-                                        std::int64_t h, std::int64_t w, std::int64_t c, Pooling, Accumulate,
-                                        Relu mask);
+/// pass. codes null: of an average, not masked.
+[[nodiscard]] cudaError_t pool_backward(const Launch&, void* dx, const void* dy, const std::uint8_t* codes,
+                                        Storage, std::int64_t h, std::int64_t w, std::int64_t c, Pooling,
+                                        Accumulate, Relu mask);
 
 // --- losses (losses.cu)
 

@@ -29,30 +29,42 @@ void pool_forward(double* y, const double* x, Size size, Pooling pooling) {
   }
 }
 
-void pool_backward(double* dx, const double* dy, const double* x, Size size, Pooling pooling,
-                   Accumulate accumulate, Relu mask) {
-  const std::int64_t row = size.w * size.c;
-  const std::int64_t offsets[4] = {0, size.c, row, row + size.c};
-  if (accumulate == Accumulate::kOverwrite) std::fill_n(dx, size.h * row, 0.0);
-  for (std::int64_t i = 0; i < size.h / 2; ++i) {
-    for (std::int64_t j = 0; j < size.w / 2; ++j) {
-      for (std::int64_t c = 0; c < size.c; ++c, ++dy) {
-        const std::int64_t corner = 2 * i * row + 2 * j * size.c + c;
-        if (pooling == Pooling::kAverage) {
-          for (const std::int64_t offset : offsets) dx[corner + offset] += *dy / 4;
-        } else {
-          std::int64_t best = corner;
-          for (const std::int64_t offset : offsets) {
-            if (x[corner + offset] > x[best]) best = corner + offset;
-          }
-          dx[best] += *dy;
+void pool_codes(std::uint8_t* codes, const double* x, Size size, Pooling pooling) {
+  for (std::int64_t i = 0; i < size.h; i += 2) {
+    for (std::int64_t j = 0; j < size.w; j += 2) {
+      const bool whole = i + 1 < size.h && j + 1 < size.w;
+      for (std::int64_t c = 0; c < size.c; ++c, ++codes) {
+        unsigned signs = 0, best = 0;
+        double largest = x[(i * size.w + j) * size.c + c];
+        for (unsigned p = 0; p < 4; ++p) {
+          const std::int64_t row = i + p / 2, column = j + p % 2;
+          if (row >= size.h || column >= size.w) continue;
+          const double value = x[(row * size.w + column) * size.c + c];
+          if (value > 0) signs |= 1U << p;
+          if (value > largest) largest = value, best = p;
         }
+        const unsigned gradient = pooling == Pooling::kAverage ? 15U : 1U << best;
+        *codes = static_cast<std::uint8_t>(signs << 4 | (whole ? gradient : 0));
       }
     }
   }
-  if (mask == Relu::kNo) return;
-  for (std::int64_t i = 0; i < size.h * row; ++i) {
-    if (!(x[i] > 0)) dx[i] = 0;
+}
+
+void pool_backward(double* dx, const double* dy, const std::uint8_t* codes, Size size, Pooling pooling,
+                   Accumulate accumulate, Relu mask) {
+  for (std::int64_t i = 0; i < size.h; ++i) {
+    for (std::int64_t j = 0; j < size.w; ++j) {
+      const std::int64_t p = i % 2 * 2 + j % 2, window = i / 2 * ((size.w + 1) / 2) + j / 2;
+      const bool whole = i / 2 < size.h / 2 && j / 2 < size.w / 2;
+      for (std::int64_t c = 0; c < size.c; ++c, ++dx) {
+        const int code = codes != nullptr ? codes[window * size.c + c] : 15;
+        if (accumulate == Accumulate::kOverwrite) *dx = 0;
+        if (whole && (code >> p & 1) != 0) {
+          *dx += dy[(i / 2 * (size.w / 2) + j / 2) * size.c + c] / (pooling == Pooling::kAverage ? 4 : 1);
+        }
+        if (mask == Relu::kYes && (code >> (4 + p) & 1) == 0) *dx = 0;
+      }
+    }
   }
 }
 

@@ -28,9 +28,12 @@ void relu_backward(double* dx, const double* dy, const double* y, std::int64_t n
 void pool_forward(double* y,        // (h / 2, w / 2, c)
                   const double* x,  // (h, w, c) = size
                   Size size, Pooling pooling);
-void pool_backward(double* dx,        // (h, w, c) = size
-                   const double* dy,  // (h / 2, w / 2, c)
-                   const double* x,   // (h, w, c)
+void pool_codes(std::uint8_t* codes,  // (ceil(h / 2), ceil(w / 2), c)
+                const double* x,      // (h, w, c) = size
+                Size size, Pooling pooling);
+void pool_backward(double* dx,                 // (h, w, c) = size
+                   const double* dy,           // (h / 2, w / 2, c)
+                   const std::uint8_t* codes,  // (ceil(h / 2), ceil(w / 2), c) or null
                    Size size, Pooling pooling, Accumulate accumulate, Relu mask);
 
 void gram(double* g,        // (c, c)

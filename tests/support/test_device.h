@@ -72,6 +72,14 @@ class TestDevice {
     backend_->upload(view, std::span<const double>(values));
     return view;
   }
+  /// Of a pool's input of this shape, filled with what no pool writes.
+  TensorView empty_codes(Shape x) {
+    const Shape shape{(x.h + 1) / 2, (x.w + 1) / 2, x.c};
+    buffers_.push_back(backend_->allocate(static_cast<std::size_t>(shape.elements())));
+    const TensorView view = buffers_.back().view(0, shape, DType::kUInt8);
+    backend_->fill(view, 0xA5);
+    return view;
+  }
   /// Filled with NaN.
   TensorView empty(Shape shape, DType dtype) {
     buffers_.push_back(backend_->allocate(static_cast<std::size_t>(shape.elements()) * size_of(dtype)));

@@ -118,16 +118,19 @@ class CpuBackend final : public Backend {
 
   // --- transfers
 
+  /// Calls use(T{}) with the type of a tensor's elements.
+  template <class Use>
+  static void with_type(DType type, Use use) {
+    if (type == DType::kFloat64) return use(double{});
+    if (type == DType::kUInt8) return use(std::uint8_t{});
+    use(float{});
+  }
   void convert(void* to, DType to_type, const void* from, DType from_type, std::int64_t n) {
-    const bool wide_to = to_type == DType::kFloat64, wide_from = from_type == DType::kFloat64;
-    if (wide_to && wide_from)
-      cpu::convert(runs_, static_cast<double*>(to), static_cast<const double*>(from), n);
-    if (wide_to && !wide_from)
-      cpu::convert(runs_, static_cast<double*>(to), static_cast<const float*>(from), n);
-    if (!wide_to && wide_from)
-      cpu::convert(runs_, static_cast<float*>(to), static_cast<const double*>(from), n);
-    if (!wide_to && !wide_from)
-      cpu::convert(runs_, static_cast<float*>(to), static_cast<const float*>(from), n);
+    with_type(to_type, [&](auto t) {
+      with_type(from_type, [&](auto f) {
+        cpu::convert(runs_, static_cast<decltype(t)*>(to), static_cast<const decltype(f)*>(from), n);
+      });
+    });
   }
   void do_upload(TensorView dst, const void* src, DType src_type) override {
     convert(dst.data, dst.dtype, src, src_type, dst.shape.elements());
@@ -137,11 +140,9 @@ class CpuBackend final : public Backend {
   }
   void do_fill(TensorView dst, double value) override {
     runs_.each(dst.shape.elements(), [&](std::int64_t first, std::int64_t count) {
-      if (dst.dtype == DType::kFloat64) {
-        std::fill_n(dst.as<double>() + first, count, value);
-      } else {
-        std::fill_n(dst.as<float>() + first, count, static_cast<float>(value));
-      }
+      with_type(dst.dtype, [&](auto type) {
+        std::fill_n(dst.as<decltype(type)>() + first, count, static_cast<decltype(type)>(value));
+      });
     });
   }
   void do_copy(TensorView dst, ConstTensorView src) override {
@@ -191,21 +192,24 @@ class CpuBackend final : public Backend {
                              accumulate == Accumulate::kAdd);
     });
   }
-  void do_pool_forward(TensorView y, ConstTensorView x, Pooling pooling) override {
-    pool_.parallel_for(y.shape.h, [&](std::int64_t row, int) {
-      kernels_.pool_row(y.as<float>() + row * y.shape.w * y.shape.c,
-                        x.as<float>() + 2 * row * x.shape.w * x.shape.c, x.shape.w, x.shape.c,
-                        pooling == Pooling::kAverage);
+  void do_pool_forward(TensorView y, TensorView codes, ConstTensorView x, Pooling pooling) override {
+    pool_.parallel_for(codes.empty() ? x.shape.h / 2 : divide_up(x.shape.h, 2), [&](std::int64_t row, int) {
+      kernels_.pool_rows(y.empty() ? nullptr : y.as<float>() + row * y.shape.w * y.shape.c,
+                         codes.empty() ? nullptr : codes.as<std::uint8_t>() + row * codes.shape.w * x.shape.c,
+                         x.as<float>() + 2 * row * x.shape.w * x.shape.c,
+                         std::min<std::int64_t>(2, x.shape.h - 2 * row), x.shape.w, x.shape.c,
+                         pooling == Pooling::kAverage);
     });
   }
-  void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+  void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView codes, Pooling pooling,
                         Accumulate accumulate, Relu mask) override {
-    pool_.parallel_for(divide_up(x.shape.h, 2), [&](std::int64_t row, int) {
-      const std::int64_t first = 2 * row * x.shape.w * x.shape.c;
-      kernels_.pool_backward_rows(dx.as<float>() + first, dy.as<float>() + row * dy.shape.w * dy.shape.c,
-                                  x.as<float>() + first, std::min<std::int64_t>(2, x.shape.h - 2 * row),
-                                  x.shape.w, x.shape.c, pooling == Pooling::kAverage,
-                                  accumulate == Accumulate::kAdd, mask == Relu::kYes);
+    const auto [h, w, c] = dx.shape;
+    pool_.parallel_for(divide_up(h, 2), [&](std::int64_t row, int) {
+      kernels_.pool_backward_rows(
+          dx.as<float>() + 2 * row * w * c, dy.as<float>() + row * dy.shape.w * c,
+          codes.empty() ? nullptr : codes.as<std::uint8_t>() + row * codes.shape.w * c,
+          std::min<std::int64_t>(2, h - 2 * row), w, c, pooling == Pooling::kAverage,
+          accumulate == Accumulate::kAdd, mask == Relu::kYes);
     });
   }
 

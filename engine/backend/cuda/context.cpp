@@ -56,8 +56,9 @@ Storage storage_of(DType dtype) {
     case DType::kFloat32: return Storage::kFloat32;
     case DType::kFloat16: return Storage::kFloat16;
     case DType::kBFloat16: return Storage::kBFloat16;
+    case DType::kUInt8: break;
   }
-  return Storage::kFloat32;
+  throw Error(ErrorCode::kInternal, "cuda: expected a type of numbers, found uint8");
 }
 
 cudaDataType_t cublas_type(Storage storage) {

@@ -167,6 +167,10 @@ class CudaBackend final : public Backend {
     }
   }
   void do_fill(TensorView dst, double value) override {
+    if (dst.dtype == DType::kUInt8) {
+      const auto byte = static_cast<std::uint8_t>(value);
+      return context_.queued(cudaMemsetAsync(dst.data, byte, dst.bytes(), context_.launch().stream), "fill");
+    }
     context_.queued(
         cuda::fill(context_.launch(), dst.data, storage_of(dst.dtype), value, dst.shape.elements()), "fill");
   }
@@ -268,16 +272,17 @@ class CudaBackend final : public Backend {
                                         y.shape.elements(), accumulate),
                     "relu_backward");
   }
-  void do_pool_forward(TensorView y, ConstTensorView x, Pooling pooling) override {
-    context_.queued(cuda::pool_forward(context_.launch_forward(), y.data, x.data, context_.storage, x.shape.h,
-                                       x.shape.w, x.shape.c, pooling),
+  void do_pool_forward(TensorView y, TensorView codes, ConstTensorView x, Pooling pooling) override {
+    context_.queued(cuda::pool_forward(context_.launch_forward(), y.data, codes.as<std::uint8_t>(), x.data,
+                                       context_.storage, x.shape.h, x.shape.w, x.shape.c, pooling),
                     "pool_forward");
   }
-  void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+  void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView codes, Pooling pooling,
                         Accumulate accumulate, Relu mask) override {
-    context_.queued(cuda::pool_backward(context_.launch(), dx.data, dy.data, x.data, context_.storage,
-                                        x.shape.h, x.shape.w, x.shape.c, pooling, accumulate, mask),
-                    "pool_backward");
+    context_.queued(
+        cuda::pool_backward(context_.launch(), dx.data, dy.data, codes.as<std::uint8_t>(), context_.storage,
+                            dx.shape.h, dx.shape.w, dx.shape.c, pooling, accumulate, mask),
+        "pool_backward");
   }
 
   // --- losses

@@ -32,6 +32,7 @@ void with_type(DType dtype, Use use) {
     case DType::kFloat32: return use(float{});
     case DType::kFloat16: return use(__half{});
     case DType::kBFloat16: return use(__nv_bfloat16{});
+    case DType::kUInt8: return use(std::uint8_t{});
   }
 }
 

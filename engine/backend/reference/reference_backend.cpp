@@ -21,8 +21,9 @@ template <class Use>
 void with_type(DType dtype, Use use) {
   if (dtype == DType::kFloat64) return use(double{});
   if (dtype == DType::kFloat32) return use(float{});
+  if (dtype == DType::kUInt8) return use(std::uint8_t{});
   throw Error(ErrorCode::kInternal,
-              std::string("reference: expected float64 or float32, found ") + to_string(dtype));
+              std::string("reference: expected float64, float32 or uint8, found ") + to_string(dtype));
 }
 
 void convert(void* dst, DType dst_dtype, const void* src, DType src_dtype, std::int64_t n) {
@@ -131,13 +132,15 @@ class ReferenceBackend final : public Backend {
     reference::relu_backward(dx.as<double>(), dy.as<double>(), y.as<double>(), y.shape.elements(),
                              accumulate);
   }
-  void do_pool_forward(TensorView y, ConstTensorView x, Pooling pooling) override {
-    reference::pool_forward(y.as<double>(), x.as<double>(), size(x.shape), pooling);
+  void do_pool_forward(TensorView y, TensorView codes, ConstTensorView x, Pooling pooling) override {
+    if (!y.empty()) reference::pool_forward(y.as<double>(), x.as<double>(), size(x.shape), pooling);
+    if (!codes.empty())
+      reference::pool_codes(codes.as<std::uint8_t>(), x.as<double>(), size(x.shape), pooling);
   }
-  void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView x, Pooling pooling,
+  void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView codes, Pooling pooling,
                         Accumulate accumulate, Relu mask) override {
-    reference::pool_backward(dx.as<double>(), dy.as<double>(), x.as<double>(), size(x.shape), pooling,
-                             accumulate, mask);
+    reference::pool_backward(dx.as<double>(), dy.as<double>(), codes.as<std::uint8_t>(), size(dx.shape),
+                             pooling, accumulate, mask);
   }
 
   void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate,

@@ -61,6 +61,7 @@ file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/backend/cu
 list(REMOVE_ITEM cuda_sources ${PROJECT_SOURCE_DIR}/engine/backend/cuda/module.cpp)
 add_library(impasto_kernels_cuda OBJECT ${cuda_kernels})
 target_include_directories(impasto_kernels_cuda PUBLIC ${PROJECT_SOURCE_DIR})
+target_compile_options(impasto_kernels_cuda PRIVATE -lineinfo)  # for profilers and compute-sanitizer; the code is the same
 target_compile_options(impasto_kernels_cuda PRIVATE -Xcompiler=-Wall,-Wextra$<$<BOOL:${IMPASTO_WERROR}>:,-Werror>
   -Xptxas=--warn-on-spills$<$<BOOL:${IMPASTO_WERROR}>:,--warning-as-error>)
 

@@ -1,5 +1,7 @@
 #include "engine/backend/cuda/recording.h"
 
+#include "engine/core/trace.h"
+
 namespace impasto::cuda {
 
 GraphRecording::~GraphRecording() {
@@ -15,10 +17,12 @@ void GraphRecording::run(const std::function<void()>& work, RecordingStatistics&
     return work();
   }
   if (graph_ == nullptr) {
+    IMPASTO_TRACE_RANGE("capture");
     capture(work, statistics);
   } else {
     ++statistics.replayed;
   }
+  IMPASTO_TRACE_RANGE("replay");
   check(cudaGraphLaunch(graph_.get(), context_.stream()), "cudaGraphLaunch");
 }
 

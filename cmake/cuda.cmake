@@ -88,7 +88,8 @@ list(REMOVE_ITEM cuda_sources ${PROJECT_SOURCE_DIR}/engine/backend/cuda/module.c
 add_library(impasto_kernels_cuda OBJECT ${cuda_kernels})
 set_source_files_properties(kernels/cuda/search.cu PROPERTIES COMPILE_OPTIONS --fmad=false)  # the host's bits
 target_include_directories(impasto_kernels_cuda PUBLIC ${PROJECT_SOURCE_DIR})
-target_compile_options(impasto_kernels_cuda PRIVATE --threads=${nvcc_threads} -Xcompiler=-Wall,-Wextra$<$<BOOL:${IMPASTO_WERROR}>:,-Werror>
+# Line numbers for profilers and compute-sanitizer; the code is the same.
+target_compile_options(impasto_kernels_cuda PRIVATE -lineinfo --threads=${nvcc_threads} -Xcompiler=-Wall,-Wextra$<$<BOOL:${IMPASTO_WERROR}>:,-Werror>
   -Xptxas=--warn-on-spills$<$<BOOL:${IMPASTO_WERROR}>:,--warning-as-error>)
 
 # Everything but the entry, for the module and for tests that need no device.

@@ -6,13 +6,15 @@
 //       build/bin/one_iteration --device cuda --precision bf16 --size 1024
 //
 // profiling/nsys.sh and ncu.sh export and summarise as well. The picture is noise, 4:3, and the weights are
-// random: both cost what others do. The default preset, but without line search, so that every iteration is
-// the same work; 13 iterations fill an L-BFGS history of 10. On a CPU the same is done for other profilers,
-// without the two calls.
+// random: both cost what others do. The default preset; with --plain L-BFGS without line search and
+// preconditioner, history 10, so that every iteration is the same work. Enough iterations come before that
+// its history is full. --steps: nothing is recorded, so that in a build with IMPASTO_NVTX each step has its
+// own range on the timeline. On a CPU the same is done for other profilers, without the two calls.
 #include <dlfcn.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <random>
 
@@ -51,8 +53,16 @@ void run(const Arguments& arguments) {
   options.size = arguments.integer("--size", 16, 32768);
   options.num_scales = 1;
   options.min_size = 0;
-  set_option(options, "line-search", arguments.text("--line-search"));
-  const int warm_up = static_cast<int>(arguments.integer("--warm-up", 1, 1000));
+  options.tolerance = 0;
+  if (arguments.flag("--plain")) {
+    options.optimizer.line_search = LineSearch::kNone;
+    options.optimizer.preconditioner = Preconditioner::kNone;
+    options.optimizer.history = 10;
+  }
+  if (arguments.flag("--steps")) (void)setenv("IMPASTO_CUDA_RECORD", "0", 1);
+  const int warm_up = arguments.text("--warm-up") == "auto"
+                          ? options.optimizer.history + 3
+                          : static_cast<int>(arguments.integer("--warm-up", 1, 1000));
   options.iterations = warm_up + 1;
   const std::string& network = arguments.text("--network");
   if (network != "vgg19" && network != "vgg16") arguments.fail("--network", "vgg19 or vgg16");
@@ -92,10 +102,9 @@ int main(int argc, char** argv) {
                              {{"--device", "auto"},
                               {"--precision", "auto"},
                               {"--size", "512"},
-                              {"--network", "vgg19"},
-                              {"--line-search", "none"},
-                              {"--warm-up", "13"}},
-                             {}});
+                              {"--network", "vgg16"},
+                              {"--warm-up", "auto"}},
+                             {"--plain", "--steps"}});
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "one_iteration: %s\n", error.what());

@@ -13,12 +13,23 @@ multiprocessor, whatever it is busy with: a kernel that wastes instructions look
 bytes: those columns stay empty.
 
 --base puts all instances of a template under one name. Exit status 1 for a file that is not such an export.
+
+    nsys stats --report nvtx_kern_sum --format csv one.nsys-rep > steps.csv
+    profiling/summarise.py --nvtx steps.csv --gpu H100 --size 1024 --precision bf16 [--network vgg19] [--plain]
+
+of `one_iteration --steps` in a build with IMPASTO_NVTX, where each step of the iteration is a range: a table of
+the steps in their order, each with its kernels' time, the floor that roofline.py predicts, their ratio, and the
+share of the whole. Ranges within a step, and around several, are passed over.
 """
 import argparse
 import csv
 import io
+import os
 import re
 import sys
+
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+import roofline  # noqa: E402
 
 TIME = "gpu__time_duration.sum"
 READ, WRITE = "dram__bytes_read.sum", "dram__bytes_write.sum"
@@ -147,6 +158,61 @@ def summarise(nsys, ncu):
     return sorted(rows, key=lambda row: (-row[2], row[0]))
 
 
+def read_steps(text, path):
+    """{range: (kernels, total ns)} of nvtx_kern_sum, ranges of the default domain by their plain names."""
+    header, rows = table_after_preamble(text, path, ["NVTX Range", "Kern Inst", "Kernel Name"])
+    time = next((c for c in header if c.startswith("Total Time (")), None)
+    unit = time[len("Total Time ("):-1] if time else ""
+    if unit not in UNITS:
+        raise Failure(f"{path}: expected a column 'Total Time (ns)', found {', '.join(header)}")
+    steps = {}
+    for row in rows:
+        cells = dict(zip(header, row))
+        name = cells["NVTX Range"].removeprefix(":")
+        kernels, total = steps.get(name, (0, 0.0))
+        steps[name] = (kernels + int(number(cells["Kern Inst"], path)),
+                       total + UNITS[unit] * number(cells[time], path))
+    return steps
+
+
+def against_floors(steps, floors, path):
+    """Rows (step, kernels, ms, floor ms, ratio, share) in the order of the floors; Failure where none was seen."""
+    seen = [name for name in floors if name in steps]
+    if not any(name.startswith("conv") for name in seen):
+        raise Failure(f"{path}: expected ranges such as 'conv1_1 forward', found {', '.join(list(steps)[:3]) or 'none'}; "
+                      "use one_iteration --steps of a build with IMPASTO_NVTX")
+    whole = sum(steps[name][1] for name in seen)
+    return [(name, steps[name][0], steps[name][1] / 1e6, 1e3 * floors[name], steps[name][1] / 1e9 / floors[name],
+             steps[name][1] / whole if whole else 0) for name in seen]
+
+
+def print_steps(rows, missing, as_csv):
+    titles = ["step", "kernels", "ms", "floor, ms", "ratio", "share"]
+    lines = [[name, str(kernels), f"{ms:.4f}", f"{floor:.4f}", f"{ratio:.2f}", f"{share:.3f}"]
+             for name, kernels, ms, floor, ratio, share in rows]
+    measured, floor = sum(row[2] for row in rows), sum(row[3] for row in rows)
+    total = ["total", str(sum(row[1] for row in rows)), f"{measured:.4f}", f"{floor:.4f}", f"{measured / floor:.2f}", ""]
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([titles, *lines])
+    else:
+        print(f"| {' | '.join(titles)} |\n|---|{'---:|' * 5}")
+        for line in [*lines, total]:
+            print(f"| {' | '.join(line)} |")
+    if missing:
+        print(f"summarise: without a measured time: {', '.join(missing)}", file=sys.stderr)
+
+
+def summarise_steps(args):
+    gpu = roofline.GPUS[args.gpu]
+    if args.precision not in gpu.flops:
+        raise Failure(f"--precision: expected one that the {args.gpu} offers, found {args.precision}")
+    floors = roofline.floors(args.size, args.precision, gpu, args.network, args.plain)
+    with open(args.nvtx, encoding="utf-8") as file:
+        steps = read_steps(file.read(), args.nvtx)
+    rows = against_floors(steps, floors, args.nvtx)
+    print_steps(rows, [name for name in floors if name not in steps], args.csv)
+
+
 def cells(row):
     name, calls, milliseconds, rate, share = row
     return [name, str(calls), f"{milliseconds:.4f}", "" if rate is None else f"{rate:.1f}",
@@ -159,9 +225,22 @@ def main(arguments=None):
     parser.add_argument("--ncu", help="CSV of ncu --csv --page raw")
     parser.add_argument("--base", action="store_true", help="kernels by function, without template arguments")
     parser.add_argument("--csv", action="store_true", help="CSV instead of a Markdown table")
+    parser.add_argument("--nvtx", help="CSV of nsys stats --report nvtx_kern_sum")
+    parser.add_argument("--gpu", choices=roofline.GPUS, default="H100", help="of --nvtx, as the next ones")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--precision", choices=roofline.ACTIVATION_BYTES, default="bf16")
+    parser.add_argument("--network", choices=roofline.NETWORKS, default="vgg16")
+    parser.add_argument("--plain", action="store_true", help="one_iteration --plain")
     args = parser.parse_args(arguments)
-    if not args.nsys and not args.ncu:
-        parser.error("expected --nsys or --ncu")
+    if not args.nsys and not args.ncu and not args.nvtx:
+        parser.error("expected --nsys, --ncu or --nvtx")
+    if args.nvtx:
+        try:
+            summarise_steps(args)
+        except (Failure, OSError) as error:
+            print(f"summarise: {error}", file=sys.stderr)
+            return 1
+        return 0
 
     def read(reader, path):
         if not path:

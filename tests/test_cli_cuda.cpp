@@ -195,6 +195,20 @@ TEST_CASE("selftest --gradient holds on the GPU") {
   CHECK_THAT(result.out, ContainsSubstring("\n10 comparisons, 0 failed\n"));
 }
 
+TEST_CASE("with IMPASTO_CUDA_RECORD=0 nothing is recorded, and the picture is the same") {
+  const CliFolder folder;
+  const std::vector<std::string> job{"--iterations", "4", "-v"};
+  CHECK_THAT(require_render(folder, job), ContainsSubstring("captured 1, replayed 2, plain 1 times"));
+  const std::string picture = folder.read("x.png");
+  ProcessOptions options = folder.options();
+  options.environment.emplace_back("IMPASTO_CUDA_RECORD", "0");
+  const ProcessResult result = run_process(CliFolder::command(render(job)), options);
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, !ContainsSubstring("captured"));
+  CHECK(folder.read("x.png") == picture);
+}
+
 TEST_CASE("an iteration of the default preset's optimiser is one graph, and the host waits for none of it") {
   const CliFolder folder;
   const auto calls = [&](const char* iterations, const char* search) {

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "engine/core/error.h"
+#include "engine/network/executor.h"
 #include "engine/style/stylizer.h"
 #include "tests/support/catch.h"
 #include "tests/support/test_device.h"
@@ -239,6 +240,82 @@ TEST_CASE("an iteration of VGG-19 with five style layers and L-BFGS is at most 6
   CHECK(backward == 13);
   CHECK(products == 10);
   CHECK(others <= (precision() == Precision::kFp16 ? 41 : 30));  // fp16 saturates what cuBLAS and cuDNN store
+}
+
+namespace {
+
+/// relu2_1 and half the gradient of its square, of VGG-16's first blocks at a picture of waves.
+struct Evaluation {
+  std::vector<double> features, gradient;
+  Shape tap;
+  Evaluation(Backend& backend, const Weights& weights, Shape picture, std::int64_t left, std::int64_t top) {
+    const std::vector<std::string> taps{"relu2_1"};
+    Executor executor(backend, weights, build_graph(weights, taps));
+    const NetworkPlan plan = plan_memory(whole_program(executor.graph(), picture, Pooling::kAverage,
+                                                       impasto::Pass::kForwardBackward, backend.traits()),
+                                         backend.traits());
+    const Buffer arena = backend.allocate(plan.arena_bytes),
+                 workspace = backend.allocate(plan.workspace_bytes + 1);
+    const std::size_t bytes = static_cast<std::size_t>(picture.elements()) * sizeof(float);
+    const Buffer from = backend.allocate(bytes), to = backend.allocate(bytes);
+    const TensorView x = from.view(0, picture, DType::kFloat32), dx = to.view(0, picture, DType::kFloat32);
+    std::vector<float> host;
+    for (std::int64_t i = 0; i < picture.positions(); ++i) {
+      const auto column = static_cast<double>(left + i % picture.w),
+                 row = static_cast<double>(top + i / picture.w);
+      for (int c = 0; c < 3; ++c)
+        host.push_back(
+            static_cast<float>(60 * std::sin(0.3 * column + c) + 60 * std::cos(0.01 * column * row)));
+    }
+    backend.upload(x, std::span<const float>(host));
+    TapHooks hooks;
+    hooks.features = [&](int, const TapRows&, ConstTensorView f) {
+      tap = f.shape;
+      features.resize(static_cast<std::size_t>(f.shape.elements()));
+      backend.download(std::span(features), f);
+    };
+    // Halved often enough for half precision, in which a gradient is then exact to the same bits.
+    hooks.gradient = [&](int, const TapRows&, TensorView d, ConstTensorView f) {
+      const Buffer zero =
+          backend.allocate(static_cast<std::size_t>(f.shape.elements()) * size_of(f.dtype) + 8);
+      const TensorView none = zero.view(8, f.shape, f.dtype), slot = zero.view(0, {1, 1, 1}, DType::kFloat64);
+      backend.fill(none, 0);
+      backend.squared_error(slot, d, f, none, {1, 0x1p-8}, Accumulate::kOverwrite);
+    };
+    executor.run({&plan, arena.data(), {workspace.data(), plan.workspace_bytes}}, {x, dx}, hooks);
+    gradient.resize(static_cast<std::size_t>(picture.elements()));
+    backend.download(std::span(gradient), dx);
+  }
+};
+
+/// Of the crop's interior, `margin` from its edges, against the same place of the whole: relative.
+double difference(const std::vector<double>& whole, Shape of_whole, const std::vector<double>& crop,
+                  Shape of_crop, std::int64_t left, std::int64_t top, std::int64_t margin) {
+  double off = 0, norm = 0;
+  for (std::int64_t y = margin; y < of_crop.h - margin; ++y) {
+    for (std::int64_t i = margin * of_crop.c; i < (of_crop.w - margin) * of_crop.c; ++i) {
+      const double a = whole[static_cast<std::size_t>(((y + top) * of_whole.w + left) * of_whole.c + i)];
+      const double b = crop[static_cast<std::size_t>(y * of_crop.w * of_crop.c + i)];
+      off += (a - b) * (a - b);
+      norm += a * a;
+    }
+  }
+  return std::sqrt(off / norm);
+}
+
+}  // namespace
+
+TEST_CASE("inside, features and gradient of a picture of 512 pixels are those of a part of it") {
+  const auto backend = make_backend(test::other_device());
+  const Weights weights = random_weights("vgg16", 1);
+  constexpr std::int64_t kLeft = 330, kTop = 148;
+  const Shape large{256, 512, 3}, small{64, 80, 3};
+  const Evaluation whole(*backend, weights, large, 0, 0), crop(*backend, weights, small, kLeft, kTop);
+  const double most = precision() == Precision::kFp32 ? 1e-6 : precision() == Precision::kBf16 ? 1e-2 : 1e-3;
+  CHECK(difference(whole.features, whole.tap, crop.features, crop.tap, kLeft / 2, kTop / 2, 4) < most);
+  CHECK(difference(whole.gradient, large, crop.gradient, small, kLeft, kTop, 16) < most);
+  // And elsewhere they are not.
+  CHECK(difference(whole.features, whole.tap, crop.features, crop.tap, kLeft / 2 + 1, kTop / 2, 4) > 0.1);
 }
 
 TEST_CASE("memory that the GPU does not have is an error with the numbers, before any work") {

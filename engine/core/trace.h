@@ -1,7 +1,8 @@
 #pragma once
 // Named ranges on a profiler's timeline: NVTX in a build with IMPASTO_NVTX (header only, it costs a few
 // nanoseconds where no profiler listens), nothing at all in every other one. A range is opened on the host:
-// what a device replays from a recording has none, so such a build does not record.
+// work that a device replays has the range of its replay alone; with IMPASTO_CUDA_RECORD=0 in the environment
+// nothing is recorded, and each step has its own.
 #ifdef IMPASTO_NVTX
 #include <nvtx3/nvToolsExt.h>
 

@@ -10,6 +10,7 @@
 
 #include "engine/core/message.h"
 #include "engine/core/text.h"
+#include "engine/core/trace.h"
 #include "engine/image/sound.h"
 #include "engine/network/plan_search.h"
 #include "engine/style/checkpoint_device.h"
@@ -307,6 +308,7 @@ void Render::Impl::begin() {
 
 void Render::Impl::enter(int number) {
   const ScaleLayout& layout = planned.scales[static_cast<std::size_t>(number)];
+  IMPASTO_TRACE_RANGE(fmt::format("scale {}: targets", number + 1));
   scale.reset();
   scale.emplace(*session.backend, *executor, options, layout.evaluation,
                 divide(layout, session.backend->traits().alignment, arena.data()),

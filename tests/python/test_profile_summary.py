@@ -125,7 +125,66 @@ class Summary(unittest.TestCase):
         self.assertIn("expected a table with the columns ID, Kernel Name", result.stderr)
 
 
+class Steps(unittest.TestCase):
+    FILE = GOLDEN / "nsys_nvtx_kern_sum.csv"
+
+    def test_kernels_of_a_range_add_up_and_its_domain_goes(self):
+        steps = summarise.read_steps(golden("nsys_nvtx_kern_sum.csv"), "file")
+        self.assertEqual(steps["conv3_3 backward"], (2, 300000))
+        self.assertEqual(steps["losses relu1_1"], (2, 100000))
+
+    def test_steps_stand_in_their_order_beside_their_floors_and_others_are_passed_over(self):
+        floors = roofline.floors(1024, "bf16", roofline.GPUS["H100"])
+        rows = summarise.against_floors(summarise.read_steps(golden("nsys_nvtx_kern_sum.csv"), "file"), floors, "file")
+        self.assertEqual([row[0] for row in rows],
+                         ["losses relu1_1", "conv1_2 forward", "conv3_3 backward", "lbfgs_dots"])
+        name, kernels, ms, floor, ratio, share = rows[2]
+        self.assertEqual((kernels, ms, share), (2, 0.3, 0.3))
+        self.assertAlmostEqual(floor, 1e3 * sum(o.seconds(roofline.GPUS["H100"], "bf16")
+                                                for o in roofline.iteration(1024, 768, "bf16")
+                                                if o.name in ("conv3_3 backward", "conv3_3 mask")))
+        self.assertAlmostEqual(ratio, ms / floor)
+
+    def test_every_operation_has_the_name_of_a_range(self):
+        for network in roofline.NETWORKS:
+            for plain in (False, True):
+                for o in roofline.iteration(512, 384, "fp16", network, plain):
+                    self.assertRegex(o.step(), r"^(conv\d_\d|relu5_1|pool\d) (for|back)ward$|^loss(es| gradient) relu\d_\d$|"
+                                     r"^(picture_to_input|input_to_picture|lbfgs_(push|dots|direction)|lincomb(_step)?|"
+                                     r"halve(_transposed_add)?|dot|add_scaled)$")
+
+    def test_the_tool_prints_the_table_and_says_what_is_missing(self):
+        result = tool("summarise.py", "--nvtx", self.FILE, "--size", 1024, "--gpu", "A100")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("| lbfgs_dots | 1 | 0.4000 | ", result.stdout)
+        self.assertIn("| total | 6 | 1.0000 | ", result.stdout)
+        self.assertIn("without a measured time: picture_to_input, conv1_1 forward", result.stderr)
+
+    def test_the_tool_refuses_ranges_of_a_replay(self):
+        result = tool("summarise.py", "--nvtx", "/dev/stdin")
+        self.assertEqual(result.returncode, 1)
+        with self.assertRaisesRegex(summarise.Failure, "found replay; use one_iteration --steps"):
+            summarise.against_floors({"replay": (60, 1e6)}, roofline.floors(512, "bf16", roofline.GPUS["H100"]), "file")
+
+
 class Roofline(unittest.TestCase):
+    def test_tiles_and_waves_are_rounded_up(self):
+        gpu = roofline.Gpu({"bf16": 1e12}, 1e12, 10)
+        full = roofline.Operation("", 0, 0, product=(1280, 128, 9, 1))
+        self.assertEqual(full.computed(gpu), 2 * 1280 * 128 * 9)
+        self.assertEqual(roofline.Operation("", 0, 0, product=(1281, 128, 9, 1)).computed(gpu), 2 * full.computed(gpu))
+        self.assertEqual(roofline.Operation("", 0, 0, product=(1280, 8, 9, 1)).computed(gpu), 2 * 1280 * 32 * 9)
+        self.assertEqual(roofline.Operation("", 0, 0, product=(64, 64, 9, 3)).computed(gpu), 2 * 1280 * 64 * 9)
+
+    def test_networks_and_methods_differ_where_they_should(self):
+        names = {o.name for o in roofline.iteration(512, 384, "bf16")}
+        self.assertNotIn("conv3_4 forward", names)
+        self.assertIn("pyramid up", names)
+        plain = {o.name: o for o in roofline.iteration(512, 384, "bf16", "vgg19", True)}
+        self.assertIn("conv3_4 forward", plain)
+        self.assertNotIn("pyramid up", plain)
+        self.assertEqual(plain["L-BFGS inner products"].bytes, 4 * 23 * 3 * 512 * 384)
+
     def test_flops_of_a_convolution(self):
         operations = {o.name: o for o in roofline.iteration(512, 384, "fp32")}
         self.assertEqual(operations["conv3_2 forward"].flops, 18 * 128 * 96 * 256 * 256)

@@ -9,6 +9,7 @@
 #include "engine/backend/cuda/gram.h"
 #include "engine/backend/cuda/owners.h"
 #include "engine/backend/cuda/recording.h"
+#include "engine/core/environment.h"
 #include "engine/core/error.h"
 
 namespace impasto::cuda {
@@ -60,11 +61,12 @@ std::int64_t free_memory() {
   return static_cast<std::int64_t>(free);
 }
 
-#ifdef IMPASTO_NVTX
-constexpr bool kMayRecord = false;  // a replay opens no ranges
-#else
-constexpr bool kMayRecord = true;
-#endif
+/// A profiler that is to see the ranges of single steps asks for work that is not recorded: a replay has one
+/// range, its own.
+bool may_record() {
+  const char* const wanted = environment("IMPASTO_CUDA_RECORD");
+  return wanted == nullptr || std::strcmp(wanted, "0") != 0;
+}
 
 class CudaBackend final : public Backend {
  public:
@@ -73,7 +75,7 @@ class CudaBackend final : public Backend {
         context_(properties, precision),
         planner_(properties.index, properties.memory_bytes),
         choices_(context_, planner_, options.autotune),
-        records_(options.record && kMayRecord && !waits_for_each()),
+        records_(options.record && may_record() && !waits_for_each()),
         pinned_(make_pinned_memory(kPinnedBytes)) {
     traits_.numerics = info_.description;
     info_.description += std::string(", ") + impasto::to_string(precision);

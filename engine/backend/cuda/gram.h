@@ -14,8 +14,8 @@ struct GramSplit {
 [[nodiscard]] GramSplit split_gram(std::int64_t positions, std::int64_t channels, int num_sms);
 [[nodiscard]] std::size_t gram_workspace_bytes(Shape features, int num_sms);
 
-/// parts (total_parts, C, C) float, overwritten; returns their number. The upper triangle counts. Beside, after
-/// all that is queued.
+/// parts (total_parts, C, C) float, overwritten; returns their number. The upper triangle counts. Goes on
+/// beside, after all that is queued.
 std::int64_t gram_parts(Context& context, float* parts, ConstTensorView f);
 
 /// df (N, C) (+)= scale * f * dg; all of the activations' type.

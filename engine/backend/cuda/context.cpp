@@ -119,7 +119,9 @@ Context::Context(const DeviceProperties& device, Precision chosen)
   check_cudnn(cudnnSetStream(cudnn, launch_.stream), "cudnnSetStream");
 }
 
-Context::~Context() {
+Context::~Context() { drain(); }
+
+void Context::drain() const noexcept {
   (void)cudaSetDevice(properties.index);
   (void)cudaStreamSynchronize(beside_.stream);
   (void)cudaStreamSynchronize(launch_.stream);

@@ -99,6 +99,8 @@ class Context {
     queued(cudaSuccess, what);
   }
   void synchronise();
+  /// Waits for whatever is queued, for destructors: after a failure of the GPU too.
+  void drain() const noexcept;
   /// What a call returned that waited for queued work.
   void waited(cudaError_t status) const;
   [[nodiscard]] cudaStream_t stream() {

@@ -28,7 +28,7 @@ class CudaReadback final : public Readback {
         memory_(make_pinned_memory(count_ * sizeof(double))),
         done_(make_event(cudaEventDisableTiming)) {}
   ~CudaReadback() override {
-    (void)cudaStreamSynchronize(context_.stream());  // the copy may be on its way
+    context_.drain();  // the copy may be on its way
   }
   void start(ConstTensorView source) override {
     context_.enter();
@@ -107,10 +107,7 @@ class CudaBackend final : public Backend {
     scratch_ = allocate(traits_.fixed_bytes);
     context_.give_memory(scratch_.data());
   }
-  ~CudaBackend() override {
-    (void)cudaSetDevice(context_.properties.index);
-    (void)cudaStreamSynchronize(context_.stream());
-  }
+  ~CudaBackend() override { context_.drain(); }
 
   [[nodiscard]] std::string activity() const override {
     const std::string tuned = choices_.activity();

@@ -8,7 +8,7 @@ namespace impasto::cuda {
 
 GraphRecording::~GraphRecording() {
   if (graph_ == nullptr) return;
-  (void)cudaStreamSynchronize(context_.stream());  // it may be running
+  context_.drain();  // it may be running
 }
 
 void GraphRecording::run(const std::function<void()>& work, RecordingStatistics& statistics) {

@@ -86,7 +86,8 @@ TEST_CASE("a render in strips takes what was planned and gives the picture of th
         INFO(device << " " << name_of(options.optimizer) << ": " << plan.scales[0].way << ", history "
                     << plan.scales[0].history);
         CHECK(plan.fits());
-        CHECK(plan.scales[0].way != "at once");
+        // With half of what can be saved, it may be enough that the style picture goes in strips.
+        if (share == 0) CHECK(plan.scales[0].way != "at once");
         const RenderResult result = render_tall(within(options, budget));
         CHECK(result.counted_bytes == plan.device_bytes);
         if (device == "reference" && plan.scales[0].history == whole.scales[0].history) {

@@ -156,6 +156,7 @@ class ObjectiveUnderTest final : public Differentiable {
 struct NamedOptions {
   std::string name;
   StyleOptions options;
+  bool of_picture = false;  ///< without the network: float or double in every precision
 };
 
 /// The objective with one layer of one loss (of losses of the picture: without layers), and all others off.
@@ -187,7 +188,7 @@ std::vector<NamedOptions> objectives_to_check(const StyleOptions& options) {
     if (!row.weighs || row.value.get(options) == "0") continue;
     const std::string loss = row.name.substr(0, row.name.find("-weight"));
     if (row.weighs->empty()) {
-      all.push_back({loss, only(options, row, "")});
+      all.push_back({loss, only(options, row, ""), true});
       continue;
     }
     const StyleOption& layers = find_option(*row.weighs);
@@ -195,11 +196,11 @@ std::vector<NamedOptions> objectives_to_check(const StyleOptions& options) {
     if (text == "none") continue;
     for (const LayerWeight& layer : parse_layers(layers.name, text)) {
       if (layer.weight != 0) {
-        all.push_back({loss + " " + layer.layer, only(options, row, format_layers({layer}))});
+        all.push_back({loss + " " + layer.layer, only(options, row, format_layers({layer})), false});
       }
     }
   }
-  all.push_back({"J", options});
+  all.push_back({"J", options, false});
   return all;
 }
 
@@ -266,7 +267,14 @@ int run_gradient_selftest(const GradientArguments& a) {
               weights.name.c_str());
   const ConvFilters filters =
       make_conv_filters(*backend, weights, build_graph(weights, objective_taps(options.objective)));
-  const GradientSteps steps = gradient_steps(backend->traits().precision, backend->traits().real);
+  const BackendTraits& traits = backend->traits();
+  const GradientSteps steps = gradient_steps(traits.precision, traits.real);
+  GradientSteps of_picture = steps;
+  if (traits.real == DType::kFloat32) {
+    const GradientSteps in_float = gradient_steps(Precision::kFp32, traits.real);
+    of_picture.own_uphill = in_float.own_uphill;
+    of_picture.own_random = in_float.own_random;
+  }
   std::vector<GradientRow> rows;
   for (const NamedOptions& one : objectives_to_check(options)) {
     ObjectiveUnderTest objective(*backend, filters, weights, one.options, pictures);
@@ -276,7 +284,8 @@ int run_gradient_selftest(const GradientArguments& a) {
       std::fflush(stdout);
     }
     const std::vector<double> x = objective.start();
-    for (GradientRow& row : check_gradient(one.name, objective, x, steps, a.directions)) {
+    for (GradientRow& row :
+         check_gradient(one.name, objective, x, one.of_picture ? of_picture : steps, a.directions)) {
       rows.push_back(std::move(row));
     }
   }

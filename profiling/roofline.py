@@ -86,7 +86,7 @@ class Operation:
         return f"{where} {'forward' if what == 'forward' else 'backward'}"
 
 
-RANGES = {"picture to input": "picture_to_input", "input to picture": "input_to_picture",
+RANGES = {"picture to input": "picture to input", "input to picture": "input to picture",
           "L-BFGS pair": "lbfgs_push", "L-BFGS inner products": "lbfgs_dots",
           "L-BFGS coefficients": "lbfgs_direction", "L-BFGS step": "lincomb_step", "L-BFGS direction": "lincomb",
           "pyramid down": "halve", "pyramid up": "halve_transposed_add", "slope": "dot", "move": "add_scaled"}

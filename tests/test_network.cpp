@@ -194,14 +194,14 @@ TEST_CASE("a program lists the steps of an evaluation in order, taps where the f
       whole_program(graph, {8, 6, 3}, Pooling::kMax, Pass::kForwardBackward, plain_traits());
   CHECK(step_names(graph, whole) ==
         std::vector<std::string>{
-            "picture_to_input", "conv1_1 forward", "losses relu1_1", "conv1_2 forward", "pool1 forward",
+            "picture to input", "conv1_1 forward", "losses relu1_1", "conv1_2 forward", "pool1 forward",
             "conv2_1 forward", "losses conv2_1", "relu2_1 forward", "losses relu2_1", "loss gradient relu2_1",
             "loss gradient conv2_1", "relu2_1 backward", "conv2_1 backward", "pool1 backward",
-            "loss gradient relu1_1", "conv1_2 backward", "conv1_1 backward", "input_to_picture"});
+            "loss gradient relu1_1", "conv1_2 backward", "conv1_1 backward", "input to picture"});
   const Program cut =
       whole_program(graph, {8, 6, 3}, Pooling::kMax, Pass::kForward, plain_traits(), graph.tap_nodes[0]);
   CHECK(step_names(graph, cut) ==
-        std::vector<std::string>{"picture_to_input", "conv1_1 forward", "losses relu1_1"});
+        std::vector<std::string>{"picture to input", "conv1_1 forward", "losses relu1_1"});
 }
 
 TEST_CASE("a tensor lives from the first step that names it to the last, and external ones take no place") {

@@ -3,8 +3,9 @@
 namespace impasto {
 
 std::string step_name(const NodeGraph& graph, const Step& step) {
-  if (step.op == Op::kPictureToInput) return "picture_to_input";
-  if (step.op == Op::kInputToPicture) return "input_to_picture";
+  // Not by the operation's own name: a profiler would count its range within the step's twice.
+  if (step.op == Op::kPictureToInput) return "picture to input";
+  if (step.op == Op::kInputToPicture) return "input to picture";
   if (step.op == Op::kZero) return "zero";
   const Node& node = graph.nodes[static_cast<std::size_t>(step.node)];
   if (step.op == Op::kTapFeatures || step.op == Op::kTapComplete) return "losses " + node.name;

@@ -150,7 +150,7 @@ class Steps(unittest.TestCase):
             for plain in (False, True):
                 for o in roofline.iteration(512, 384, "fp16", network, plain):
                     self.assertRegex(o.step(), r"^(conv\d_\d|relu5_1|pool\d) (for|back)ward$|^loss(es| gradient) relu\d_\d$|"
-                                     r"^(picture_to_input|input_to_picture|lbfgs_(push|dots|direction)|lincomb(_step)?|"
+                                     r"^(picture to input|input to picture|lbfgs_(push|dots|direction)|lincomb(_step)?|"
                                      r"halve(_transposed_add)?|dot|add_scaled)$")
 
     def test_the_tool_prints_the_table_and_says_what_is_missing(self):
@@ -158,7 +158,7 @@ class Steps(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("| lbfgs_dots | 1 | 0.4000 | ", result.stdout)
         self.assertIn("| total | 6 | 1.0000 | ", result.stdout)
-        self.assertIn("without a measured time: picture_to_input, conv1_1 forward", result.stderr)
+        self.assertIn("without a measured time: picture to input, conv1_1 forward", result.stderr)
 
     def test_the_tool_refuses_ranges_of_a_replay(self):
         result = tool("summarise.py", "--nvtx", "/dev/stdin")

@@ -187,6 +187,23 @@ TEST_CASE("gram and gram_backward give the products computed by hand") {
   require_close(device.read(df), Numbers{21, 8, 43, 26, 65, 44}, device.bound(kEps));
 }
 
+TEST_CASE("style_loss keeps to the end of a workspace that layers use beside it") {
+  TestDevice device(GENERATE(from_range(test::op_devices())));
+  if (!device->traits().style_losses_beside) return;
+  const Shape shape{40, 50, 64}, matrix{1, 64, 64};
+  const auto f = device.activation(shape, make_values(Values::kFeatures, shape, 1));
+  const auto target = device.real(matrix, make_values(Values::kSymmetric, matrix, 2));
+  const auto loss = device.empty({1, 1, 1}, DType::kFloat64), d = device.empty_activation(matrix);
+  const std::size_t own = device->traits().gram_workspace_bytes(shape);
+  constexpr std::size_t kOthers = 1 << 20;
+  const Workspace workspace = device.workspace(kOthers + (own + 255) / 256 * 256);
+  const TensorView others{workspace.data, {1, 1, kOthers / sizeof(float)}, DType::kFloat32};
+  device->fill(others, 7);
+  device->style_loss(loss, d, device.empty_real(matrix), f, target, 1, {1, 1}, workspace);
+  const std::vector<double> found = device.read(others);
+  CHECK(std::count(found.begin(), found.end(), 7.0) == static_cast<std::ptrdiff_t>(found.size()));
+}
+
 TEST_CASE("gram_loss of a matrix that was added up in strips is style_loss of the whole") {
   TestDevice device(GENERATE(from_range(test::op_devices())));
   const Shape shape{7, 9, 70}, square{1, 70, 70};

@@ -138,18 +138,26 @@ TEST_CASE("a device decides as the host does, to the last bit") {
   Numbers machine(LbfgsMachine::kSize), state(LbfgsState::size(3));
   machine[LbfgsMachine::kShrink] = 1;
   std::array<int, 5> said{};
-  for (int step = 0; step < 600; ++step) {
+  const auto on_device = device.slots(machine), device_state = device.slots(state),
+             dots = device.slots({1, 1});
+  for (int step = 0; step < 3000; ++step) {
     INFO(device->info().name << ", step " << step);
-    // Losses that mostly fall, some that are not finite, slopes of either sign.
+    // Along the search a steep cubic, so that it interpolates; now and then anything, or no number.
+    const double* const line = machine.data() + LbfgsMachine::kLine;
+    const double t = line[10], first_slope = line[1], a = 20 * uniform(), b = uniform();
+    const bool follows = random() % 4 != 0;
     const double nan = std::numeric_limits<double>::quiet_NaN();
     machine[LbfgsMachine::kTrialValue] =
-        random() % 16 == 0 ? nan : machine[LbfgsMachine::kValue] + uniform() - 0.7;
-    machine[LbfgsMachine::kSlope] = uniform() - 0.5;
+        random() % 16 == 0 ? nan
+        : follows          ? machine[LbfgsMachine::kValue] + t * (first_slope + t * (a + t * b))
+                           : machine[LbfgsMachine::kValue] + uniform() - 0.7;
+    machine[LbfgsMachine::kSlope] = follows ? first_slope + t * (2 * a + t * 3 * b) : uniform() - 0.5;
     state[LbfgsState::kCount] = static_cast<double>(random() % 3);
     state[LbfgsState::kSlope] = random() % 8 == 0 ? 1.0 : -uniform();
     const Numbers sums{100 * uniform(), random() % 4 == 0 ? 0 : uniform()};
-    const auto on_device = device.slots(machine), device_state = device.slots(state),
-               dots = device.slots(sums);
+    device->upload(on_device, std::span<const double>(machine));
+    device->upload(device_state, std::span<const double>(state));
+    device->upload(dots, std::span<const double>(sums));
     for (const LbfgsDecision decision :
          {LbfgsDecision::kJudge, LbfgsDecision::kTakeDirection, LbfgsDecision::kTakeBent,
           LbfgsDecision::kTakeSteepest, LbfgsDecision::kTakeBent}) {

@@ -69,6 +69,24 @@ TEST_CASE("a layer that the network lacks is a usage error that names it") {
   }
 }
 
+TEST_CASE("where style losses go on beside the layers, the workspace has room for both at a time") {
+  const NodeGraph graph = build_graph(test::tiny_vgg(), std::vector<std::string>{"relu1_1", "relu3_1"});
+  BackendTraits traits = plain_traits();
+  traits.alignment = 256;
+  traits.conv_workspace_bytes = [](Shape, std::int64_t, Padding) { return std::size_t{1000}; };
+  traits.gram_workspace_bytes = [](Shape features) { return static_cast<std::size_t>(10 * features.h); };
+  const Shape picture{64, 64, 3};
+  const auto planned = [&](const Program& program) { return plan_memory(program, traits).workspace_bytes; };
+  const Program whole = whole_program(graph, picture, Pooling::kMax, Pass::kForwardBackward, traits);
+  CHECK(planned(whole) == 1000);
+  traits.style_losses_beside = true;
+  CHECK(planned(whole) == 1024 + 768);  // relu1_1 asks for 640
+  // In strips there is none: Gram matrices are added up in their turn.
+  const ProgramTask task{picture, Pooling::kMax, Pass::kForwardBackward,
+                         static_cast<int>(graph.nodes.size()) - 1};
+  CHECK(planned(make_program(graph, task, traits, {{task.last_node, 4}})) == 1000);
+}
+
 TEST_CASE(
     "tensors alive in one step never overlap and the arena is no larger than their greatest sum demands "
     "twice") {

@@ -123,8 +123,11 @@ void add_decisions(Cases& cases) {
     cases.push_back({"weighted_sum", "of " + std::to_string(n), [=](OpBench& bench) -> Call {
                        Backend& device = bench.backend();
                        const auto out = bench.output("out", Role::kSlot, {1, 1, 1});
-                       const auto weights = bench.input("weights", Role::kSlot, {1, 1, n}, Values::kFeatures);
-                       const auto values = bench.input("values", Role::kSlot, {1, 1, n}, Values::kFeatures);
+                       // Thirds: their products have more digits than a double.
+                       std::vector<double> thirds = make_values(Values::kFeatures, {1, 1, n}, bench.seed());
+                       for (double& value : thirds) value /= 3;
+                       const auto weights = bench.input("weights", Role::kSlot, {1, 1, n}, thirds);
+                       const auto values = bench.input("values", Role::kSlot, {1, 1, n}, thirds);
                        return [=, &device] { device.weighted_sum(out, weights, values); };
                      }});
   }

@@ -40,9 +40,9 @@ constexpr Bound kBounds[] = {
     {"lbfgs_dots", 5e-7, 3.4e-14},  // of four elements some devices add up the products in float
     {"lbfgs_direction", 1e-12, 1.6e-16},
     {"lbfgs_pair_dots", 1e-13, 1.0e-15},
-    {"lbfgs_condition", 1e-14, 0},
-    {"lbfgs_decide", 1e-14, 0},
-    {"weighted_sum", 1e-14, 0},
+    {"lbfgs_condition", 1e-15, 0},
+    {"lbfgs_decide", 0, 0},
+    {"weighted_sum", 0, 0},
 };
 
 }  // namespace

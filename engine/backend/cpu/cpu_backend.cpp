@@ -203,7 +203,7 @@ class CpuBackend final : public Backend {
   }
   void do_pool_backward(TensorView dx, ConstTensorView dy, ConstTensorView codes, Pooling pooling,
                         Accumulate accumulate, Relu mask) override {
-    const auto [h, w, c] = dx.shape;
+    const std::int64_t h = dx.shape.h, w = dx.shape.w, c = dx.shape.c;
     pool_.parallel_for(divide_up(h, 2), [&](std::int64_t row, int) {
       kernels_.pool_backward_rows(
           dx.as<float>() + 2 * row * w * c, dy.as<float>() + row * dy.shape.w * c,

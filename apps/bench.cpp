@@ -52,7 +52,7 @@ class Bench {
 
   Timing pool(const std::string& name, Shape input) {
     const DType type = backend_.traits().activation;
-    const Shape windows{(input.h + 1) / 2, (input.w + 1) / 2, input.c};
+    const Shape windows = halved(input);
     const Buffer x = make(input, type), y = make({input.h / 2, input.w / 2, input.c}, type),
                  dx = make(input, type),
                  codes = backend_.allocate(static_cast<std::size_t>(windows.elements()));

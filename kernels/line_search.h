@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 #ifdef __CUDACC__
 #define IMPASTO_ANYWHERE __host__ __device__ inline

@@ -215,7 +215,7 @@ class Layers {
     const std::string forward = node.name + " pool_forward", backward = node.name + " pool_backward";
     if (!wants(forward) && !wants(backward)) return;
     const Tensor x = activation(in), dx = activation(in), y = activation({in.h / 2, in.w / 2, in.c});
-    const Tensor codes = make({(in.h + 1) / 2, (in.w + 1) / 2, in.c}, DType::kUInt8);
+    const Tensor codes = make(halved(in), DType::kUInt8);
     const auto x_size = static_cast<double>(in.elements()),
                y_size = static_cast<double>(y.view.shape.elements());
     const double bytes = activation_bytes(x_size + y_size) + static_cast<double>(codes.view.shape.elements());

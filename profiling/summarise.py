@@ -89,20 +89,26 @@ def kernel_name(name, base):
     return re.sub(r"\s*([<>(),*&])\s*", r"\1", name)
 
 
-def read_nsys(text, path, base=False):
-    """{kernel: (calls, total ns)}"""
-    header, rows = table_after_preamble(text, path, ["Instances", "Name"])
+def total_time(header, path):
+    """nsys's column of total times, and how many nanoseconds one of its units is."""
     time = next((c for c in header if c.startswith("Total Time (")), None)
     unit = time[len("Total Time ("):-1] if time else ""
     if unit not in UNITS:
         raise Failure(f"{path}: expected a column 'Total Time (ns)', found {', '.join(header)}")
+    return time, UNITS[unit]
+
+
+def read_nsys(text, path, base=False):
+    """{kernel: (calls, total ns)}"""
+    header, rows = table_after_preamble(text, path, ["Instances", "Name"])
+    time, nanoseconds = total_time(header, path)
     kernels = {}
     for row in rows:
         cells = dict(zip(header, row))
         name = kernel_name(cells["Name"], base)
         calls, total = kernels.get(name, (0, 0.0))
         kernels[name] = (calls + int(number(cells["Instances"], path)),
-                         total + UNITS[unit] * number(cells[time], path))
+                         total + nanoseconds * number(cells[time], path))
     return kernels
 
 
@@ -161,17 +167,14 @@ def summarise(nsys, ncu):
 def read_steps(text, path):
     """{range: (kernels, total ns)} of nvtx_kern_sum, ranges of the default domain by their plain names."""
     header, rows = table_after_preamble(text, path, ["NVTX Range", "Kern Inst", "Kernel Name"])
-    time = next((c for c in header if c.startswith("Total Time (")), None)
-    unit = time[len("Total Time ("):-1] if time else ""
-    if unit not in UNITS:
-        raise Failure(f"{path}: expected a column 'Total Time (ns)', found {', '.join(header)}")
+    time, nanoseconds = total_time(header, path)
     steps = {}
     for row in rows:
         cells = dict(zip(header, row))
         name = cells["NVTX Range"].removeprefix(":")
         kernels, total = steps.get(name, (0, 0.0))
         steps[name] = (kernels + int(number(cells["Kern Inst"], path)),
-                       total + UNITS[unit] * number(cells[time], path))
+                       total + nanoseconds * number(cells[time], path))
     return steps
 
 

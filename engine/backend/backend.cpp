@@ -20,7 +20,6 @@ Shape padded_output(const Check& check, const Shape& input, std::int64_t channel
   return output;
 }
 
-Shape halved(const Shape& x) { return {(x.h + 1) / 2, (x.w + 1) / 2, x.c}; }
 Shape pooled(const Shape& x) { return {x.h / 2, x.w / 2, x.c}; }
 
 std::int64_t num_slots(const Check& check, const char* name, std::int64_t rows) {

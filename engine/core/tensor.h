@@ -19,6 +19,9 @@ struct Shape {
   return "(" + std::to_string(s.h) + "," + std::to_string(s.w) + "," + std::to_string(s.c) + ")";
 }
 
+/// Of half the height and width, a last odd row and column counted.
+[[nodiscard]] constexpr Shape halved(const Shape& s) { return {(s.h + 1) / 2, (s.w + 1) / 2, s.c}; }
+
 /// kUInt8: bits that an operation writes for another one, not numbers.
 enum class DType : std::uint8_t { kFloat64, kFloat32, kFloat16, kBFloat16, kUInt8 };
 [[nodiscard]] constexpr std::size_t size_of(DType t) {

@@ -59,7 +59,7 @@ namespace {
 
 /// Codes as pool_forward writes them, of any values.
 std::vector<double> make_codes(Shape x, Pooling pooling, std::uint64_t seed) {
-  const Shape windows{(x.h + 1) / 2, (x.w + 1) / 2, x.c};
+  const Shape windows = halved(x);
   std::vector<double> codes = make_values(Values::kPixels, windows, seed);
   std::int64_t i = 0;
   for (double& code : codes) {
@@ -77,8 +77,7 @@ std::vector<double> make_codes(Shape x, Pooling pooling, std::uint64_t seed) {
 void add_pool(Cases& cases) {
   for (const Shape shape : {Shape{1, 1, 3}, Shape{1, 7, 5}, Shape{7, 1, 5}, Shape{2, 2, 1}, Shape{3, 3, 3},
                             Shape{9, 9, 8}, Shape{5, 7, 64}, Shape{8, 6, 67}, Shape{34, 51, 64}}) {
-    const Shape half{shape.h / 2, shape.w / 2, shape.c},
-        windows{(shape.h + 1) / 2, (shape.w + 1) / 2, shape.c};
+    const Shape half{shape.h / 2, shape.w / 2, shape.c}, windows = halved(shape);
     for (const Pooling pooling : {Pooling::kMax, Pooling::kAverage}) {
       for (const Values values : {Values::kTies, Values::kFeatures}) {
         const std::string text = to_string(shape) + name(pooling) + name(values);

@@ -14,7 +14,7 @@ constexpr Shape kPictures[] = {{1, 1, 3}, {7, 13, 3}, {200, 301, 3}};
 void add_steps(Cases& cases) {
   for (const Shape shape : kPictures) {
     const std::string text = to_string(shape);
-    const Shape halved{(shape.h + 1) / 2, (shape.w + 1) / 2, shape.c};
+    const Shape half = halved(shape);
     cases.push_back({"momentum_step", text, [=](OpBench& bench) -> Call {
                        Backend& device = bench.backend();
                        const auto x = bench.in_out("x", Role::kReal, shape, Values::kNormal);
@@ -41,13 +41,13 @@ void add_steps(Cases& cases) {
     cases.push_back({"halve", text, [=](OpBench& bench) -> Call {
                        Backend& device = bench.backend();
                        const auto x = bench.input("x", Role::kReal, shape, Values::kNormal);
-                       const auto y = bench.output("y", Role::kReal, halved);
+                       const auto y = bench.output("y", Role::kReal, half);
                        return [=, &device] { device.halve(y, x); };
                      }});
     cases.push_back({"halve_transposed_add", text, [=](OpBench& bench) -> Call {
                        Backend& device = bench.backend();
                        const auto x = bench.in_out("x", Role::kReal, shape, Values::kNormal);
-                       const auto y = bench.input("y", Role::kReal, halved, Values::kNormal);
+                       const auto y = bench.input("y", Role::kReal, half, Values::kNormal);
                        return [=, &device] { device.halve_transposed_add(x, y, 1.5); };
                      }});
     cases.push_back({"clamp", text, [=](OpBench& bench) -> Call {

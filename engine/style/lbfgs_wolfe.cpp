@@ -17,7 +17,6 @@
 // <row, g>; <row, y> is the difference to what that was at the point before (in double, where nothing of
 // float32's digits cancels), put where lbfgs_direction looks for it. B = I gives plain L-BFGS.
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <vector>
 
@@ -97,7 +96,8 @@ class LbfgsWolfe final : public Optimizer {
   }
 
   void restore_host_state(std::span<const double> state) override {
-    const std::size_t all = host_state().size();
+    const std::size_t all =
+        Machine::kStateSize + static_cast<std::size_t>(preconditioner_ ? with_previous_.shape.elements() : 0);
     if (state.size() != all || !is_machine(state)) {
       throw make_error(ErrorCode::kBadInput,
                        "checkpoint: expected {} numbers of a line search, found {} that are none", all,

@@ -5,7 +5,7 @@ namespace impasto {
 std::vector<TensorSpec> PyramidPreconditioner::tensors(Shape picture, DType real) {
   std::vector<TensorSpec> specs;
   for (int level = 1; level <= kLevels; ++level) {
-    picture = {(picture.h + 1) / 2, (picture.w + 1) / 2, picture.c};
+    picture = halved(picture);
     specs.push_back({"level " + std::to_string(level), picture, real});
   }
   return specs;

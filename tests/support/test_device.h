@@ -74,7 +74,7 @@ class TestDevice {
   }
   /// Of a pool's input of this shape, filled with what no pool writes.
   TensorView empty_codes(Shape x) {
-    const Shape shape{(x.h + 1) / 2, (x.w + 1) / 2, x.c};
+    const Shape shape = halved(x);
     buffers_.push_back(backend_->allocate(static_cast<std::size_t>(shape.elements())));
     const TensorView view = buffers_.back().view(0, shape, DType::kUInt8);
     backend_->fill(view, 0xA5);

@@ -4,6 +4,7 @@
 #include "engine/core/environment.h"
 
 namespace impasto::cuda {
+
 void check(cudaError_t status, const std::string& what) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();  // what can be forgotten is forgotten, so that the next call tells of itself
@@ -154,10 +155,11 @@ void Context::give_memory(void* memory) {
     std::byte* const rest = next + static_cast<std::size_t>(kNumPartials) * sizeof(double);
     launch->ticket = reinterpret_cast<unsigned*>(rest);
     check(cudaMemsetAsync(rest, 0, 256, launch_.stream), "cudaMemset");
-    if (storage == Storage::kFloat16) launch->peak = reinterpret_cast<float*>(rest + 128);
+    // What goes on beside writes no feature map's gradient, and so has no peak.
+    if (storage == Storage::kFloat16 && launch == &launch_)
+      launch->peak = reinterpret_cast<float*>(rest + 128);
     next += kReductionBytes;
   }
-  beside_.peak = launch_.peak;
 }
 
 void Context::queued(cudaError_t status, const std::string& what) {

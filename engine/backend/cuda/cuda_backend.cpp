@@ -168,19 +168,25 @@ class CudaBackend final : public Backend {
   void do_fill(TensorView dst, double value) override {
     if (dst.dtype == DType::kUInt8) {
       const auto byte = static_cast<std::uint8_t>(value);
-      return context_.queued(cudaMemsetAsync(dst.data, byte, dst.bytes(), context_.launch().stream), "fill");
+      const Launch& launch = context_.launch();
+      return context_.queued(launch.when != nullptr  // which this would not heed
+                                 ? cudaErrorNotSupported
+                                 : cudaMemsetAsync(dst.data, byte, dst.bytes(), launch.stream),
+                             "fill");
     }
     context_.queued(
         cuda::fill(context_.launch(), dst.data, storage_of(dst.dtype), value, dst.shape.elements()), "fill");
   }
   void do_copy(TensorView dst, ConstTensorView src) override {
     const Launch& launch = context_.launch();
-    const Storage type = storage_of(dst.dtype);
-    context_.queued(
-        launch.when != nullptr  // which a copy by the runtime would not heed
-            ? cuda::convert(launch, dst.data, type, src.data, type, src.shape.elements())
-            : cudaMemcpyAsync(dst.data, src.data, src.bytes(), cudaMemcpyDeviceToDevice, launch.stream),
-        "copy");
+    const auto heeding = [&] {  // launch.when, which the runtime would not
+      const Storage type = storage_of(dst.dtype);
+      return cuda::convert(launch, dst.data, type, src.data, type, src.shape.elements());
+    };
+    context_.queued(launch.when != nullptr ? heeding()
+                                           : cudaMemcpyAsync(dst.data, src.data, src.bytes(),
+                                                             cudaMemcpyDeviceToDevice, launch.stream),
+                    "copy");
   }
   std::unique_ptr<Readback> do_make_readback(std::int64_t count) override {
     context_.enter();

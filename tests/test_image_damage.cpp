@@ -5,9 +5,11 @@
 #include <fstream>
 #include <functional>
 
+#include <cerrno>
 #include <cstdio>
 #include <random>
 
+#include "engine/image/codec.h"
 #include "engine/image/exif.h"
 #include "tests/support/forked.h"
 #include "tests/test_image_support.h"
@@ -269,3 +271,22 @@ TEST_CASE("a large file of another kind is refused by its first bytes", "[image]
   std::filesystem::remove(file);
 }
 #endif
+
+TEST_CASE("a library that finds no memory is told from a file that is damaged", "[image]") {
+  const auto code_of = [](int number) {
+    errno = ENOMEM;  // of long ago
+    try {
+      codec::run_named("photo.png", [&] {
+        if (number != 0) errno = number;
+        throw codec::damaged("PNG", "insufficient memory");
+      });
+    } catch (const Error& error) {
+      CHECK(std::string(error.what()).starts_with("photo.png: "));
+      return error.code();
+    }
+    return ErrorCode::kInternal;
+  };
+  CHECK(code_of(ENOMEM) == ErrorCode::kResources);
+  CHECK(code_of(0) == ErrorCode::kBadInput);
+  CHECK(code_of(EINVAL) == ErrorCode::kBadInput);
+}

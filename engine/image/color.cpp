@@ -3,9 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cmath>
+#include <mutex>
+#include <new>
 
 #include <lcms2.h>
+#include <lcms2_plugin.h>
 
 namespace impasto::codec {
 namespace {
@@ -18,6 +22,30 @@ struct TransformDeleter {
 };
 using Profile = std::unique_ptr<void, ProfileDeleter>;
 using Transform = std::unique_ptr<void, TransformDeleter>;
+
+/// A profile's lock, without memory: Little CMS does not look whether its own found any. No profile here is
+/// used by two threads.
+void without_locks() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    static cmsPluginMutex plugin{{cmsPluginMagicNumber, 2060, cmsPluginMutexSig, nullptr},
+                                 [](cmsContext) -> void* { return &plugin; },
+                                 [](cmsContext, void*) {},
+                                 [](cmsContext, void*) -> cmsBool { return TRUE; },
+                                 [](cmsContext, void*) {}};
+    cmsPlugin(&plugin);
+  });
+}
+
+/// Runs body, after which what Little CMS gave is of the profile: where it finds no memory it gives nothing,
+/// as for one that is broken.
+template <class Body>
+void with_memory(const Body& body) {
+  without_locks();
+  errno = 0;
+  body();
+  if (errno == ENOMEM) throw std::bad_alloc();
+}
 
 Transform open_transform(const Profile& from, cmsUInt32Number from_type, cmsUInt32Number to_type,
                          cmsUInt32Number flags) {
@@ -172,7 +200,7 @@ void SrgbConverter::choose(const Header& header) {
 
 SrgbConverter::SrgbConverter(const Header& header)
     : model_(header.model), channels_(header.channels()), bits_(header.bits) {
-  bits_ == 8 ? choose<std::uint8_t>(header) : choose<std::uint16_t>(header);
+  with_memory([&] { bits_ == 8 ? choose<std::uint8_t>(header) : choose<std::uint16_t>(header); });
 }
 
 SrgbConverter::~SrgbConverter() = default;
@@ -214,23 +242,28 @@ std::vector<std::uint8_t> rgb_profile(const RgbSpace& space) {
   // Parametric curves of ICC.1, 10.18: ((v + a) / (1 + a))^g above a short straight piece.
   const double srgb[5] = {2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
   const double bt709[5] = {1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081};
-  const std::unique_ptr<cmsToneCurve, decltype(&cmsFreeToneCurve)> curve(
-      space.curve == RgbSpace::Curve::kPower
-          ? cmsBuildGamma(nullptr, space.power)
-          : cmsBuildParametricToneCurve(nullptr, 4, space.curve == RgbSpace::Curve::kSrgb ? srgb : bt709),
-      &cmsFreeToneCurve);
-  if (!curve) return {};
-  cmsToneCurve* curves[3] = {curve.get(), curve.get(), curve.get()};
-  const cmsCIExyY white{space.white[0], space.white[1], 1};
-  const cmsCIExyYTRIPLE primaries{{space.red[0], space.red[1], 1},
-                                  {space.green[0], space.green[1], 1},
-                                  {space.blue[0], space.blue[1], 1}};
-  return saved(Profile(cmsCreateRGBProfile(&white, &primaries, curves)));
+  std::vector<std::uint8_t> bytes;
+  with_memory([&] {
+    const std::unique_ptr<cmsToneCurve, decltype(&cmsFreeToneCurve)> curve(
+        space.curve == RgbSpace::Curve::kPower
+            ? cmsBuildGamma(nullptr, space.power)
+            : cmsBuildParametricToneCurve(nullptr, 4, space.curve == RgbSpace::Curve::kSrgb ? srgb : bt709),
+        &cmsFreeToneCurve);
+    if (!curve) return;
+    cmsToneCurve* curves[3] = {curve.get(), curve.get(), curve.get()};
+    const cmsCIExyY white{space.white[0], space.white[1], 1};
+    const cmsCIExyYTRIPLE primaries{{space.red[0], space.red[1], 1},
+                                    {space.green[0], space.green[1], 1},
+                                    {space.blue[0], space.blue[1], 1}};
+    bytes = saved(Profile(cmsCreateRGBProfile(&white, &primaries, curves)));
+  });
+  return bytes;
 }
 
 const std::vector<std::uint8_t>& srgb_profile() {
   static const std::vector<std::uint8_t> bytes = [] {
-    std::vector<std::uint8_t> result = saved(Profile(cmsCreate_sRGBProfile()));
+    std::vector<std::uint8_t> result;
+    with_memory([&] { result = saved(Profile(cmsCreate_sRGBProfile())); });
     if (result.empty()) throw Error(ErrorCode::kInternal, "Little CMS: expected an sRGB profile, found none");
     // Its creation time (ICC.1, 7.2: six numbers of 16 bits from byte 24) would make every file differ.
     constexpr std::array<std::uint8_t, 12> kDate = {0x07, 0xD0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0};

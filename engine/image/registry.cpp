@@ -1,6 +1,7 @@
 // Which formats there are, and which one a file has.
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <new>
 #include <stdexcept>
 
@@ -15,9 +16,11 @@ std::span<const Codec* const> all_codecs() {
 
 void run_named(const std::string& name, const std::function<void()>& body) {
   try {
+    errno = 0;
     return body();
   } catch (const Error& error) {
-    throw make_error(error.code(), "{}: {}", name, error.what());
+    // Libraries that find no memory say so in words of their own, or call the file damaged.
+    if (errno != ENOMEM) throw make_error(error.code(), "{}: {}", name, error.what());
   } catch (const std::bad_alloc&) {
   } catch (const std::length_error&) {
   }

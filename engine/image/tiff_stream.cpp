@@ -23,7 +23,7 @@ tmsize_t on_read(thandle_t handle, void* to, tmsize_t size) {
 }
 tmsize_t on_write(thandle_t handle, void* from, tmsize_t size) {
   TiffStream& s = stream(handle);
-  if (s.output == nullptr || size <= 0) return 0;
+  if (s.output == nullptr || size <= 0 || from == nullptr) return 0;  // null: libtiff found no memory
   const auto bytes = static_cast<std::size_t>(size);
   // libtiff reports it as a failed write
   if (!s.output->try_seek(s.position) || !s.output->try_write(from, bytes)) return 0;

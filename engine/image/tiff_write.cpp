@@ -9,6 +9,7 @@ namespace impasto::codec {
 
 namespace {
 
+constexpr std::size_t kBufferBytes = std::size_t{64} << 10;
 constexpr std::size_t kClassicLimit = 3'900'000'000;  // 32-bit offsets, less room for incompressible data
 constexpr std::size_t kStripBytes = 256 * 1024;
 // From here on a program that looks at a part of the picture should not have to read its whole width.
@@ -89,8 +90,10 @@ void encode_tiff(const EncoderRows& picture, Output& output, const WriteOptions&
   const std::size_t total = picture.row_bytes() * static_cast<std::size_t>(picture.height);
   TiffStream s;
   s.output = &output;
+  std::vector<std::uint8_t> buffer(kBufferBytes);  // libtiff, where it finds no memory for one, crashes
   TiffHandle file = open_tiff(s, total > kClassicLimit ? "w8" : "w", 0);
   TIFF* const out = file.get();
+  TIFFWriteBufferSetup(out, buffer.data(), static_cast<tmsize_t>(buffer.size()));
   const Strips strips = strips_of(picture);
   set_tags(out, picture, strips);
   set_metadata(out, options.metadata);

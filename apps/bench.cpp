@@ -85,7 +85,7 @@ class Bench {
     timing.forward_seconds = seconds_of(
         backend_, repeats_, [&] { backend_.gram(gv, fv, scale, Accumulate::kOverwrite, workspace); });
     timing.backward_seconds = seconds_of(backend_, repeats_, [&] {
-      backend_.gram_backward(dfv, fv, gv, scale, Accumulate::kOverwrite, workspace);
+      backend_.gram_backward(dfv, fv, gv, scale, Accumulate::kAdd, Relu::kYes, workspace);
     });
     return timing;
   }

@@ -82,11 +82,11 @@ struct LossScales {
 /// gram                g[a,b] (+)= scale * sum_p f[p,a] * f[p,b]. f (h,w,C), g (C,C) Real, symmetric to the
 ///                     last bit (g must be so before, when adding). Sums stay accurate for millions of
 ///                     positions (blocked or in double).
-/// gram_backward       df[p,b] (+)= scale * sum_a f[p,a] * dg[a,b]. dg symmetric. Gradient of gram is scale *
-///                     2 * this.
-/// squared_error       *loss = scales.value * sum_i (x[i]-t[i])^2;  d[i] (+)= scales.gradient * (x[i]-t[i]).
-///                     d may be empty (value only). The content loss on feature maps. Gatys et al. 2016, eq.
-///                     1, 2.
+/// gram_backward       df[p,b] (+)= scale * sum_a f[p,a] * dg[a,b]; then, with Relu::kYes, df *= (f > 0): the
+///                     sum, not only the new part. dg symmetric. Gradient of gram is scale * 2 * this.
+/// squared_error       *loss = scales.value * sum_i (x[i]-t[i])^2;  d[i] (+)= scales.gradient * (x[i]-t[i]),
+///                     then, with Relu::kYes, d *= (x > 0) as above. d may be empty (value only). The
+///                     content loss on feature maps. Gatys et al. 2016, eq. 1, 2.
 /// gram_loss           of a finished Gram matrix g: *loss = scales.value * sum (g-t)^2; d = scales.gradient *
 ///                     (g-t), of the activations' type: what gram_backward takes. g, t, d symmetric. The
 ///                     Frobenius style loss. Gatys et al. 2016, eq. 4-6.

@@ -180,7 +180,7 @@ class Layers {
                          real_bytes(static_cast<double>(picture.elements()));
     add("picture_to_input", picture, 0, bytes, [&] { backend_.picture_to_input(x.view, p.view); });
     add("input_to_picture", picture, 0, bytes,
-        [&] { backend_.input_to_picture(p.view, x.view, 1, Accumulate::kOverwrite); });
+        [&] { backend_.input_to_picture(p.view, x.view, Accumulate::kOverwrite); });
   }
 
   void conv(const Node& node, const Node* below, Shape in) {
@@ -241,8 +241,9 @@ class Layers {
     add(loss_name, features, flops, activation_bytes(f_size + g_size) + real_bytes(g_size), [&] {
       backend_.style_loss(loss.view, d.view, scratch.view, f.view, target.view, scale, {1, scale}, workspace);
     });
-    add(backward, features, flops, activation_bytes(2 * f_size + g_size),
-        [&] { backend_.gram_backward(df.view, f.view, d.view, scale, Accumulate::kOverwrite, workspace); });
+    add(backward, features, flops, activation_bytes(2 * f_size + g_size), [&] {
+      backend_.gram_backward(df.view, f.view, d.view, scale, Accumulate::kAdd, Relu::kYes, workspace);
+    });
   }
 
   void content(const Node& node, Shape features) {
@@ -251,7 +252,7 @@ class Layers {
     const Tensor loss = make({1, 1, 1}, DType::kFloat64);
     const auto size = static_cast<double>(features.elements());
     add(node.name + " squared_error", features, 4 * size, activation_bytes(3 * size), [&] {
-      backend_.squared_error(loss.view, d.view, x.view, target.view, {1, 1}, Accumulate::kOverwrite);
+      backend_.squared_error(loss.view, d.view, x.view, target.view, {1, 1}, Accumulate::kAdd, Relu::kYes);
     });
   }
 

@@ -163,9 +163,9 @@ TEST_CASE("pictures go to the network's input and back") {
   }
   CHECK(device.read(input) == expected);
   const auto dpicture = device.empty_real({1, 2, 3});
-  device->input_to_picture(dpicture, input, 1, Accumulate::kOverwrite);
+  device->input_to_picture(dpicture, input, Accumulate::kOverwrite);
   CHECK(device.read(dpicture) == Numbers{1, 2, 3, 4, 5, 6});
-  device->input_to_picture(dpicture, input, 1, Accumulate::kAdd);
+  device->input_to_picture(dpicture, input, Accumulate::kAdd);
   CHECK(device.read(dpicture) == Numbers{2, 4, 6, 8, 10, 12});
 }
 
@@ -181,9 +181,9 @@ TEST_CASE("gram and gram_backward give the products computed by hand") {
   require_close(device.read(g), Numbers{52.5, 66, 66, 84}, device.bound(kEps));
   const auto df = device.empty_activation(shape);
   const auto dg = device.real({1, 2, 2}, {1, 10, 10, -1});
-  device->gram_backward(df, f, dg, 2, Accumulate::kOverwrite, workspace);
+  device->gram_backward(df, f, dg, 2, Accumulate::kOverwrite, Relu::kNo, workspace);
   require_close(device.read(df), Numbers{42, 16, 86, 52, 130, 88}, device.bound(kEps));
-  device->gram_backward(df, f, dg, -1, Accumulate::kAdd, workspace);
+  device->gram_backward(df, f, dg, -1, Accumulate::kAdd, Relu::kNo, workspace);
   require_close(device.read(df), Numbers{21, 8, 43, 26, 65, 44}, device.bound(kEps));
 }
 
@@ -261,13 +261,13 @@ TEST_CASE("squared_error writes its value and writes or adds its gradient") {
   const auto x = device.activation(shape, {1, 2, 3}), target = device.activation(shape, {0, 0, 5});
   const auto loss = device.slots({10});
   const auto d = device.empty_activation(shape);
-  device->squared_error(loss, d, x, target, {0.5, 2}, Accumulate::kOverwrite);
+  device->squared_error(loss, d, x, target, {0.5, 2}, Accumulate::kOverwrite, Relu::kNo);
   CHECK(device.read(loss) == Numbers{4.5});
   CHECK(device.read(d) == Numbers{2, 4, -4});
-  device->squared_error(loss, d, x, target, {1, -1}, Accumulate::kAdd);
+  device->squared_error(loss, d, x, target, {1, -1}, Accumulate::kAdd, Relu::kNo);
   CHECK(device.read(loss) == Numbers{9});
   CHECK(device.read(d) == Numbers{1, 2, -2});
-  device->squared_error(loss, {}, x, target, {1, 1}, Accumulate::kOverwrite);
+  device->squared_error(loss, {}, x, target, {1, 1}, Accumulate::kOverwrite, Relu::kNo);
   CHECK(device.read(loss) == Numbers{9});
 }
 

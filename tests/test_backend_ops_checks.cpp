@@ -87,7 +87,7 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
     device->picture_to_input(a({4, 4, device->traits().input_channels}), r({4, 4, 4}));
   });
   require_refused("input_to_picture", "dpicture: expected (4,4,3)", [&] {
-    device->input_to_picture(r({4, 5, 3}), a({4, 4, device->traits().input_channels}), 1, set);
+    device->input_to_picture(r({4, 5, 3}), a({4, 4, device->traits().input_channels}), set);
   });
   require_refused("relu_forward", "y", [&] { device->relu_forward(wide, x); });
   require_refused("relu_backward", "dy", [&] { device->relu_backward(x, wide, y, set); });
@@ -109,21 +109,24 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
                   [&] { device->pool_backward(x, half, {}, Pooling::kAverage, set, Relu::kYes); });
   require_refused("gram", "g: expected (1,8,8)", [&] { device->gram(r({8, 8, 1}), x, 1, set, much); });
   require_refused("gram_backward", "dg: expected (1,8,8)", [&] {
-    device->gram_backward(y, x, r({1, 8, 7}), 1, set, much);
+    device->gram_backward(y, x, r({1, 8, 7}), 1, set, Relu::kNo, much);
   });
-  require_refused("gram_backward", "apart", [&] { device->gram_backward(x, x, square, 1, set, much); });
+  require_refused("gram_backward", "apart",
+                  [&] { device->gram_backward(x, x, square, 1, set, Relu::kNo, much); });
   require_refused("gram_loss", "target: expected (1,8,8)", [&] {
     device->gram_loss(slot, a({1, 8, 8}), square, r({1, 8, 7}), {});
   });
   require_refused("gram_loss", "g: expected (1,8,8)", [&] {
     device->gram_loss(slot, a({1, 8, 8}), r({8, 1, 8}), r({1, 8, 8}), {});
   });
-  require_refused("squared_error", "target", [&] { device->squared_error(slot, {}, x, wide, {1, 1}, set); });
+  require_refused("squared_error", "target", [&] {
+    device->squared_error(slot, {}, x, wide, {1, 1}, set, Relu::kNo);
+  });
   require_refused("squared_error", "loss: expected (1,1,1) float64", [&] {
-    device->squared_error(device.empty({1, 1, 1}, DType::kFloat32), {}, x, y, {1, 1}, set);
+    device->squared_error(device.empty({1, 1, 1}, DType::kFloat32), {}, x, y, {1, 1}, set, Relu::kNo);
   });
   require_refused("squared_error", "x: expected memory apart from d", [&] {
-    device->squared_error(slot, x, x, y, {1, 1}, set);
+    device->squared_error(slot, x, x, y, {1, 1}, set, Relu::kNo);
   });
   require_refused("total_variation", "x: expected (4,4,3)",
                   [&] { device->total_variation(slot, {}, x, TotalVariation::kL2, 1); });

@@ -259,9 +259,9 @@ TEST_CASE("1 to 4 threads give the same bits in every instruction set") {
 
     backend.conv2d_forward(ty.view, tx.view, *conv, {}, Relu::kYes, workspace);
     backend.conv2d_backward_data(tdx.view, tt.view, *conv, {}, Accumulate::kAdd, tx.view, workspace);
-    backend.gram_backward(tdf.view, tx.view, tg.view, 0.5, Accumulate::kAdd, workspace);
+    backend.gram_backward(tdf.view, tx.view, tg.view, 0.5, Accumulate::kAdd, Relu::kYes, workspace);
     backend.gram(tg.view, tx.view, 0.5, Accumulate::kOverwrite, workspace);
-    backend.squared_error(slot(0), {}, tx.view, tt.view, {1, 1}, Accumulate::kOverwrite);
+    backend.squared_error(slot(0), {}, tx.view, tt.view, {1, 1}, Accumulate::kOverwrite, Relu::kNo);
     backend.total_variation(slot(1), {}, tp.view, TotalVariation::kL2, 1);
     backend.dot(slot(2), tx.view, tt.view);
     backend.lbfgs_dots(slot(3, num_dots), th.view, slot(3 + num_dots, state_size), tv.view);

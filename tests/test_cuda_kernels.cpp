@@ -82,7 +82,7 @@ TEST_CASE("pictures to the network's input and back") {
       const auto x = Vector<float>::whole(3 * kPixels, 9), dx = Vector<float>::whole(3 * kPixels, 10);
       const auto input = Vector<float>::zeros(static_cast<std::size_t>(channels * kPixels));
       check(picture_to_input(launch, input, Storage::kFloat32, channels, x, kPixels));
-      check(input_to_picture(launch, dx, input, Storage::kFloat32, channels, kPixels, 1, Accumulate::kAdd));
+      check(input_to_picture(launch, dx, input, Storage::kFloat32, channels, kPixels, Accumulate::kAdd));
       add(input), add(dx);
     });
   }
@@ -113,7 +113,8 @@ TEST_CASE("sums over vectors") {
     const auto x = Vector<float>::whole(kLength, 1), target = Vector<float>::whole(kLength, 2);
     const auto d = Vector<float>::whole(kLength, 8);
     const Vector<double> loss({-1}), product({-1});
-    check(squared_error(launch, loss, d, x, target, Storage::kFloat32, kLength, {0.5, 2}, Accumulate::kAdd));
+    check(squared_error(launch, loss, d, x, target, Storage::kFloat32, kLength, {0.5, 2}, Accumulate::kAdd,
+                        Relu::kNo));
     check(dot(launch, product, x, target, kLength));
     add(loss), add(d), add(product);
   });
@@ -171,9 +172,10 @@ TEST_CASE("gradients that half cannot hold saturate, and their peak is told") {
       CHECK((std::isnan(expected[i]) ? std::isnan(floats[i]) : floats[i] == expected[i]));
     }
   };
-  const Vector<float> peak({0});
+  const Vector<ScaledGradients> scaled(std::vector<ScaledGradients>(1));
+  const auto peak = [&] { return scaled.read().front().peak; };
   Launch launch;
-  launch.peak = peak;
+  launch.scaled = scaled;
   constexpr float kInf = std::numeric_limits<float>::infinity(),
                   kNan = std::numeric_limits<float>::quiet_NaN();
 
@@ -181,14 +183,14 @@ TEST_CASE("gradients that half cannot hold saturate, and their peak is told") {
              y = halves({1, 1, 1, 1});
   check(relu_backward(launch, dx, dy, y, Storage::kFloat16, 4, Accumulate::kAdd));
   require_halves(dx, {65504, -65504, 11, kNan});
-  CHECK(peak.read() == std::vector<float>{91200});
+  CHECK(peak() == 91200);
 
   const auto pooled = halves({-60000}), below = halves({-60000, 1, 2, 3});
   const Vector<std::uint8_t> codes({0xF1});
   check(pool_backward(launch, below, pooled, codes, Storage::kFloat16, 2, 2, 1, Pooling::kMax,
                       Accumulate::kAdd, Relu::kNo));
   require_halves(below, {-65504, 1, 2, 3});
-  CHECK(peak.read() == std::vector<float>{120000});
+  CHECK(peak() == 120000);
 
   const Vector<double> partials(std::vector<double>(64, 0)), loss({-1});
   const Vector<unsigned> ticket({0});
@@ -202,5 +204,83 @@ TEST_CASE("gradients that half cannot hold saturate, and their peak is told") {
   const auto stored = halves({kInf, -kInf, 1, kNan});  // by cuBLAS or cuDNN
   check(mask_gradient(launch, stored, nullptr, Storage::kFloat16, 4));
   require_halves(stored, {65504, -65504, 1, kNan});
-  CHECK(peak.read() == std::vector<float>{kInf});
+  CHECK(peak() == kInf);
+}
+
+TEST_CASE("a Gram gradient on tensor cores is the product, added and masked, in every tile") {
+  constexpr int kPositions = 71;
+  for (const int c : {64, 128, 384, 512}) {
+    for (const std::size_t shared_bytes : {std::size_t{64} << 10, std::size_t{227} << 10}) {  // sm_75, sm_90
+      INFO(c << " channels, " << shared_bytes << " bytes of shared memory");
+      // Small whole numbers: the products are exact, and so is what is stored.
+      const auto f_at = [&](int p, int a) { return (p * 7 + a * 3) % 5 - 2; };
+      const auto dg_at = [&](int a, int b) { return (a * b + a + b) % 13 == 0 ? 1 : 0; };
+      const auto df_at = [&](int p, int b) { return (p + b) % 7 - 3; };
+      std::vector<__half> f, dg, df;
+      for (int p = 0; p < kPositions; ++p) {
+        for (int a = 0; a < c; ++a) {
+          f.emplace_back(static_cast<float>(f_at(p, a)));
+          df.emplace_back(static_cast<float>(df_at(p, a)));
+        }
+      }
+      for (int a = 0; a < c; ++a) {
+        for (int b = 0; b < c; ++b) dg.emplace_back(static_cast<float>(dg_at(a, b)));
+      }
+      const Vector<__half> on_device(df), features(f), matrix(dg);
+      Launch launch;
+      launch.shared_bytes = shared_bytes;
+      const auto storage = Storage::kFloat16;
+      REQUIRE(takes_gram_backward(shared_bytes, storage, on_device, features, matrix, c));
+      check(gram_backward(launch, on_device, features, matrix, storage, kPositions, c, 2, Accumulate::kAdd,
+                          Relu::kYes));
+      const std::vector<__half> found = on_device.read();
+      int wrong = 0;
+      for (int p = 0; p < kPositions; ++p) {
+        for (int b = 0; b < c; ++b) {
+          int sum = 0;
+          for (int a = 0; a < c; ++a) sum += f_at(p, a) * dg_at(a, b);
+          const int expected = f_at(p, b) > 0 ? df_at(p, b) + 2 * sum : 0;
+          const auto value = static_cast<float>(found[static_cast<std::size_t>(p * c + b)]);
+          if (value != static_cast<float>(expected)) ++wrong;
+        }
+      }
+      CHECK(wrong == 0);
+    }
+  }
+  const void* const some = reinterpret_cast<const void*>(256);
+  const void* const odd = reinterpret_cast<const void*>(264);
+  constexpr std::size_t kMuch = std::size_t{227} << 10;
+  CHECK_FALSE(takes_gram_backward(kMuch, Storage::kFloat32, some, some, some, 64));
+  CHECK_FALSE(takes_gram_backward(kMuch, Storage::kBFloat16, some, some, some, 96));
+  CHECK_FALSE(takes_gram_backward(kMuch, Storage::kBFloat16, odd, some, some, 64));
+  CHECK_FALSE(takes_gram_backward(std::size_t{48} << 10, Storage::kBFloat16, some, some, some, 512));
+}
+
+TEST_CASE("what gradients met says what the next ones are multiplied by") {
+  const Vector<double> slot({-1});
+  Launch launch;
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const GradientRoom room : {GradientRoom::kWide, GradientRoom::kNarrow}) {
+    for (const float peak :
+         {0.0F, 0x1p-30F, 3.0F, 16.0F, 700.0F, 1024.0F, 1025.0F, 16384.0F, 20000.0F, kInf}) {
+      const Vector<ScaledGradients> before({{.scale = 8, .peak = peak}, {}});
+      launch.scaled = before;
+      check(watch_gradients(launch, slot, room));
+      INFO(peak);
+      CHECK(slot.read() == std::vector<double>{peak});
+      const ScaledGradients after = before.read().front();
+      CHECK(after.peak == 0);
+      CHECK(after.scale == next_gradient_scale(8, peak, room));
+    }
+  }
+  CHECK(next_gradient_scale(8, 16, GradientRoom::kWide) == 8);
+  CHECK(next_gradient_scale(8, 16384, GradientRoom::kWide) == 8);
+  CHECK(next_gradient_scale(8, 0, GradientRoom::kWide) == 8);
+  CHECK(next_gradient_scale(8, 15, GradientRoom::kWide) == 8 * 64);
+  CHECK(next_gradient_scale(8, 20000, GradientRoom::kWide) == 8.0 / 32);
+  CHECK(next_gradient_scale(8, 512, GradientRoom::kNarrow) == 16);
+  CHECK(next_gradient_scale(8, 1024, GradientRoom::kNarrow) == 8);
+  CHECK(next_gradient_scale(8, 1025, GradientRoom::kNarrow) == 4);
+  CHECK(next_gradient_scale(8, 0, GradientRoom::kNarrow) == 0x1p23);
+  CHECK(next_gradient_scale(0x1p99, 0, GradientRoom::kNarrow) == 0x1p100);
 }

@@ -238,8 +238,9 @@ TEST_CASE("an iteration of VGG-19 with five style layers and L-BFGS is at most 6
                       &convolutions, &backward, &products, &others) == 4);
   CHECK(convolutions == 13);
   CHECK(backward == 13);
-  CHECK(products == 10);
-  CHECK(others <= (precision() == Precision::kFp16 ? 41 : 30));  // fp16 saturates what cuBLAS and cuDNN store
+  const bool halves = precision() == Precision::kFp16 || precision() == Precision::kBf16;
+  CHECK(products == (halves ? 5 : 10));  // style gradients: a kernel of our own in 16 bits
+  CHECK(others <= 30);
 }
 
 namespace {
@@ -275,12 +276,12 @@ struct Evaluation {
       backend.download(std::span(features), f);
     };
     // Halved often enough for half precision, in which a gradient is then exact to the same bits.
-    hooks.gradient = [&](int, const TapRows&, TensorView d, ConstTensorView f) {
+    hooks.gradient = [&](int, const TapGradient& step, TensorView d, ConstTensorView f) {
       const Buffer zero =
           backend.allocate(static_cast<std::size_t>(f.shape.elements()) * size_of(f.dtype) + 8);
       const TensorView none = zero.view(8, f.shape, f.dtype), slot = zero.view(0, {1, 1, 1}, DType::kFloat64);
       backend.fill(none, 0);
-      backend.squared_error(slot, d, f, none, {1, 0x1p-8}, Accumulate::kOverwrite);
+      backend.squared_error(slot, d, f, none, {1, 0x1p-8}, step.accumulate, step.mask);
     };
     executor.run({&plan, arena.data(), {workspace.data(), plan.workspace_bytes}}, {x, dx}, hooks);
     gradient.resize(static_cast<std::size_t>(picture.elements()));

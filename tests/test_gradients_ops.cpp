@@ -172,7 +172,7 @@ TEST_CASE("the style gradient through gram and gram_loss matches finite differen
     return device.read(slot)[0];
   };
   loss(f);
-  device->gram_backward(df, view, dg, 2 * scale, Accumulate::kOverwrite, {});
+  device->gram_backward(df, view, dg, 2 * scale, Accumulate::kOverwrite, Relu::kNo, {});
   test::require_close(device.read(df), differences(loss, f), kBound);
 }
 
@@ -185,7 +185,7 @@ TEST_CASE("the content gradient of squared_error matches finite differences") {
   const auto loss = [&](const Numbers& at) {
     device->upload(view, std::span<const double>(at));
     const auto slot = device.slots({0});
-    device->squared_error(slot, d, view, target, {0.7, 1.4}, Accumulate::kOverwrite);
+    device->squared_error(slot, d, view, target, {0.7, 1.4}, Accumulate::kOverwrite, Relu::kNo);
     return device.read(slot)[0];
   };
   const Numbers expected = differences(loss, x);

@@ -174,9 +174,12 @@ TEST_CASE("backward agrees with finite differences through every layer") {
         for (std::int64_t i = 0; i < f.shape.elements(); ++i)
           sum += std::sin(static_cast<double>(i + t)) * values[i];
       };
-      hooks.gradient = [&](int t, const TapRows&, TensorView d, ConstTensorView) {
-        for (std::int64_t i = 0; i < d.shape.elements(); ++i)
-          d.as<double>()[i] = std::sin(static_cast<double>(i + t));
+      hooks.gradient = [&](int t, const TapGradient& step, TensorView d, ConstTensorView f) {
+        for (std::int64_t i = 0; i < d.shape.elements(); ++i) {
+          double& out = d.as<double>()[i];
+          out = (step.accumulate == Accumulate::kAdd ? out : 0) + std::sin(static_cast<double>(i + t));
+          if (step.mask == Relu::kYes && f.as<double>()[i] <= 0) out = 0;
+        }
       };
       const auto evaluate = [&] {
         sum = 0;
@@ -214,8 +217,8 @@ TEST_CASE("a program lists the steps of an evaluation in order, taps where the f
         std::vector<std::string>{
             "picture to input", "conv1_1 forward", "losses relu1_1", "conv1_2 forward", "pool1 forward",
             "conv2_1 forward", "losses conv2_1", "relu2_1 forward", "losses relu2_1", "loss gradient relu2_1",
-            "loss gradient conv2_1", "relu2_1 backward", "conv2_1 backward", "pool1 backward",
-            "loss gradient relu1_1", "conv1_2 backward", "conv1_1 backward", "input to picture"});
+            "relu2_1 backward", "loss gradient conv2_1", "conv2_1 backward", "pool1 backward",
+            "conv1_2 backward", "loss gradient relu1_1", "conv1_1 backward", "input to picture"});
   const Program cut =
       whole_program(graph, {8, 6, 3}, Pooling::kMax, Pass::kForward, plain_traits(), graph.tap_nodes[0]);
   CHECK(step_names(graph, cut) ==

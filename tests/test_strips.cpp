@@ -63,13 +63,16 @@ class Runner {
       if (rows.whole()) ++completed_[tap];
     };
     hooks.complete = [&](int tap) { ++completed_[tap]; };
-    hooks.gradient = [&](int tap, const TapRows& rows, TensorView d, ConstTensorView) {
-      std::vector<double> weights(static_cast<std::size_t>(d.shape.elements()));
-      const std::int64_t first = rows.rows.first * d.shape.w * d.shape.c;
-      for (std::size_t i = 0; i < weights.size(); ++i) {
-        weights[i] = std::sin(static_cast<double>(first + static_cast<std::int64_t>(i) + tap));
+    hooks.gradient = [&](int tap, const TapGradient& step, TensorView d, ConstTensorView f) {
+      std::vector<double> gradient(static_cast<std::size_t>(d.shape.elements())), features(gradient.size());
+      if (step.accumulate == Accumulate::kAdd) backend_.download(std::span(gradient), d);
+      backend_.download(std::span(features), f);
+      const std::int64_t first = step.at.rows.first * d.shape.w * d.shape.c;
+      for (std::size_t i = 0; i < gradient.size(); ++i) {
+        gradient[i] += std::sin(static_cast<double>(first + static_cast<std::int64_t>(i) + tap));
+        if (step.mask == Relu::kYes && features[i] <= 0) gradient[i] = 0;
       }
-      backend_.upload(d, std::span<const double>(weights));
+      backend_.upload(d, std::span<const double>(gradient));
     };
     completed_.clear();
     executor_.run(memory, {x, dx}, hooks);

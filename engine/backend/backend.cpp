@@ -176,13 +176,12 @@ void Backend::picture_to_input(TensorView input, ConstTensorView picture) {
   do_picture_to_input(input, picture);
 }
 
-void Backend::input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
-                               Accumulate accumulate) {
+void Backend::input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) {
   Check check("input_to_picture");
   const Shape& s = dinput.shape;
   check.output("dpicture", dpicture, traits_.real, {s.h, s.w, 3});
   check.input("dinput", dinput, traits_.activation, {s.h, s.w, traits_.input_channels});
-  do_input_to_picture(dpicture, dinput, scale, accumulate);
+  do_input_to_picture(dpicture, dinput, accumulate);
 }
 
 void Backend::relu_forward(TensorView y, ConstTensorView x) {
@@ -230,13 +229,13 @@ void Backend::gram(TensorView g, ConstTensorView f, double scale, Accumulate acc
 }
 
 void Backend::gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
-                            Accumulate accumulate, Workspace workspace) {
+                            Accumulate accumulate, Relu mask, Workspace workspace) {
   Check check("gram_backward");
   check.output("df", df, traits_.activation, f.shape);
   check.input("f", f, traits_.activation, f.shape);
   check.input("dg", dg, traits_.activation, {1, f.shape.c, f.shape.c});
   check.workspace(workspace, traits_.gram_workspace_bytes(f.shape));
-  do_gram_backward(df, f, dg, scale, accumulate, workspace);
+  do_gram_backward(df, f, dg, scale, accumulate, mask, workspace);
 }
 
 void Backend::gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
@@ -271,7 +270,7 @@ void Backend::do_style_loss(TensorView loss, TensorView d, TensorView scratch, C
 }
 
 void Backend::squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                            LossScales scales, Accumulate accumulate) {
+                            LossScales scales, Accumulate accumulate, Relu mask) {
   Check check("squared_error");
   check.require(x.dtype == traits_.activation || x.dtype == traits_.real, "x",
                 std::string(to_string(traits_.activation)) + " or " + to_string(traits_.real),
@@ -280,7 +279,13 @@ void Backend::squared_error(TensorView loss, TensorView d, ConstTensorView x, Co
   if (!d.empty()) check.output("d", d, x.dtype, x.shape);
   check.input("x", x, x.dtype, x.shape);
   check.input("target", target, x.dtype, x.shape);
-  do_squared_error(loss, d, x, target, scales, accumulate);
+  do_squared_error(loss, d, x, target, scales, accumulate, mask);
+}
+
+void Backend::watch_gradients(TensorView peak, GradientRoom room) {
+  Check check("watch_gradients");
+  check.slot("peak", peak, true);
+  do_watch_gradients(peak, room);
 }
 
 void Backend::total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,

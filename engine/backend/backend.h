@@ -5,7 +5,7 @@
 // do_x(). devices.h opens a backend by name.
 //
 // A backend is used by one thread at a time; several backends (and several of one kind) live side by side.
-// Work is queued in order on the backend's own stream; download(), take_gradient_peak() and
+// Work is queued in order on the backend's own stream; download(), the gradients' scale and
 // make_conv_filter() may wait for it, the others do not.
 #include <array>
 #include <atomic>
@@ -21,6 +21,7 @@
 #include "engine/backend/precision.h"
 #include "engine/backend/tuning.h"
 #include "engine/core/tensor.h"
+#include "kernels/gradient_scale.h"
 #include "kernels/lbfgs_search.h"
 #include "kernels/ops.h"
 
@@ -52,8 +53,8 @@ struct BackendTraits {
   /// style_loss goes on beside the layers after it, up to the first operation that is none of a pass forward.
   /// It works in the last gram_workspace_bytes of its workspace, which are to be its own in such a pass.
   bool style_losses_beside = false;
-  /// Gradients of activations are of a type with few exponents:
-  /// the objective multiplies them by a power of two.
+  /// Gradients of activations are of a type with few exponents, and are kept multiplied by a power of two:
+  /// Backend::watch_gradients.
   bool scaled_gradients = false;
   /// Backends of one format, "cuda:0 bf16", can use each other's convolution filters.
   std::string filter_format{};
@@ -150,9 +151,14 @@ class Backend {
   /// nothing to say.
   [[nodiscard]] virtual std::string activity() const { return {}; }
 
-  /// Largest magnitude that was to be stored in a gradient of activations since the last call, before
-  /// saturation; waits. Only where traits().scaled_gradients.
-  [[nodiscard]] virtual double take_gradient_peak() { return 0; }
+  /// Where traits().scaled_gradients: what the gradients of activations are multiplied by, a power of two,
+  /// 1 at first. The losses write them so, and input_to_picture takes it out again. Both wait.
+  [[nodiscard]] virtual double gradient_scale() { return 1; }
+  virtual void set_gradient_scale(double /*scale*/) {}
+  /// The largest magnitude among these gradients since the last call, before saturation, into the slot; and
+  /// a scale as next_gradient_scale (kernels/gradient_scale.h) has it for those that follow. Elsewhere
+  /// nothing.
+  void watch_gradients(TensorView peak, GradientRoom room);
 
   // --- network
   [[nodiscard]] std::shared_ptr<const ConvFilter> make_conv_filter(const ConvFilterDesc& desc);
@@ -170,8 +176,8 @@ class Backend {
                             Accumulate accumulate, ConstTensorView mask, Workspace workspace);
   /// input (h,w,traits().input_channels) activation <- picture (h,w,3) real; further channels are zero.
   void picture_to_input(TensorView input, ConstTensorView picture);
-  /// dpicture (h,w,3) real (+)= scale * the first three channels of dinput.
-  void input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale, Accumulate accumulate);
+  /// dpicture (h,w,3) real (+)= the first three channels of dinput, without their gradient_scale().
+  void input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate);
   void relu_forward(TensorView y, ConstTensorView x);
   void relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y, Accumulate accumulate);
   /// codes (ceil(h/2),ceil(w/2),c) uint8; y or codes empty: not wanted.
@@ -183,7 +189,7 @@ class Backend {
   // --- losses: slots are float64 tensors of one element
   void gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate, Workspace workspace);
   void gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
-                     Accumulate accumulate, Workspace workspace);
+                     Accumulate accumulate, Relu mask, Workspace workspace);
   /// d (1,C,C) activation; g, target (1,C,C) real, g finished.
   void gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target, LossScales scales);
   /// gram and gram_loss in one, which a device may do in fewer passes; scratch (1,C,C) real.
@@ -191,7 +197,7 @@ class Backend {
                   ConstTensorView target, double gram_scale, LossScales scales, Workspace workspace);
   /// x, target and d of one dtype (activation or real); d empty: the value only.
   void squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                     LossScales scales, Accumulate accumulate);
+                     LossScales scales, Accumulate accumulate, Relu mask);
   /// d empty: the value only.
   void total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind, double weight);
 
@@ -254,8 +260,7 @@ class Backend {
                                        Padding padding, Accumulate accumulate, ConstTensorView mask,
                                        Workspace workspace) = 0;
   virtual void do_picture_to_input(TensorView input, ConstTensorView picture) = 0;
-  virtual void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
-                                   Accumulate accumulate) = 0;
+  virtual void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) = 0;
   virtual void do_relu_forward(TensorView y, ConstTensorView x) = 0;
   virtual void do_relu_backward(TensorView dx, ConstTensorView dy, ConstTensorView y,
                                 Accumulate accumulate) = 0;
@@ -266,7 +271,7 @@ class Backend {
   virtual void do_gram(TensorView g, ConstTensorView f, double scale, Accumulate accumulate,
                        Workspace workspace) = 0;
   virtual void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
-                                Accumulate accumulate, Workspace workspace) = 0;
+                                Accumulate accumulate, Relu mask, Workspace workspace) = 0;
   virtual void do_gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
                             LossScales scales) = 0;
   /// Unless a device does better: do_gram and do_gram_loss.
@@ -274,7 +279,7 @@ class Backend {
                              ConstTensorView target, double gram_scale, LossScales scales,
                              Workspace workspace);
   virtual void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                                LossScales scales, Accumulate accumulate) = 0;
+                                LossScales scales, Accumulate accumulate, Relu mask) = 0;
   virtual void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
                                   double weight) = 0;
 
@@ -302,6 +307,7 @@ class Backend {
   virtual void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums,
                                LbfgsDecision decision, const LbfgsDecisionParameters& parameters) = 0;
   virtual void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) = 0;
+  virtual void do_watch_gradients(TensorView /*peak*/, GradientRoom /*room*/) {}
   virtual void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,
                           ConstTensorView g) = 0;
   /// Unless a device does better: do_lincomb and do_add_scaled.

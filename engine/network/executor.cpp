@@ -50,7 +50,7 @@ void Executor::run_step(const Step& step, const NetworkMemory& memory, const Ext
     case Op::kTapComplete:
       if (hooks.complete) hooks.complete(tap);
       break;
-    case Op::kTapGradient: hooks.gradient(tap, step.tap, out, in); break;
+    case Op::kTapGradient: hooks.gradient(tap, {step.tap, step.accumulate, step.relu}, out, in); break;
     case Op::kConvBackward:
       backend_.conv2d_backward_data(out, in, filter(), step.padding, step.accumulate, features,
                                     memory.workspace);
@@ -60,9 +60,7 @@ void Executor::run_step(const Step& step, const NetworkMemory& memory, const Ext
       backend_.pool_backward(out, in, codes, program.pooling, step.accumulate, step.relu);
       break;
     case Op::kZero: backend_.fill(out, 0); break;
-    case Op::kInputToPicture:
-      backend_.input_to_picture(out, in, external.gradient_scale, step.accumulate);
-      break;
+    case Op::kInputToPicture: backend_.input_to_picture(out, in, step.accumulate); break;
   }
 }
 

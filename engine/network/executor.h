@@ -33,8 +33,7 @@ struct NetworkMemory {
 /// The tensors that a kForwardBackward program gets from outside, (h,w,3) real.
 struct ExternalTensors {
   ConstTensorView picture;
-  TensorView gradient;        ///< overwritten
-  double gradient_scale = 1;  ///< what the gradient that comes out of the network is multiplied by
+  TensorView gradient;  ///< overwritten
 };
 
 /// What the losses do where a program reaches a tap.
@@ -43,8 +42,8 @@ struct TapHooks {
   std::function<void(int tap, const TapRows& rows, TensorView features)> features;
   /// All rows have been there, in several calls of `features`. May be empty.
   std::function<void(int tap)> complete;
-  /// Must overwrite d with the losses' gradient at these rows of the tap.
-  std::function<void(int tap, const TapRows& rows, TensorView d, ConstTensorView features)> gradient;
+  /// d (+)= the losses' gradient at these rows of the tap, masked by the features where that is asked for.
+  std::function<void(int tap, const TapGradient& step, TensorView d, ConstTensorView features)> gradient;
   /// A convolution of the forward pass is done, with the ReLU where it is fused. May be empty.
   std::function<void(int node, ConstTensorView out)> convolved = {};
 };

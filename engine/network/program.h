@@ -18,10 +18,10 @@ enum class Op : std::uint8_t {
   kPool,            ///< out = pool(in); codes: what its backward step needs to know of in
   kTapFeatures,     ///< in: rows of a tap's features, for its losses to read
   kTapComplete,     ///< all rows of a tap's features have been there, in several steps
-  kTapGradient,     ///< out: overwritten with the gradient of the tap's losses, in: the features
-  kConvBackward,    ///< out (+)= gradient with respect to the layer's input, in: with respect to its output
-  kReluBackward,    ///< the same; features: the ReLU's output or input; out may be in
-  kPoolBackward,    ///< the same, by the codes
+  kTapGradient,   ///< out (+)= gradient of the tap's losses, in: the features, which mask where relu is kYes
+  kConvBackward,  ///< out (+)= gradient with respect to the layer's input, in: with respect to its output
+  kReluBackward,  ///< the same; features: the ReLU's output or input; out may be in
+  kPoolBackward,  ///< the same, by the codes
   kInputToPicture,  ///< out: gradient with respect to the picture, in: with respect to the input
   kZero,            ///< out: rows of a gradient that later steps add to
 };
@@ -41,6 +41,13 @@ struct TapRows {
   [[nodiscard]] constexpr bool whole() const { return rows.count == height; }
 };
 
+/// What a step of the losses' gradient at a tap is to do.
+struct TapGradient {
+  TapRows at;
+  Accumulate accumulate = Accumulate::kOverwrite;
+  Relu mask = Relu::kNo;  ///< the result is then masked by the features
+};
+
 struct Step {
   /// An operand: a tensor of the program, and which of its rows. -1: none.
   struct Operand {
@@ -56,7 +63,7 @@ struct Step {
   /// Convolutions: where the picture ends beside the rows of the layer's input (backward: of its gradient).
   Padding padding{};
   Accumulate accumulate = Accumulate::kOverwrite;
-  Relu relu = Relu::kNo;  ///< kConv: fused; backward: the result is masked by the ReLU's output
+  Relu relu = Relu::kNo;  ///< kConv: fused; gradients: the result is masked by the ReLU's output
   TapRows tap{};          ///< of kTapFeatures and kTapGradient
   int strip = 0;          ///< steps of one strip have its number, from 1; 0: of no strip
 

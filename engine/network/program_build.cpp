@@ -94,6 +94,10 @@ class Builder {
     return pass_ == Pass::kForwardBackward &&
            (program_.pooling == Pooling::kMax || node(pool - 1).kind == NodeKind::kConvRelu);
   }
+  /// Is the gradient with respect to the layer's output masked by that output?
+  [[nodiscard]] Relu masks(int layer) const {
+    return node(layer).kind == NodeKind::kConvRelu ? Relu::kYes : Relu::kNo;
+  }
   [[nodiscard]] Padding padding(int i, Rows out) const {
     return {.top = out.first == 0 ? 1 : 0, .bottom = out.end() == shape(i).h ? 1 : 0, .left = 1, .right = 1};
   }
@@ -170,9 +174,7 @@ class Builder {
   /// Makes the next rows of a gradient ready to be added to, or says that they can be overwritten.
   [[nodiscard]] Accumulate open_rows(const Held& d, Rows rows, std::int64_t written, int tap_node, int part);
   void backward_strip(const Segment& segment, int first, Rows top, int part, std::int64_t& written);
-  void tap_gradient(int i, Rows rows, int part);
-  /// Of a layer whose losses have their rows alone in this strip.
-  void own_tap_gradient(int i, Rows rows, Rows own, int part);
+  void tap_gradient(int i, Rows rows, int part, Accumulate accumulate);
 
   const NodeGraph& graph_;
   const BackendTraits& traits_;
@@ -241,25 +243,20 @@ void Builder::forward(const Segment& segment, int first) {
     forget(first - (first == 0 ? 1 : 0), segment.last_node - (is_last(segment.last_node) ? 0 : 1));
 }
 
-void Builder::tap_gradient(int i, Rows rows, int part) {
+void Builder::tap_gradient(int i, Rows rows, int part, Accumulate accumulate) {
   add({.op = Op::kTapGradient,
        .node = i,
        .out = view(gradient(i), rows),
        .in = view(features(i), rows),
+       .accumulate = accumulate,
+       .relu = masks(i),
        .tap = {rows, shape(i).h, part}});
-}
-
-void Builder::own_tap_gradient(int i, Rows rows, Rows own, int part) {
-  for (const Rows around : {between(rows.first, own.first), between(own.end(), rows.end())}) {
-    if (around.count > 0) add({.op = Op::kZero, .node = i, .out = view(gradient(i), around), .in = {}});
-  }
-  tap_gradient(i, own, part);
 }
 
 Accumulate Builder::open_rows(const Held& d, Rows rows, std::int64_t written, int tap_node, int part) {
   const Rows next = between(written, rows.end());
   if (tap_node >= 0) {
-    tap_gradient(tap_node, next, part);
+    tap_gradient(tap_node, next, part, Accumulate::kOverwrite);
     return Accumulate::kAdd;
   }
   if (rows.first >= written) return Accumulate::kOverwrite;
@@ -286,11 +283,7 @@ void Builder::backward_strip(const Segment& segment, int first, Rows top, int pa
   const bool local = segment.rows > 0;
   if (is_last(last)) {
     hold(gradient(last), last, top, "d ", local);
-    tap_gradient(last, top, part);
-    if (node(last).kind == NodeKind::kConvRelu) {
-      const Step::Operand d = view(gradient(last), top);
-      add({.op = Op::kReluBackward, .node = last, .out = d, .in = d, .features = view(features(last), top)});
-    }
+    tap_gradient(last, top, part, Accumulate::kOverwrite);
   }
   for (int i = last; i >= first && i > 0; --i) {
     const Node& below = node(i - 1);
@@ -300,11 +293,10 @@ void Builder::backward_strip(const Segment& segment, int first, Rows top, int pa
     step.in = view(gradient(i), rows[i]);
     if (kept) {
       step.accumulate = open_rows(gradient(i - 1), rows[i - 1], written, below.tap >= 0 ? i - 1 : -1, part);
-    } else if (below.tap >= 0) {
-      own_tap_gradient(i - 1, rows[i - 1], own[i - 1], part);
-      step.accumulate = Accumulate::kAdd;
     }
-    if (below.kind == NodeKind::kConvRelu) step.relu = Relu::kYes;
+    // A tap adds its losses' gradient behind it, and masks what it adds to: in a strip its own rows alone.
+    const bool tapped = !kept && below.tap >= 0;
+    if (!tapped || own[i - 1] != rows[i - 1]) step.relu = masks(i - 1);
     if (node(i).kind == NodeKind::kRelu) step.op = Op::kReluBackward;
     if (node(i).kind == NodeKind::kPool) step.op = Op::kPoolBackward;
     if (step.op == Op::kConvBackward) step.padding = padding(i, rows[i]);
@@ -314,6 +306,7 @@ void Builder::backward_strip(const Segment& segment, int first, Rows top, int pa
       step.features = view(features(i - 1), rows[i - 1]);
     }
     add(step);
+    if (tapped) tap_gradient(i - 1, own[i - 1], part, Accumulate::kAdd);
   }
   if (first == 0) {
     hold(gradient(-1), -1, rows[-1], "d ", local);

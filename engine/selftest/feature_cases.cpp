@@ -17,7 +17,7 @@ void add_pointwise(Cases& cases) {
                          const auto y = bench.result("dpicture", Role::kReal, shape, mode);
                          const auto x = bench.input("dinput", Role::kActivation, shape, Values::kNormal,
                                                     device.traits().input_channels);
-                         return [=, &device] { device.input_to_picture(y, x, 0.25, mode); };
+                         return [=, &device] { device.input_to_picture(y, x, mode); };
                        }});
     }
   }

@@ -9,14 +9,15 @@ std::string name_of(Gradient gradient) {
              ? " value only"
              : name(gradient == Gradient::kAdd ? Accumulate::kAdd : Accumulate::kOverwrite);
 }
+std::string masked(Relu mask) { return mask == Relu::kYes ? " masked" : ""; }
 
 }  // namespace
 
 // 4099 is prime: positions that no device can split into equal parts.
 void add_gram(Cases& cases) {
-  for (const Shape shape :
-       {Shape{1, 1, 3}, Shape{5, 7, 1}, Shape{9, 11, 5}, Shape{1, 40, 8}, Shape{16, 16, 64},
-        Shape{13, 17, 67}, Shape{1, 4099, 8}, Shape{96, 128, 64}, Shape{7, 9, 512}, Shape{500, 1000, 8}}) {
+  for (const Shape shape : {Shape{1, 1, 3}, Shape{5, 7, 1}, Shape{9, 11, 5}, Shape{1, 40, 8},
+                            Shape{16, 16, 64}, Shape{13, 17, 67}, Shape{1, 4099, 8}, Shape{96, 128, 64},
+                            Shape{1, 65, 128}, Shape{3, 43, 256}, Shape{7, 9, 512}, Shape{500, 1000, 8}}) {
     const double scale = 1.0 / static_cast<double>(shape.positions());
     for (const Accumulate mode : kModes) {
       cases.push_back({"gram", to_string(shape) + name(mode), [=](OpBench& bench) -> Call {
@@ -30,15 +31,18 @@ void add_gram(Cases& cases) {
                          return [=, &device] { device.gram(g, f, scale, mode, workspace); };
                        }});
       if (shape.positions() > 100000) continue;
-      cases.push_back(
-          {"gram_backward", to_string(shape) + name(mode), [=](OpBench& bench) -> Call {
-             Backend& device = bench.backend();
-             const auto df = bench.result("df", Role::kActivation, shape, mode);
-             const auto f = bench.input("f", Role::kActivation, shape, Values::kFeatures);
-             const auto dg = bench.input("dg", Role::kActivation, {1, shape.c, shape.c}, Values::kSymmetric);
-             const auto workspace = bench.workspace(device.traits().gram_workspace_bytes(shape));
-             return [=, &device] { device.gram_backward(df, f, dg, 0.37, mode, workspace); };
-           }});
+      for (const Relu mask : {Relu::kNo, Relu::kYes}) {
+        cases.push_back(
+            {"gram_backward", to_string(shape) + name(mode) + masked(mask), [=](OpBench& bench) -> Call {
+               Backend& device = bench.backend();
+               const auto df = bench.result("df", Role::kActivation, shape, mode);
+               const auto f = bench.input("f", Role::kActivation, shape, Values::kFeatures);
+               const auto dg =
+                   bench.input("dg", Role::kActivation, {1, shape.c, shape.c}, Values::kSymmetric);
+               const auto workspace = bench.workspace(device.traits().gram_workspace_bytes(shape));
+               return [=, &device] { device.gram_backward(df, f, dg, 0.37, mode, mask, workspace); };
+             }});
+      }
     }
   }
 }
@@ -83,9 +87,10 @@ void add_losses(Cases& cases) {
   for (const Gradient gradient : {Gradient::kNone, Gradient::kOverwrite, Gradient::kAdd}) {
     const Accumulate mode = gradient == Gradient::kAdd ? Accumulate::kAdd : Accumulate::kOverwrite;
     for (const Role role : {Role::kActivation, Role::kReal}) {
+      const Relu mask = role == Role::kActivation && gradient != Gradient::kNone ? Relu::kYes : Relu::kNo;
       for (const Shape shape : {Shape{1, 1, 1}, Shape{7, 9, 5}, Shape{1, 67, 67}, Shape{60, 80, 64}}) {
-        const std::string text =
-            to_string(shape) + (role == Role::kReal ? " real" : " activation") + name_of(gradient);
+        const std::string text = to_string(shape) + (role == Role::kReal ? " real" : " activation") +
+                                 name_of(gradient) + masked(mask);
         cases.push_back({"squared_error", text, [=](OpBench& bench) -> Call {
                            Backend& device = bench.backend();
                            const auto loss = bench.output("loss", Role::kSlot, kSlot);
@@ -94,7 +99,7 @@ void add_losses(Cases& cases) {
                            const auto x = bench.input("x", role, shape, Values::kFeatures);
                            const auto target = bench.input("target", role, shape, Values::kFeatures);
                            return [=, &device] {
-                             device.squared_error(loss, d, x, target, {0.013, 0.7}, mode);
+                             device.squared_error(loss, d, x, target, {0.013, 0.7}, mode, mask);
                            };
                          }});
       }

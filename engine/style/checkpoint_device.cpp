@@ -97,7 +97,7 @@ std::optional<double> recorded_gradient_scale(const Checkpoint& checkpoint, bool
   if (text.empty() && !wanted) return {};
   double scale = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), scale);
-  constexpr int kMostExponent = 128;  // StyleObjective::calibrate ends before
+  constexpr int kMostExponent = 128;  // next_gradient_scale ends before
   int exponent = 0;
   if (error != std::errc() || end != text.data() + text.size() || std::frexp(scale, &exponent) != 0.5 ||
       std::abs(exponent) > kMostExponent) {

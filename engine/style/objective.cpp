@@ -77,7 +77,7 @@ std::vector<TensorSpec> objective_tensors(const ObjectiveOptions& options, const
   }
   specs.push_back({"weights", {1, 1, slots}, DType::kFloat64});
   specs.push_back({"scratch", {1, 1, scratch}, traits.real});
-  specs.push_back({"slots", {1, 1, slots}, DType::kFloat64});
+  specs.push_back({"slots", {1, 1, slots + 1}, DType::kFloat64});  // and the gradients' peak
   return specs;
 }
 
@@ -124,9 +124,10 @@ StyleObjective::StyleObjective(Backend& backend, Executor& executor, const Objec
       if (term->tap() == tap && term->active()) term->complete(context(memory_));
     }
   };
-  hooks_.gradient = [this](int tap, const TapRows& rows, TensorView d, ConstTensorView features) {
-    write_tap_gradient(tap, rows, d, features);
+  hooks_.gradient = [this](int tap, const TapGradient& step, TensorView d, ConstTensorView features) {
+    write_tap_gradient(tap, step, d, features);
   };
+  backend_.set_gradient_scale(1);
 }
 
 std::function<void(int, ConstTensorView)> StyleObjective::finite_check(const char* whose) {
@@ -230,50 +231,53 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
 
 void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
   fresh_ = false;
-  backend_.repeat(recording_, [this, x, gradient] { run(x, gradient); });
+  backend_.repeat(recording_, [this, x, gradient] { run(x, gradient, GradientRoom::kWide); });
 }
 
-void StyleObjective::run(ConstTensorView x, TensorView gradient) {
+void StyleObjective::run(ConstTensorView x, TensorView gradient, GradientRoom room) {
   IMPASTO_TRACE_RANGE("objective");
-  executor_.run(memory_, {x, gradient, 1 / gradient_scale_}, hooks_);
+  executor_.run(memory_, {x, gradient}, hooks_);
   for (const auto& term : terms_) {
     const TapRows all{{0, x.shape.h}, x.shape.h, 0};
-    if (term->tap() < 0) term->add_gradient(context(memory_), gradient, x, all, Accumulate::kAdd);
+    if (term->tap() < 0) term->add_gradient(context(memory_), gradient, x, {all, Accumulate::kAdd});
   }
   if (grey_) backend_.average_channels(gradient);
+  backend_.watch_gradients(peak_slot(), room);
+}
+
+TensorView StyleObjective::peak_slot() const {
+  return {slots_.as<double>() + slots_.shape.c - 1, {1, 1, 1}, DType::kFloat64};
 }
 
 void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
-  // The gradients of a render shrink from its first iteration
-  // on; room for some growth, the rest for their decline.
-  constexpr double kLargest = 1024;
   constexpr int kMostTries = 8;
   fresh_ = false;
-  const double before = gradient_scale_;
+  const double before = backend_.gradient_scale();
   double peak = 0;
   for (int i = 0; i < kMostTries; ++i) {
-    (void)backend_.take_gradient_peak();
-    run(x, gradient);
-    peak = backend_.take_gradient_peak();
-    // Too small to be seen, or too large: a wide step; else the right one.
-    const int exponent = peak < 1 ? 20 : !(peak < 32768) ? -12 : std::ilogb(kLargest / peak);
-    gradient_scale_ = std::ldexp(gradient_scale_, std::clamp(exponent, -20, 20));
-    if (exponent == std::ilogb(kLargest / peak) || gradient_scale_ > 0x1p100 || gradient_scale_ < 0x1p-100)
-      break;
+    run(x, gradient, GradientRoom::kNarrow);
+    backend_.download(std::span<double>(&peak, 1), peak_slot());
+    if (peak >= 1 && peak < 32768) return;  // the right scale is known
   }
-  if (peak == 0) gradient_scale_ = before;  // zero everywhere, which says nothing of the iterations to come
+  // Zero everywhere says nothing of the iterations to come.
+  if (peak == 0) backend_.set_gradient_scale(before);
 }
 
-void StyleObjective::write_tap_gradient(int tap, const TapRows& rows, TensorView d,
-                                        ConstTensorView features) {
-  Accumulate accumulate = Accumulate::kOverwrite;
+void StyleObjective::write_tap_gradient(int tap, TapGradient step, TensorView d, ConstTensorView features) {
+  bool written = false;
   // The last term first: a style term's is a product, which overwrites at less cost than it adds.
   for (auto term = terms_.rbegin(); term != terms_.rend(); ++term) {
     if ((*term)->tap() != tap || !(*term)->active()) continue;
-    (*term)->add_gradient(context(memory_), d, features, rows, accumulate);
-    accumulate = Accumulate::kAdd;
+    (*term)->add_gradient(context(memory_), d, features, step);
+    step.accumulate = Accumulate::kAdd;
+    written = true;
   }
-  if (accumulate == Accumulate::kOverwrite) backend_.fill(d, 0);  // every loss of this tap is left out
+  if (written) return;  // else every loss of this tap is left out
+  if (step.accumulate == Accumulate::kOverwrite) {
+    backend_.fill(d, 0);
+  } else if (step.mask == Relu::kYes) {
+    backend_.relu_backward(d, d, features, Accumulate::kOverwrite);
+  }
 }
 
 const LossValues& StyleObjective::values() {
@@ -284,7 +288,9 @@ const LossValues& StyleObjective::values() {
   return values_;
 }
 
-void StyleObjective::write_value(TensorView slot) { backend_.weighted_sum(slot, weights_, slots_); }
+void StyleObjective::write_value(TensorView slot) {
+  backend_.weighted_sum(slot, weights_, {slots_.data, weights_.shape, slots_.dtype});
+}
 
 void StyleObjective::queue_values() {
   if (fresh_) return queued_.push_back(nullptr);
@@ -340,6 +346,7 @@ void StyleObjective::read_slots(std::span<const double> slots) {
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     for (int k = 0; k < num_slots_[i]; ++k) values_.total += terms_[i]->weight() * slots[next++];
   }
+  if (!(slots.back() <= kLargestHalf)) ++num_saturated_;
 }
 
 }  // namespace impasto

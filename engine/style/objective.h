@@ -89,20 +89,22 @@ class StyleObjective final : public Objective {
   void queue_values();
   [[nodiscard]] const LossValues& take_values();
 
-  /// Where the device has few exponents for gradients (traits().scaled_gradients): the power of two that they
-  /// are multiplied by on their way down the network. calibrate() chooses it by evaluating at x, with room
-  /// above the largest gradient; the optimiser never sees it.
+  /// Where traits().scaled_gradients: chooses the device's scale by evaluating at x, with room above the
+  /// largest gradient. From then on each evaluation is watched (Backend::watch_gradients).
   void calibrate(ConstTensorView x, TensorView gradient);
-  [[nodiscard]] double gradient_scale() const { return gradient_scale_; }
-  void set_gradient_scale(double scale) { gradient_scale_ = scale; }
+  /// How many of the evaluations whose values were read met gradients beyond the type's largest number, which
+  /// were cut there.
+  [[nodiscard]] int num_saturated() const { return num_saturated_; }
 
  private:
   [[nodiscard]] TermContext context(const NetworkMemory& memory) const {
-    return {backend_, memory.workspace, gradient_scale_};
+    return {backend_, memory.workspace};
   }
+  /// Behind the terms' slots.
+  [[nodiscard]] TensorView peak_slot() const;
   [[nodiscard]] std::function<void(int, ConstTensorView)> finite_check(const char* whose);
-  void run(ConstTensorView x, TensorView gradient);
-  void write_tap_gradient(int tap, const TapRows& rows, TensorView d, ConstTensorView features);
+  void run(ConstTensorView x, TensorView gradient, GradientRoom room);
+  void write_tap_gradient(int tap, TapGradient step, TensorView d, ConstTensorView features);
   void read_slots(std::span<const double> slots);
   /// The sum of each term's.
   void sum_slots(std::span<const double> slots);
@@ -121,7 +123,7 @@ class StyleObjective final : public Objective {
   std::size_t next_readback_ = 0;
   LossValues values_;
   bool fresh_ = false;  // values_ belong to the last evaluate
-  double gradient_scale_ = 1;
+  int num_saturated_ = 0;
   std::unique_ptr<Recording> recording_;
   bool grey_ = false;
 };

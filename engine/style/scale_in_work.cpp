@@ -91,7 +91,7 @@ void ScaleInWork::restore(const Checkpoint& checkpoint, Resume how) {
   }
   if (how == Resume::kElsewhere) return calibrate();
   const bool wanted = backend_.traits().scaled_gradients;
-  if (const auto scale = recorded_gradient_scale(checkpoint, wanted)) objective_.set_gradient_scale(*scale);
+  if (const auto scale = recorded_gradient_scale(checkpoint, wanted)) backend_.set_gradient_scale(*scale);
 }
 
 void ScaleInWork::calibrate() {
@@ -175,6 +175,13 @@ void ScaleInWork::check_moves() {
 std::string ScaleInWork::advice() const {
   constexpr int kEnough = 10;
   if (std::string own = optimizer_->advice(); !own.empty()) return own;
+  if (const int saturated = objective_.num_saturated(); 10 * saturated > reported_) {
+    return fmt::format(
+        "precision: expected gradients within fp16's largest number, found that {} of {} evaluations of "
+        "scale "
+        "{} met larger ones, which were cut; --precision bf16 has room for them",
+        saturated, reported_, place_.scale + 1);
+  }
   if (!searches() || !first_ || reported_ < kEnough || !(*first_ > 0) || lowest_ < *first_) return {};
   return fmt::format(
       "optimisation: expected a loss that falls, found that none of {} steps of scale {} led below the "
@@ -221,7 +228,7 @@ void ScaleInWork::save(Checkpoint& checkpoint) const {
   checkpoint.host_state = optimizer_->host_state();
   checkpoint.best_losses = convergence_.best();
   if (backend_.traits().scaled_gradients) {
-    checkpoint.device["gradient_scale"] = format_number(objective_.gradient_scale());
+    checkpoint.device["gradient_scale"] = format_number(backend_.gradient_scale());
   }
   for (const auto& [name, view] : optimizer_->tensors()) {
     checkpoint.tensors.push_back(save_tensor(backend_, name, view));

@@ -79,7 +79,8 @@ void gram(const Kernels& kernels, ThreadPool& pool, float* g, const float* f, st
 }
 
 void gram_backward(const Kernels& kernels, ThreadPool& pool, float* df, const float* f, const float* dg,
-                   std::int64_t positions, std::int64_t c, double scale, bool accumulate, void* workspace) {
+                   std::int64_t positions, std::int64_t c, double scale, bool accumulate, bool mask,
+                   void* workspace) {
   constexpr std::int64_t kPackedRows = 32, kRowsAtOnce = 48;
   auto* const matrix = static_cast<float*>(workspace);
   pool.parallel_for(divide_up(c, kPackedRows), [&](std::int64_t item, int) {
@@ -89,7 +90,7 @@ void gram_backward(const Kernels& kernels, ThreadPool& pool, float* df, const fl
   pool.parallel_for(divide_up(positions, kRowsAtOnce), [&](std::int64_t item, int) {
     const std::int64_t first = item * kRowsAtOnce;
     kernels.multiply_rows(df + first * c, f + first * c, std::min(kRowsAtOnce, positions - first), c, matrix,
-                          accumulate);
+                          accumulate, mask);
   });
 }
 

@@ -22,6 +22,7 @@ void gram_backward(const Kernels& kernels, ThreadPool& pool,
                    float* df,        // (positions, c)
                    const float* f,   // (positions, c)
                    const float* dg,  // (c, c)
-                   std::int64_t positions, std::int64_t c, double scale, bool accumulate, void* workspace);
+                   std::int64_t positions, std::int64_t c, double scale, bool accumulate, bool mask,
+                   void* workspace);
 
 }  // namespace impasto::cpu

@@ -74,9 +74,10 @@ struct Kernels {
                             std::int64_t num_panels);
   void (*winograd_output)(const ConvProblem&, const WinogradLayout&, std::int64_t first, std::int64_t count,
                           std::int64_t first_k, std::int64_t num_k, const float* m);
-  /// out(n,c) (+)= f(n,c) * matrix(c,c); the matrix packed by pack_matrix().
+  /// out(n,c) (+)= f(n,c) * matrix(c,c), and 0 where `mask` says so and f is not positive; the matrix packed
+  /// by pack_matrix().
   void (*multiply_rows)(float* out, const float* f, std::int64_t n, std::int64_t c, const float* matrix,
-                        bool accumulate);
+                        bool accumulate, bool mask);
   /// sums(a,b) = sum over n positions of f(p,a) * f(p,b), for every `num_groups`-th panel of b (see
   /// gram_group()) and a up to the end of the panel. sums (cp,cp), cp = c rounded up to a panel; scratch
   /// gram_scratch_floats(). Sums of kGramBlock positions are formed in float, then added in double.
@@ -96,7 +97,7 @@ struct Kernels {
 
   // --- losses: partial sums; d may be null
   double (*squared_error)(float* d, const float* x, const float* target, std::int64_t n, float gradient_scale,
-                          bool accumulate);
+                          bool accumulate, bool mask);
   /// Rows [first, last) of the picture; sums of squared (absolute: of absolute) differences to the right and
   /// down; d += weight_x and weight_y times the derivative of half the square (or of the absolute value).
   TotalVariationSums (*total_variation)(float* d, const float* x, std::int64_t first, std::int64_t last,

@@ -6,10 +6,10 @@
 namespace impasto::cpu {
 
 double squared_error(const Kernels& kernels, const Runs& runs, float* d, const float* x, const float* target,
-                     std::int64_t n, LossScales scales, bool accumulate) {
+                     std::int64_t n, LossScales scales, bool accumulate, bool mask) {
   return scales.value * runs.sum(n, [&](std::int64_t first, std::int64_t count) {
     return kernels.squared_error(d == nullptr ? nullptr : d + first, x + first, target + first, count,
-                                 static_cast<float>(scales.gradient), accumulate);
+                                 static_cast<float>(scales.gradient), accumulate, mask);
   });
 }
 

@@ -5,38 +5,6 @@
 namespace impasto::cuda {
 namespace {
 
-// --- gradients in 16 bits
-
-/// What may be stored of a gradient's values, and the largest magnitude among them.
-template <class T, int N>
-__device__ __forceinline__ void saturate(Pack<float, N>& values, float& peak) {
-  if constexpr (std::is_same_v<T, __half>) {
-#pragma unroll
-    for (float& value : values.at) {
-      peak = fmaxf(peak, fabsf(value));  // fmaxf drops a NaN; the value keeps it
-      value = saturated<T>(value);
-    }
-  }
-}
-
-/// *out = max(*out, every thread's peak): floats >= 0 are
-/// ordered as their bits are. One global atomic a block.
-template <class T>
-__device__ __forceinline__ void raise_peak(float* out, float peak) {
-  if constexpr (std::is_same_v<T, __half>) {
-    if (out == nullptr) return;
-    __shared__ int largest;
-    if (threadIdx.x == 0) largest = 0;
-    __syncthreads();
-    int bits = __float_as_int(peak);
-#pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) bits = max(bits, __shfl_down_sync(~0u, bits, offset));
-    if (threadIdx.x % 32 == 0) atomicMax(&largest, bits);
-    __syncthreads();
-    if (threadIdx.x == 0 && largest > 0) atomicMax(reinterpret_cast<int*>(out), largest);
-  }
-}
-
 // --- ReLU
 
 /// NaN stays NaN. y may be x.
@@ -71,7 +39,7 @@ namespace {
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
     relu_backward_kernel(T* dx, const T* dy, const T* __restrict__ mask, std::int64_t n, bool add,
-                         float* peak_out) {
+                         ScaledGradients* scaled) {
   float peak = 0;
   for_each_pack<N>(n, [&](std::int64_t i, auto width) {
     auto values = load<width>(dy + i);
@@ -88,7 +56,7 @@ __global__ void __launch_bounds__(kThreads)
     saturate<T>(values, peak);
     store(dx + i, values);
   });
-  raise_peak<T>(peak_out, peak);
+  raise_peak<T>(scaled, peak);
 }
 
 cudaError_t launch_relu_backward(const Launch& launch, void* dx, const void* dy, const void* mask,
@@ -100,7 +68,7 @@ cudaError_t launch_relu_backward(const Launch& launch, void* dx, const void* dy,
         [&](auto width) {
           return run(launch, relu_backward_kernel<T, width>, blocks_for(launch, n / width), 0,
                      static_cast<T*>(dx), static_cast<const T*>(dy), static_cast<const T*>(mask), n, add,
-                     launch.peak);
+                     launch.scaled);
         },
         dx, dy, mask);
   });
@@ -213,7 +181,7 @@ template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
     pool_backward_kernel(T* __restrict__ dx, const T* __restrict__ dy, const std::uint8_t* __restrict__ codes,
                          std::int64_t h, std::int64_t w, std::int64_t c, float scale, bool add, bool mask,
-                         float* peak_out) {
+                         ScaledGradients* scaled) {
   float peak = 0;
   const std::int64_t columns = (w + 1) / 2;
   for_each((h + 1) / 2 * columns * c / N, [&](std::int64_t pack) {
@@ -247,7 +215,7 @@ __global__ void __launch_bounds__(kThreads)
       store(dx + window.at[p], results[p]);
     }
   });
-  raise_peak<T>(peak_out, peak);
+  raise_peak<T>(scaled, peak);
 }
 
 }  // namespace
@@ -264,7 +232,7 @@ cudaError_t pool_backward(const Launch& launch, void* dx, const void* dy, const 
           return run(launch, pool_backward_kernel<T, width>, blocks_for(launch, n / width), 0,
                      static_cast<T*>(dx), static_cast<const T*>(dy), codes, h, w, c,
                      pooling == Pooling::kAverage ? 0.25f : 1.0f, accumulate == Accumulate::kAdd,
-                     mask == Relu::kYes, launch.peak);
+                     mask == Relu::kYes, launch.scaled);
         },
         dx, dy);
   });

@@ -147,6 +147,8 @@ __device__ __forceinline__ void store(T* to, const Pack<From, N>& values) {
   }
 }
 
+// --- gradients of activations
+
 /// What may be stored of a gradient's value: fp16 would make it infinite beyond its largest, and infinity
 /// times the zeros of a feature map is no number. NaN stays.
 template <class T>
@@ -155,6 +157,45 @@ __device__ __forceinline__ float saturated(float value) {
   if constexpr (!std::is_same_v<T, __half>) return value;
   return fabsf(value) > kLargestHalf ? copysignf(kLargestHalf, value) : value;
 }
+
+/// What may be stored of a gradient's values, and the largest magnitude among them.
+template <class T, int N>
+__device__ __forceinline__ void saturate(Pack<float, N>& values, float& peak) {
+  if constexpr (std::is_same_v<T, __half>) {
+#pragma unroll
+    for (float& value : values.at) {
+      peak = fmaxf(peak, fabsf(value));  // fmaxf drops a NaN; the value keeps it
+      value = saturated<T>(value);
+    }
+  }
+}
+
+/// scaled->peak = max(scaled->peak, every thread's peak): floats >= 0 are ordered as their bits are. One
+/// global atomic a block. Every thread calls it.
+template <class T>
+__device__ __forceinline__ void raise_peak(ScaledGradients* scaled, float peak) {
+  if constexpr (std::is_same_v<T, __half>) {
+    if (scaled == nullptr) return;
+    __shared__ int largest;
+    if (threadIdx.x == 0) largest = 0;
+    __syncthreads();
+    int bits = __float_as_int(peak);
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) bits = max(bits, __shfl_down_sync(~0u, bits, offset));
+    if (threadIdx.x % 32 == 0) atomicMax(&largest, bits);
+    __syncthreads();
+    if (threadIdx.x == 0 && largest > 0) atomicMax(reinterpret_cast<int*>(&scaled->peak), largest);
+  }
+}
+
+/// What such a gradient is multiplied by.
+template <class T>
+__device__ __forceinline__ float scale_of(const ScaledGradients* scaled) {
+  if constexpr (!std::is_same_v<T, __half>) return 1;
+  return scaled == nullptr ? 1 : scaled->scale;
+}
+
+// --- loops
 
 /// body(i) for i in 0..n-1; the grid's threads take turns.
 template <class Body>

@@ -15,22 +15,30 @@
 
 #include <cstdint>
 
+#include "kernels/gradient_scale.h"
 #include "kernels/ops.h"
 
 namespace impasto::cuda {
 
 enum class Storage : std::uint8_t { kFloat32, kFloat16, kBFloat16, kFloat64 };
 
+/// Of the gradients of feature maps in fp16, in device memory.
+struct ScaledGradients {
+  float scale = 1;  ///< a power of two that they are multiplied by
+  float peak = 0;   ///< largest |value| offered so far, before saturation
+};
+
 /// Where and how to launch. Scratch belongs to the stream: two calls on one stream may share it.
 struct Launch {
   cudaStream_t stream = nullptr;
   int num_sms = 1;
-  int threads_per_sm = 2048;   ///< that a multiprocessor holds at a time
-  double* partials = nullptr;  ///< kNumPartials doubles of device memory: the blocks' sums
-  unsigned* ticket = nullptr;  ///< one counter in device memory, 0 between calls
+  int threads_per_sm = 2048;            ///< that a multiprocessor holds at a time
+  std::size_t shared_bytes = 48 << 10;  ///< of shared memory that a block may have
+  double* partials = nullptr;           ///< kNumPartials doubles of device memory: the blocks' sums
+  unsigned* ticket = nullptr;           ///< one counter in device memory, 0 between calls
   const double* when =
-      nullptr;            ///< a flag in device memory: where it is 0 a kernel leaves at once; null: none
-  float* peak = nullptr;  ///< fp16 only, else null: largest |value| offered to a gradient so far, one float
+      nullptr;  ///< a flag in device memory: where it is 0 a kernel leaves at once; null: none
+  ScaledGradients* scaled = nullptr;  ///< fp16 only, else null
 };
 constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 
@@ -50,13 +58,14 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 /// input (n, channels) activation <- picture (n, 3) float; channels 3.. become zero.
 [[nodiscard]] cudaError_t picture_to_input(const Launch&, void* input, Storage type, std::int64_t channels,
                                            const float* picture, std::int64_t n);
-/// dpicture (n, 3) float (+)= scale * first three channels of dinput (n, channels) activation.
+/// dpicture (n, 3) float (+)= first three channels of dinput (n, channels) activation, without their scale.
 [[nodiscard]] cudaError_t input_to_picture(const Launch&, float* dpicture, const void* dinput, Storage type,
-                                           std::int64_t channels, std::int64_t n, float scale, Accumulate);
+                                           std::int64_t channels, std::int64_t n, Accumulate);
 
 // --- ReLU and pooling (activations.cu)
-// Gradients stored as fp16 saturate at +-65504 instead of becoming infinite, and raise *launch.peak (if not
-// null) to the largest magnitude before saturation (an integer atomicMax on its bits).
+// Gradients stored as fp16 saturate at +-65504 instead of becoming infinite, and raise launch.scaled->peak (if
+// not null) to the largest magnitude before saturation (an integer atomicMax on its bits). cuDNN and cuBLAS
+// write infinities; every kernel that reads a gradient takes them for that number.
 
 [[nodiscard]] cudaError_t relu_forward(const Launch&, void* y, const void* x, Storage, std::int64_t n);
 /// dx (+)= dy * (y > 0). dx may be dy.
@@ -75,11 +84,13 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 
 // --- losses (losses.cu)
 
-/// *loss = scales.value * sum (x - target)^2; d (if not null) (+)= scales.gradient * (x - target). x, target
-/// and d of one type.
+// A gradient in fp16 is multiplied by launch.scaled->scale (1 if null), and watched as above.
+
+/// *loss = scales.value * sum (x - target)^2; d (if not null) (+)= scales.gradient * (x - target), then
+/// masked by x > 0 if `mask` says so. x, target and d of one type.
 [[nodiscard]] cudaError_t squared_error(const Launch&, double* loss, void* d, const void* x,
                                         const void* target, Storage, std::int64_t n, LossScales scales,
-                                        Accumulate);
+                                        Accumulate, Relu mask);
 /// g (c, c) (+)= scale * sum of `parts` (num_parts, c, c) float, added up in double in order of the part;
 /// element (a, b) and (b, a) both from part elements (min, max), so that g is symmetric to the last bit.
 [[nodiscard]] cudaError_t gram_sum(const Launch&, float* g, const float* parts, std::int64_t num_parts,
@@ -93,6 +104,15 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 [[nodiscard]] cudaError_t style_loss(const Launch&, double* loss, void* d, Storage, const float* parts,
                                      std::int64_t num_parts, const float* target, std::int64_t c,
                                      double gram_scale, LossScales scales);
+/// Can gram_backward do it? It works on tensor cores: 16 bits, 64 channels or a multiple of 128 as far as
+/// shared memory goes, all aligned to 16 bytes.
+[[nodiscard]] bool takes_gram_backward(std::size_t shared_bytes, Storage, const void* df, const void* f,
+                                       const void* dg, std::int64_t c);
+/// df (n, c) (+)= scale * f dg, then masked by f > 0 if `mask` says so: one pass over f and df. Float sums.
+[[nodiscard]] cudaError_t gram_backward(const Launch&, void* df, const void* f, const void* dg, Storage,
+                                        std::int64_t n, std::int64_t c, float scale, Accumulate, Relu mask);
+/// *peak = launch.scaled->peak, which becomes 0, and next_gradient_scale. launch.scaled not null.
+[[nodiscard]] cudaError_t watch_gradients(const Launch&, double* peak, GradientRoom);
 /// x (h, w, 3) float. *loss = the value without weight; d (if not null) += weight * gradient.
 [[nodiscard]] cudaError_t total_variation(const Launch&, double* loss, float* d, const float* x,
                                           std::int64_t h, std::int64_t w, TotalVariation, double weight);

@@ -10,41 +10,50 @@ namespace {
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
     squared_error_kernel(double* loss, T* __restrict__ d, const T* __restrict__ x,
-                         const T* __restrict__ target, std::int64_t n, double value_scale,
-                         float gradient_scale, bool add, double* partials, unsigned* ticket) {
+                         const T* __restrict__ target, std::int64_t n, LossScales scales, bool add, bool mask,
+                         ScaledGradients* scaled, double* partials, unsigned* ticket) {
   double sum[1] = {};
+  const float gradient_scale = static_cast<float>(scales.gradient) * scale_of<T>(scaled);
+  float peak = 0;
   for_each_pack<N>(n, [&](std::int64_t i, auto width) {
-    auto values = load<width>(x + i);
+    const auto found = load<width>(x + i);
     const auto wanted = load<width>(target + i);
+    Pack<float, width> difference;
     float squares = 0;
 #pragma unroll
     for (int j = 0; j < width; ++j) {
-      values.at[j] -= wanted.at[j];
-      squares += values.at[j] * values.at[j];
+      difference.at[j] = found.at[j] - wanted.at[j];
+      squares += difference.at[j] * difference.at[j];
     }
     sum[0] += squares;
     if (d == nullptr) return;
-    Pack<float, width> before = {};
-    if (add) before = load<width>(d + i);
+    Pack<float, width> values = {};
+    if (add) values = load<width>(d + i);
 #pragma unroll
-    for (int j = 0; j < width; ++j) values.at[j] = before.at[j] + gradient_scale * values.at[j];
+    for (int j = 0; j < width; ++j) {
+      values.at[j] += gradient_scale * difference.at[j];
+      if (mask && !(found.at[j] > 0)) values.at[j] = 0;
+    }
+    saturate<T>(values, peak);
     store(d + i, values);
   });
-  if (grid_sum(sum, partials, ticket)) *loss = value_scale * sum[0];
+  raise_peak<T>(scaled, peak);
+  if (grid_sum(sum, partials, ticket)) *loss = scales.value * sum[0];
 }
 
 }  // namespace
 
 cudaError_t squared_error(const Launch& launch, double* loss, void* d, const void* x, const void* target,
-                          Storage storage, std::int64_t n, LossScales scales, Accumulate accumulate) {
+                          Storage storage, std::int64_t n, LossScales scales, Accumulate accumulate,
+                          Relu mask) {
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
     return for_width<T>(
         true,
         [&](auto width) {
           return run(launch, squared_error_kernel<T, width>, blocks_for_sums(launch, n / width, 1), 0, loss,
-                     static_cast<T*>(d), static_cast<const T*>(x), static_cast<const T*>(target), n,
-                     scales.value, static_cast<float>(scales.gradient), accumulate == Accumulate::kAdd,
-                     launch.partials, launch.ticket);
+                     static_cast<T*>(d), static_cast<const T*>(x), static_cast<const T*>(target), n, scales,
+                     accumulate == Accumulate::kAdd, mask == Relu::kYes, launch.scaled, launch.partials,
+                     launch.ticket);
         },
         d, x, target);
   });
@@ -141,16 +150,22 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     style_loss_kernel(double* loss, T* __restrict__ d, const float* __restrict__ parts,
                       std::int64_t num_parts, const float* __restrict__ target, std::int64_t c,
-                      double gram_scale, LossScales scales, double* partials, unsigned* ticket) {
+                      double gram_scale, LossScales scales, ScaledGradients* scaled, double* partials,
+                      unsigned* ticket) {
   double squares[1] = {};
+  const double gradient_scale = scales.gradient * scale_of<T>(scaled);
+  float peak = 0;
   for_symmetric(
       parts, num_parts, c,
       [&](std::int64_t a, std::int64_t b, double sum) {
         const double difference = gram_scale * sum - target[a * c + b];
         squares[0] += (a == b ? 1 : 2) * difference * difference;  // (b, a) as well
-        return static_cast<float>(scales.gradient * difference);
+        const auto gradient = static_cast<float>(gradient_scale * difference);
+        if constexpr (std::is_same_v<T, __half>) peak = fmaxf(peak, fabsf(gradient));
+        return gradient;
       },
       [=](std::int64_t a, std::int64_t b, float value) { d[a * c + b] = cast<T>(saturated<T>(value)); });
+  raise_peak<T>(scaled, peak);
   if (grid_sum(squares, partials, ticket)) *loss = scales.value * squares[0];
 }
 
@@ -161,7 +176,8 @@ cudaError_t style_loss(const Launch& launch, double* loss, void* d, Storage stor
                        LossScales scales) {
   return for_activation(storage, [&]<class T>(std::type_identity<T>) {
     return run(launch, style_loss_kernel<T>, blocks_for_symmetric(launch, c), 0, loss, static_cast<T*>(d),
-               parts, num_parts, target, c, gram_scale, scales, launch.partials, launch.ticket);
+               parts, num_parts, target, c, gram_scale, scales, launch.scaled, launch.partials,
+               launch.ticket);
   });
 }
 

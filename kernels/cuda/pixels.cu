@@ -52,12 +52,24 @@ __global__ void __launch_bounds__(kThreads)
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     input_to_picture_kernel(float* __restrict__ dpicture, const T* __restrict__ dinput, std::int64_t channels,
-                            std::int64_t n, float scale, bool add) {
-  for_each_pack<1>(n * 3, [=](std::int64_t i, auto) {
+                            std::int64_t n, bool add, ScaledGradients* scaled) {
+  const float scale = 1 / scale_of<T>(scaled);
+  float peak = 0;
+  for_each_pack<1>(n * 3, [&](std::int64_t i, auto) {
     const std::int64_t pixel = i / 3;
-    const float value = scale * cast<float>(dinput[pixel * channels + i - pixel * 3]);
-    dpicture[i] = add ? dpicture[i] + value : value;
+    Pack<float, 1> value{cast<float>(dinput[pixel * channels + i - pixel * 3])};
+    saturate<T>(value, peak);
+    value.at[0] *= scale;
+    dpicture[i] = add ? dpicture[i] + value.at[0] : value.at[0];
   });
+  raise_peak<T>(scaled, peak);
+}
+
+__global__ void watch_gradients_kernel(double* peak, ScaledGradients* scaled, GradientRoom room) {
+  if (threadIdx.x != 0) return;
+  *peak = scaled->peak;
+  scaled->scale = static_cast<float>(next_gradient_scale(scaled->scale, scaled->peak, room));
+  scaled->peak = 0;
 }
 
 }  // namespace
@@ -113,12 +125,16 @@ cudaError_t picture_to_input(const Launch& launch, void* input, Storage type, st
 }
 
 cudaError_t input_to_picture(const Launch& launch, float* dpicture, const void* dinput, Storage type,
-                             std::int64_t channels, std::int64_t n, float scale, Accumulate accumulate) {
+                             std::int64_t channels, std::int64_t n, Accumulate accumulate) {
   if (n == 0) return cudaSuccess;
   return for_activation(type, [&]<class T>(std::type_identity<T>) {
     return run(launch, input_to_picture_kernel<T>, blocks_for(launch, n * 3), 0, dpicture,
-               static_cast<const T*>(dinput), channels, n, scale, accumulate == Accumulate::kAdd);
+               static_cast<const T*>(dinput), channels, n, accumulate == Accumulate::kAdd, launch.scaled);
   });
+}
+
+cudaError_t watch_gradients(const Launch& launch, double* peak, GradientRoom room) {
+  return run(launch, watch_gradients_kernel, 1, 0, peak, launch.scaled, room);
 }
 
 }  // namespace impasto::cuda

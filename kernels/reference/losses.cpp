@@ -20,13 +20,14 @@ void gram(double* g, const double* f, std::int64_t positions, std::int64_t c, do
 }
 
 void gram_backward(double* df, const double* f, const double* dg, std::int64_t positions, std::int64_t c,
-                   double scale, Accumulate accumulate) {
+                   double scale, Accumulate accumulate, Relu mask) {
   if (accumulate == Accumulate::kOverwrite) std::fill_n(df, positions * c, 0.0);
   for (std::int64_t p = 0; p < positions; ++p, f += c, df += c) {
     for (std::int64_t a = 0; a < c; ++a) {
       const double scaled = scale * f[a];
       for (std::int64_t b = 0; b < c; ++b) df[b] += scaled * dg[a * c + b];
     }
+    for (std::int64_t b = 0; mask == Relu::kYes && b < c; ++b) df[b] = f[b] > 0 ? df[b] : 0;
   }
 }
 
@@ -41,13 +42,14 @@ void gram_loss(double* loss, double* d, const double* g, const double* target, s
 }
 
 void squared_error(double* loss, double* d, const double* x, const double* target, std::int64_t n,
-                   LossScales scales, Accumulate accumulate) {
+                   LossScales scales, Accumulate accumulate, Relu mask) {
   double sum = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     const double difference = x[i] - target[i];
     sum += difference * difference;
     if (d == nullptr) continue;
     d[i] = (accumulate == Accumulate::kAdd ? d[i] : 0) + scales.gradient * difference;
+    if (mask == Relu::kYes && !(x[i] > 0)) d[i] = 0;
   }
   *loss = scales.value * sum;
 }

@@ -42,7 +42,7 @@ void gram(double* g,        // (c, c)
 void gram_backward(double* df,        // (positions, c)
                    const double* f,   // (positions, c)
                    const double* dg,  // (c, c)
-                   std::int64_t positions, std::int64_t c, double scale, Accumulate accumulate);
+                   std::int64_t positions, std::int64_t c, double scale, Accumulate accumulate, Relu mask);
 void gram_loss(double* loss,
                double* d,             // (c, c)
                const double* g,       // (c, c)
@@ -51,7 +51,7 @@ void gram_loss(double* loss,
 void squared_error(double* loss,
                    double* d,  // (n) or null
                    const double* x, const double* target, std::int64_t n, LossScales scales,
-                   Accumulate accumulate);
+                   Accumulate accumulate, Relu mask);
 void total_variation(double* loss,
                      double* d,        // (h, w, c) or null
                      const double* x,  // (h, w, c) = size

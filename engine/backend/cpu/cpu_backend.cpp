@@ -171,13 +171,11 @@ class CpuBackend final : public Backend {
     convolutions_.backward_data(dx, dy, filter, padding, accumulate, mask, workspace);
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override { do_copy(input, picture); }
-  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
-                           Accumulate accumulate) override {
-    if (accumulate == Accumulate::kOverwrite && scale == 1) return do_copy(dpicture, dinput);
-    if (accumulate == Accumulate::kOverwrite) do_fill(dpicture, 0);
+  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) override {
+    if (accumulate == Accumulate::kOverwrite) return do_copy(dpicture, dinput);
     runs_.each(dpicture.shape.elements(), [&](std::int64_t first, std::int64_t count) {
       float* out = dpicture.as<float>() + first;
-      kernels_.add_scaled(out, out, static_cast<float>(scale), dinput.as<float>() + first, count);
+      kernels_.add_scaled(out, out, 1, dinput.as<float>() + first, count);
     });
   }
   void do_relu_forward(TensorView y, ConstTensorView x) override {
@@ -221,18 +219,19 @@ class CpuBackend final : public Backend {
               accumulate == Accumulate::kAdd, workspace.data);
   }
   void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
-                        Accumulate accumulate, Workspace workspace) override {
+                        Accumulate accumulate, Relu mask, Workspace workspace) override {
     cpu::gram_backward(kernels_, pool_, df.as<float>(), f.as<float>(), dg.as<float>(), f.shape.positions(),
-                       f.shape.c, scale, accumulate == Accumulate::kAdd, workspace.data);
+                       f.shape.c, scale, accumulate == Accumulate::kAdd, mask == Relu::kYes, workspace.data);
   }
   void do_gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
                     LossScales scales) override {
-    do_squared_error(loss, d, g, target, scales, Accumulate::kOverwrite);  // all of it is float
+    do_squared_error(loss, d, g, target, scales, Accumulate::kOverwrite, Relu::kNo);  // all of it is float
   }
   void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                        LossScales scales, Accumulate accumulate) override {
-    *loss.as<double>() = cpu::squared_error(kernels_, runs_, d.as<float>(), x.as<float>(), target.as<float>(),
-                                            x.shape.elements(), scales, accumulate == Accumulate::kAdd);
+                        LossScales scales, Accumulate accumulate, Relu mask) override {
+    *loss.as<double>() =
+        cpu::squared_error(kernels_, runs_, d.as<float>(), x.as<float>(), target.as<float>(),
+                           x.shape.elements(), scales, accumulate == Accumulate::kAdd, mask == Relu::kYes);
   }
   void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
                           double weight) override {

@@ -85,6 +85,7 @@ DeviceProperties device_properties_of(int device) {
           properties.minor,
           properties.multiProcessorCount,
           properties.maxThreadsPerMultiProcessor,
+          properties.sharedMemPerBlockOptin,
           properties.totalGlobalMem,
           properties.name};
 }
@@ -98,6 +99,7 @@ Context::Context(const DeviceProperties& device, Precision chosen)
   enter();
   launch_.num_sms = properties.num_sms;
   launch_.threads_per_sm = properties.threads_per_sm;
+  launch_.shared_bytes = properties.shared_bytes;
   beside_ = launch_;
   check(cudaStreamCreateWithFlags(&launch_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
   stream_.reset(launch_.stream);
@@ -155,11 +157,12 @@ void Context::give_memory(void* memory) {
     std::byte* const rest = next + static_cast<std::size_t>(kNumPartials) * sizeof(double);
     launch->ticket = reinterpret_cast<unsigned*>(rest);
     check(cudaMemsetAsync(rest, 0, 256, launch_.stream), "cudaMemset");
-    // What goes on beside writes no feature map's gradient, and so has no peak.
-    if (storage == Storage::kFloat16 && launch == &launch_)
-      launch->peak = reinterpret_cast<float*>(rest + 128);
     next += kReductionBytes;
   }
+  if (storage != Storage::kFloat16) return;
+  auto* const behind_ticket = reinterpret_cast<std::byte*>(launch_.ticket) + 128;
+  launch_.scaled = beside_.scaled = reinterpret_cast<ScaledGradients*>(behind_ticket);
+  set_gradient_scale(1);
 }
 
 void Context::queued(cudaError_t status, const std::string& what) {
@@ -182,15 +185,22 @@ void Context::waited(cudaError_t status) const {
   if (status != cudaSuccess) check(status, "the GPU's work up to " + last_queued_);
 }
 
-double Context::take_peak() {
-  if (launch_.peak == nullptr) return 0;
+double Context::gradient_scale() {
+  ScaledGradients scaled;
+  if (launch_.scaled == nullptr) return scaled.scale;
   enter();
-  float peak = 0;
-  check(cudaMemcpyAsync(&peak, launch_.peak, sizeof peak, cudaMemcpyDeviceToHost, launch_.stream),
+  check(cudaMemcpyAsync(&scaled, launch_.scaled, sizeof scaled, cudaMemcpyDeviceToHost, stream()),
         "cudaMemcpy");
-  check(cudaMemsetAsync(launch_.peak, 0, sizeof peak, launch_.stream), "cudaMemset");
   synchronise();
-  return peak;
+  return scaled.scale;
+}
+
+void Context::set_gradient_scale(double scale) {
+  if (launch_.scaled == nullptr) return;
+  enter();
+  const ScaledGradients scaled{.scale = static_cast<float>(scale)};
+  check(cudaMemcpyAsync(launch_.scaled, &scaled, sizeof scaled, cudaMemcpyHostToDevice, stream()),
+        "cudaMemcpy");
 }
 
 }  // namespace impasto::cuda

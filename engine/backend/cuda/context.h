@@ -35,6 +35,7 @@ struct LaunchCounts {
 
 struct DeviceProperties {
   int index = 0, major = 0, minor = 0, num_sms = 0, threads_per_sm = 0;
+  std::size_t shared_bytes = 0;  ///< that a block may have
   std::size_t memory_bytes = 0;  ///< all of it, used or free
   std::string name;
   [[nodiscard]] bool has_bf16() const { return major >= 8; }
@@ -109,8 +110,9 @@ class Context {
   }
   [[nodiscard]] cublasHandle_t cublas() const { return cublas_.get(); }
   [[nodiscard]] cudnnHandle_t cudnn() const { return cudnn_.get(); }
-  /// fp16 only: largest |gradient| offered since the last call; 0 otherwise.
-  [[nodiscard]] double take_peak();
+  /// fp16 only; 1 otherwise.
+  [[nodiscard]] double gradient_scale();
+  void set_gradient_scale(double scale);
 
   const DeviceProperties properties;
   const Precision precision;

@@ -115,7 +115,8 @@ class CudaBackend final : public Backend {
     return cuda::to_string(statistics_) + (tuned.empty() ? "" : "; " + tuned);
   }
   [[nodiscard]] Tuning* tuning() override { return &choices_; }
-  [[nodiscard]] double take_gradient_peak() override { return context_.take_peak(); }
+  [[nodiscard]] double gradient_scale() override { return context_.gradient_scale(); }
+  void set_gradient_scale(double scale) override { context_.set_gradient_scale(scale); }
 
  private:
   // --- memory and transfers
@@ -249,7 +250,8 @@ class CudaBackend final : public Backend {
     const ConvOp op = accumulate == Accumulate::kAdd ? ConvOp::kBackwardDataAdd : ConvOp::kBackwardData;
     run(key_of(op, dx.shape, filter.out_channels(), padding), dx.data, own(filter),
         const_cast<void*>(dy.data), workspace);
-    if (mask.empty() && context_.storage != Storage::kFloat16) return;
+    // In fp16 what was overwritten may be infinite: whoever reads it knows that. A sum may not.
+    if (mask.empty() && !(context_.storage == Storage::kFloat16 && accumulate == Accumulate::kAdd)) return;
     context_.queued(
         mask_gradient(context_.launch(), dx.data, mask.data, context_.storage, dx.shape.elements()),
         "mask_gradient");
@@ -259,12 +261,11 @@ class CudaBackend final : public Backend {
                                            input.shape.c, picture.as<float>(), picture.shape.positions()),
                     "picture_to_input");
   }
-  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
-                           Accumulate accumulate) override {
-    context_.queued(cuda::input_to_picture(context_.launch(), dpicture.as<float>(), dinput.data,
-                                           context_.storage, dinput.shape.c, dinput.shape.positions(),
-                                           static_cast<float>(scale), accumulate),
-                    "input_to_picture");
+  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) override {
+    context_.queued(
+        cuda::input_to_picture(context_.launch(), dpicture.as<float>(), dinput.data, context_.storage,
+                               dinput.shape.c, dinput.shape.positions(), accumulate),
+        "input_to_picture");
   }
   void do_relu_forward(TensorView y, ConstTensorView x) override {
     context_.queued(
@@ -302,10 +303,18 @@ class CudaBackend final : public Backend {
         "gram_sum");
   }
   void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
-                        Accumulate accumulate, Workspace /*workspace*/) override {
+                        Accumulate accumulate, Relu mask, Workspace /*workspace*/) override {
+    const Storage storage = context_.storage;
+    const std::int64_t positions = f.shape.positions(), c = f.shape.c;
+    if (takes_gram_backward(context_.properties.shared_bytes, storage, df.data, f.data, dg.data, c)) {
+      return context_.queued(cuda::gram_backward(context_.launch(), df.data, f.data, dg.data, storage,
+                                                 positions, c, static_cast<float>(scale), accumulate, mask),
+                             "gram_backward");
+    }
     context_.queue("gram_backward", [&] { cuda::gram_backward(context_, df, f, dg, scale, accumulate); });
-    if (context_.storage != Storage::kFloat16) return;
-    context_.queued(mask_gradient(context_.launch(), df.data, nullptr, context_.storage, df.shape.elements()),
+    if (mask == Relu::kNo && storage != Storage::kFloat16) return;
+    context_.queued(mask_gradient(context_.launch(), df.data, mask == Relu::kYes ? f.data : nullptr, storage,
+                                  df.shape.elements()),
                     "mask_gradient");
   }
   void do_gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
@@ -328,10 +337,14 @@ class CudaBackend final : public Backend {
                     "style_loss");
   }
   void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                        LossScales scales, Accumulate accumulate) override {
+                        LossScales scales, Accumulate accumulate, Relu mask) override {
     context_.queued(cuda::squared_error(context_.launch(), loss.as<double>(), d.data, x.data, target.data,
-                                        storage_of(x.dtype), x.shape.elements(), scales, accumulate),
+                                        storage_of(x.dtype), x.shape.elements(), scales, accumulate, mask),
                     "squared_error");
+  }
+  void do_watch_gradients(TensorView peak, GradientRoom room) override {
+    if (context_.storage != Storage::kFloat16) return;
+    context_.queued(cuda::watch_gradients(context_.launch(), peak.as<double>(), room), "watch_gradients");
   }
   void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
                           double weight) override {

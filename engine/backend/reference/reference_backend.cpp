@@ -118,10 +118,9 @@ class ReferenceBackend final : public Backend {
                                     size(dx.shape), filter.out_channels(), padding, accumulate);
   }
   void do_picture_to_input(TensorView input, ConstTensorView picture) override { do_copy(input, picture); }
-  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, double scale,
-                           Accumulate accumulate) override {
+  void do_input_to_picture(TensorView dpicture, ConstTensorView dinput, Accumulate accumulate) override {
     if (accumulate == Accumulate::kOverwrite) do_fill(dpicture, 0);
-    reference::add_scaled(dpicture.as<double>(), dpicture.as<double>(), scale, dinput.as<double>(),
+    reference::add_scaled(dpicture.as<double>(), dpicture.as<double>(), 1, dinput.as<double>(),
                           dinput.shape.elements());
   }
   void do_relu_forward(TensorView y, ConstTensorView x) override {
@@ -148,9 +147,9 @@ class ReferenceBackend final : public Backend {
     reference::gram(g.as<double>(), f.as<double>(), f.shape.positions(), f.shape.c, scale, accumulate);
   }
   void do_gram_backward(TensorView df, ConstTensorView f, ConstTensorView dg, double scale,
-                        Accumulate accumulate, Workspace /*workspace*/) override {
+                        Accumulate accumulate, Relu mask, Workspace /*workspace*/) override {
     reference::gram_backward(df.as<double>(), f.as<double>(), dg.as<double>(), f.shape.positions(), f.shape.c,
-                             scale, accumulate);
+                             scale, accumulate, mask);
   }
   void do_gram_loss(TensorView loss, TensorView d, ConstTensorView g, ConstTensorView target,
                     LossScales scales) override {
@@ -158,9 +157,9 @@ class ReferenceBackend final : public Backend {
                          scales);
   }
   void do_squared_error(TensorView loss, TensorView d, ConstTensorView x, ConstTensorView target,
-                        LossScales scales, Accumulate accumulate) override {
+                        LossScales scales, Accumulate accumulate, Relu mask) override {
     reference::squared_error(loss.as<double>(), d.as<double>(), x.as<double>(), target.as<double>(),
-                             x.shape.elements(), scales, accumulate);
+                             x.shape.elements(), scales, accumulate, mask);
   }
   void do_total_variation(TensorView loss, TensorView d, ConstTensorView x, TotalVariation kind,
                           double weight) override {

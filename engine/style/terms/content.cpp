@@ -29,11 +29,12 @@ class ContentTerm final : public LossTerm {
     return factor ? "" : kZeroTarget;
   }
 
-  void add_gradient(const TermContext& context, TensorView d, ConstTensorView features, const TapRows& rows,
-                    Accumulate accumulate) override {
-    const LossScales scales{factor_, context.gradient_scale * weight() * 2 * factor_};
-    context.backend.squared_error(slot(rows.part), d, features,
-                                  target_.rows(rows.rows.first, rows.rows.count), scales, accumulate);
+  void add_gradient(const TermContext& context, TensorView d, ConstTensorView features,
+                    const TapGradient& step) override {
+    const LossScales scales{factor_, weight() * 2 * factor_};
+    const auto [rows, height, part] = step.at;
+    context.backend.squared_error(slot(part), d, features, target_.rows(rows.first, rows.count), scales,
+                                  step.accumulate, step.mask);
   }
 
  private:

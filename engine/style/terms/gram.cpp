@@ -59,7 +59,7 @@ class GramTerm final : public LossTerm {
 
   void take_features(const TermContext& context, ConstTensorView features, const TapRows& rows) override {
     if (rows.whole()) {
-      context.backend.style_loss(slot_, d_gram_, gram_, features, target_, per_position(), scales(context),
+      context.backend.style_loss(slot_, d_gram_, gram_, features, target_, per_position(), scales(),
                                  context.workspace);
       return;
     }
@@ -67,20 +67,18 @@ class GramTerm final : public LossTerm {
     context.backend.gram(gram_, features, per_position(), accumulate, context.workspace);
   }
   void complete(const TermContext& context) override {
-    context.backend.gram_loss(slot_, d_gram_, gram_, target_, scales(context));
+    context.backend.gram_loss(slot_, d_gram_, gram_, target_, scales());
   }
   void add_gradient(const TermContext& context, TensorView d, ConstTensorView features,
-                    const TapRows& /*rows*/, Accumulate accumulate) override {
-    context.backend.gram_backward(d, features, d_gram_, 1, accumulate, context.workspace);
+                    const TapGradient& step) override {
+    context.backend.gram_backward(d, features, d_gram_, 1, step.accumulate, step.mask, context.workspace);
   }
 
  private:
   [[nodiscard]] Shape square() const { return {1, features_.c, features_.c}; }
   [[nodiscard]] double per_position() const { return 1.0 / static_cast<double>(features_.positions()); }
   /// dJ/dF = 2/N F dJ/dG; the 2/N stands with dJ/dG, which keeps it small.
-  [[nodiscard]] LossScales scales(const TermContext& context) const {
-    return {factor_, context.gradient_scale * 2 * per_position() * weight() * 2 * factor_};
-  }
+  [[nodiscard]] LossScales scales() const { return {factor_, 2 * per_position() * weight() * 2 * factor_}; }
 
   Shape features_;  // of the picture that is rendered
   Scaling scaling_;

@@ -41,8 +41,6 @@ struct Loss {
 struct TermContext {
   Backend& backend;
   Workspace workspace;
-  /// Power of two that gradients with respect to features are multiplied by (traits().scaled_gradients).
-  double gradient_scale = 1;
 };
 
 class LossTerm {
@@ -99,10 +97,11 @@ class LossTerm {
   virtual void take_features(const TermContext&, ConstTensorView /*features*/, const TapRows&) {}
   /// All of them have been there, in several parts.
   virtual void complete(const TermContext&) {}
-  /// d (+)= gradient_scale * weight * gradient of the value with respect to these rows of the features; at
-  /// the picture d += weight * gradient with respect to it. The value, if it has not been written before.
-  virtual void add_gradient(const TermContext&, TensorView d, ConstTensorView features, const TapRows& rows,
-                            Accumulate accumulate) = 0;
+  /// d (+)= weight * gradient of the value with respect to these rows of the features (scaled as the device
+  /// wants: BackendTraits::scaled_gradients), then as rows.relu says d *= (features > 0); at the picture d +=
+  /// weight * gradient with respect to it. The value, if it has not been written before.
+  virtual void add_gradient(const TermContext&, TensorView d, ConstTensorView features,
+                            const TapGradient& step) = 0;
 
   void set_active(bool active) { active_ = active; }
 

@@ -17,7 +17,7 @@ class VariationTerm final : public LossTerm {
     slot_ = slots;
   }
   void add_gradient(const TermContext& context, TensorView d, ConstTensorView picture,
-                    const TapRows& /*rows*/, Accumulate /*accumulate*/) override {
+                    const TapGradient& /*step*/) override {
     context.backend.total_variation(slot_, d, picture, variation_, weight());
   }
 

@@ -3,7 +3,7 @@
 constexpr std::int64_t kSumVectors = 64;
 
 static double squared_error(float* d, const float* x, const float* target, std::int64_t n,
-                            float gradient_scale, bool accumulate) {
+                            float gradient_scale, bool accumulate, bool mask) {
   double total = 0;
   const std::int64_t whole = n / kLanes * kLanes;
   for (std::int64_t i0 = 0; i0 < whole; i0 += kSumVectors * kLanes) {
@@ -12,15 +12,18 @@ static double squared_error(float* d, const float* x, const float* target, std::
       const Vector difference = load(x + i) - load(target + i);
       sums += difference * difference;
       if (d == nullptr) continue;
-      const Vector gradient = gradient_scale * difference;
-      store(d + i, accumulate ? load(d + i) + gradient : gradient);
+      Vector gradient = gradient_scale * difference;
+      if (accumulate) gradient += load(d + i);
+      store(d + i, mask ? zero_if_not_positive(gradient, load(x + i)) : gradient);
     }
     total += sum_in_double(sums);
   }
   for (std::int64_t i = whole; i < n; ++i) {
     const float difference = x[i] - target[i];
     total += static_cast<double>(difference) * difference;
-    if (d != nullptr) d[i] = (accumulate ? d[i] : 0.0F) + gradient_scale * difference;
+    if (d == nullptr) continue;
+    d[i] = (accumulate ? d[i] : 0.0F) + gradient_scale * difference;
+    if (mask && !(x[i] > 0)) d[i] = 0;
   }
   return total;
 }

@@ -118,9 +118,10 @@ static void micro_pixels(MicroArgs args, std::int64_t n, std::int64_t cols) {
 }
 
 /// out(n,cols) (+)= in(n,depth) * packed, rows ldc and stride floats apart; packed [panel][depth][kPanel].
+/// mask: like out, or null.
 static void multiply_panels(float* out, std::int64_t ldc, const float* in, std::int64_t stride,
                             std::int64_t n, std::int64_t depth, const float* packed, std::int64_t cols,
-                            bool accumulate) {
+                            bool accumulate, const float* mask = nullptr) {
   constexpr std::int64_t kBlock = 256;  // rows of a panel that stay in the L1 cache
   for (std::int64_t first = 0; first < depth; first += kBlock) {
     for (std::int64_t k = 0; k < cols; k += kPanel) {
@@ -133,14 +134,15 @@ static void multiply_panels(float* out, std::int64_t ldc, const float* in, std::
       args.c = out + k;
       args.ldc = ldc;
       args.accumulate = accumulate || first != 0;
+      args.mask = mask != nullptr && first + kBlock >= depth ? mask + k : nullptr;
       micro_pixels<0>(args, n, cols - k);
     }
   }
 }
 
 static void multiply_rows(float* out, const float* f, std::int64_t n, std::int64_t c, const float* matrix,
-                          bool accumulate) {
-  multiply_panels(out, c, f, c, n, c, matrix, c, accumulate);
+                          bool accumulate, bool mask) {
+  multiply_panels(out, c, f, c, n, c, matrix, c, accumulate, mask ? f : nullptr);
 }
 
 /// 2 * kRows * kVectors * kLanes floating-point operations `n` times over, on registers alone.

@@ -295,6 +295,7 @@ TEST_CASE("every number of the state of gradient descent without a rate is resto
   HostObjective objective(*backend, rosenbrock);
   for (int i = 0; i < 25; ++i) rig.optimizer->step(objective);
   const std::vector<double> state = rig.optimizer->host_state();
+  CHECK(state.size() == 18);                                // as in every checkpoint so far
   CHECK(std::count(state.begin(), state.end(), 0.0) <= 4);  // flags and counts of cuts; all others are in use
   other.optimizer->restore_host_state(state);
   CHECK(other.optimizer->host_state() == state);

@@ -229,7 +229,6 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
 }
 
 void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
-  fresh_ = false;
   backend_.repeat(recording_, [this, x, gradient] { run(x, gradient); });
 }
 
@@ -248,7 +247,6 @@ void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
   // on; room for some growth, the rest for their decline.
   constexpr double kLargest = 1024;
   constexpr int kMostTries = 8;
-  fresh_ = false;
   const double before = gradient_scale_;
   double peak = 0;
   for (int i = 0; i < kMostTries; ++i) {
@@ -277,17 +275,14 @@ void StyleObjective::write_tap_gradient(int tap, const TapRows& rows, TensorView
 }
 
 const LossValues& StyleObjective::values() {
-  if (fresh_) return values_;
   backend_.download(std::span<double>(slot_values_), slots_);
   read_slots(slot_values_);
-  fresh_ = true;
   return values_;
 }
 
 void StyleObjective::write_value(TensorView slot) { backend_.weighted_sum(slot, weights_, slots_); }
 
 void StyleObjective::queue_values() {
-  if (fresh_) return queued_.push_back(nullptr);
   Readback* const readback = readbacks_[next_readback_++ % kMostQueued].get();
   readback->start(slots_);
   queued_.push_back(readback);
@@ -297,7 +292,7 @@ const LossValues& StyleObjective::take_values() {
   if (queued_.empty()) throw Error(ErrorCode::kInternal, "objective: expected queued values, found none");
   Readback* const readback = queued_.front();
   queued_.pop_front();
-  if (readback != nullptr) read_slots(readback->wait());
+  read_slots(readback->wait());
   return values_;
 }
 

@@ -224,6 +224,8 @@ TEST_CASE(
     INFO(optimizer.back());
     auto few = calls(optimizer, "4"), more = calls(optimizer, "9");
     CHECK(more["graphs"] - few["graphs"] == 5);
+    CHECK(few["kernels"] > 0);
+    CHECK(more["kernels"] == few["kernels"]);  // none beside the graph
     CHECK(more["stream_waits"] == few["stream_waits"]);
     CHECK(more["event_waits"] - few["event_waits"] == 5);  // for the losses, of the iteration before
     CHECK(more["bytes_sent"] == few["bytes_sent"]);

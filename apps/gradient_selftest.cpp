@@ -107,7 +107,7 @@ class ObjectiveUnderTest final : public Differentiable {
   [[nodiscard]] double value(std::span<const double> x) override {
     backend_.upload(memory_.optimizer[0], x);
     objective_->evaluate(memory_.optimizer[0], memory_.optimizer[1]);
-    return objective_->value();
+    return objective_->values().total;
   }
   [[nodiscard]] std::vector<double> gradient() override {
     std::vector<double> host(static_cast<std::size_t>(memory_.optimizer[1].shape.elements()));

@@ -52,6 +52,18 @@ struct LbfgsDecisionParameters {
   bool preconditioned = false;
 };
 
+/// What descent_decide is asked, in the order in which an iteration asks.
+enum class DescentDecision : std::uint8_t {
+  kJudge,       ///< the point that was evaluated
+  kTakeLength,  ///< where it is the new base: the length of the step from it
+  kTakeSlope,   ///< where x was moved: whether it goes downhill (once more where momentum did not)
+};
+
+struct DescentDecisionParameters {
+  double elements = 0;  ///< of the picture
+  bool has_momentum = false;
+};
+
 /// Of a squared error: the value's factor and the gradient's. They are apart, because a loss's weight belongs
 /// to the gradient alone, and a gradient may be scaled against underflow.
 struct LossScales {
@@ -142,6 +154,8 @@ struct LossScales {
 /// With the Wolfe line search what follows an evaluation depends on its outcome (kernels/lbfgs_search.h).
 /// lbfgs_decide        moves the machine by one decision, and sets the flags and the step length in `state`
 ///                     that the steps after it read. The same to the last bit on every device.
+/// descent_decide      the same for the machine of gradient descent that finds its steps
+///                     (kernels/descent_search.h), which holds the flags and the step length itself.
 /// weighted_sum        *out = sum_i weights[i] * values[i] of doubles, added up in order.
 // clang-format on
 struct LbfgsState {

@@ -15,7 +15,7 @@ import sources
 # Every room may include itself.
 ROOMS = {
     "core": ["engine/core/"],
-    "ops": ["kernels/ops.h", "kernels/line_search.h", "kernels/lbfgs_search.h"],
+    "ops": ["kernels/ops.h", "kernels/line_search.h", "kernels/lbfgs_search.h", "kernels/descent_search.h"],
     "kernels": ["kernels/"],
     "image": ["engine/image/"],
     "options": ["engine/options/"],

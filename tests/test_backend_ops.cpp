@@ -44,6 +44,7 @@ const std::vector<std::string> kOperations = {"conv2d_forward",
                                               "lbfgs_pair_dots",
                                               "lbfgs_condition",
                                               "lbfgs_decide",
+                                              "descent_decide",
                                               "weighted_sum"};
 
 void require_rows_ok(Backend& device, const std::string& operation, bool shifted) {

@@ -209,16 +209,23 @@ TEST_CASE("with IMPASTO_CUDA_RECORD=0 nothing is recorded, and the picture is th
   CHECK(folder.read("x.png") == picture);
 }
 
-TEST_CASE("an iteration of the default preset's optimiser is one graph, and the host waits for none of it") {
+TEST_CASE(
+    "an iteration of an optimiser that decides by the loss is one graph, and the host waits for none of it") {
   const CliFolder folder;
-  const auto calls = [&](const char* iterations, const char* search) {
-    return calls_of(folder, render({"--optimizer", "lbfgs", "--line-search", search, "--tolerance", "0.0001",
-                                    "--scales", "1", "--iterations", iterations}));
+  const auto calls = [&](const std::vector<std::string>& optimizer, const char* iterations) {
+    return calls_of(
+        folder,
+        render(with(optimizer, {"--tolerance", "0.0001", "--scales", "1", "--iterations", iterations})));
   };
-  for (const char* const search : {"wolfe", "none"}) {
-    INFO(search);
-    auto few = calls("4", search), more = calls("9", search);
+  for (const std::vector<std::string>& optimizer : {std::vector<std::string>{"--optimizer", "lbfgs"},
+                                                    {"--optimizer", "lbfgs", "--line-search", "none"},
+                                                    {"--optimizer", "gd"},
+                                                    {"--optimizer", "gd", "--momentum", "0.9", "--clamp"}}) {
+    INFO(optimizer.back());
+    auto few = calls(optimizer, "4"), more = calls(optimizer, "9");
     CHECK(more["graphs"] - few["graphs"] == 5);
+    CHECK(few["kernels"] > 0);
+    CHECK(more["kernels"] == few["kernels"]);  // none beside the graph
     CHECK(more["stream_waits"] == few["stream_waits"]);
     CHECK(more["event_waits"] - few["event_waits"] == 5);  // for the losses, of the iteration before
     CHECK(more["bytes_sent"] == few["bytes_sent"]);

@@ -53,6 +53,14 @@ StyleOptions options_of(OptimizerKind kind, Scaling scaling, LineSearch search =
   return options;
 }
 
+/// L-BFGS with its line search, or gradient descent that finds its steps.
+StyleOptions deciding(OptimizerKind kind) {
+  StyleOptions options = options_of(kind, Scaling::kRelative, LineSearch::kWolfe);
+  options.optimizer.learning_rate.reset();
+  options.optimizer.momentum = 0.9;
+  return options;
+}
+
 StyleOptions on_gpu(StyleOptions options) {
   options.device = test::other_device().device;
   options.precision = to_string(precision());
@@ -114,12 +122,15 @@ TEST_CASE("each optimiser and scaling follows the CPU's trace, by replaying one 
   }
 }
 
-TEST_CASE("the line search replays its evaluations and ends as low as the CPU's") {
-  const StyleOptions options = options_of(OptimizerKind::kLbfgs, Scaling::kRelative, LineSearch::kWolfe);
-  const Run gpu = render(on_gpu(options)), cpu = render(options);
-  CHECK_THAT(gpu.activity, ContainsSubstring("captured 1, replayed 8, plain 1 times"));
-  CHECK(gpu.losses.back() < 0.9 * gpu.losses.front());
-  CHECK(gpu.losses.back() == Approx(cpu.losses.back()).epsilon(10 * bound()));
+TEST_CASE("optimisers that decide by the loss replay their evaluations and end as low as the CPU's") {
+  for (const OptimizerKind kind : {OptimizerKind::kLbfgs, OptimizerKind::kGradientDescent}) {
+    const StyleOptions options = deciding(kind);
+    const Run gpu = render(on_gpu(options)), cpu = render(options);
+    INFO(to_string(kind));
+    CHECK_THAT(gpu.activity, ContainsSubstring("captured 1, replayed 8, plain 1 times"));
+    CHECK(gpu.losses.back() < 0.9 * gpu.losses.front());
+    CHECK(gpu.losses.back() == Approx(cpu.losses.back()).epsilon(10 * bound()));
+  }
 }
 
 TEST_CASE("the same render gives the same bytes, also beside another one on the same GPU") {
@@ -136,8 +147,9 @@ TEST_CASE("the same render gives the same bytes, also beside another one on the 
 }
 
 TEST_CASE("a render stopped and resumed ends with the same bytes, on the plans that it began with") {
-  for (const OptimizerKind kind : {OptimizerKind::kLbfgs, OptimizerKind::kAdam}) {
-    const StyleOptions options = on_gpu(options_of(kind, Scaling::kRelative));
+  for (const StyleOptions& options : {on_gpu(options_of(OptimizerKind::kLbfgs, Scaling::kRelative)),
+                                      on_gpu(options_of(OptimizerKind::kAdam, Scaling::kRelative)),
+                                      on_gpu(deciding(OptimizerKind::kGradientDescent))}) {
     const Run whole = render(options);
     Stylizer first(options, weights());
     RunHooks hooks;

@@ -27,28 +27,44 @@ OptimizerOptions automatic(double momentum = 0) {
   return o;
 }
 
+double uphill(const Vector& x, Vector& g) {
+  const double value = bowl(10)(x, g);
+  for (double& component : g) component = -component;
+  return value;
+}
+
 /// Every point at which the rules of docs/losses.md evaluate, written once more from the text alone.
 std::vector<Vector> plain_path(const Function& f, const Vector& start, int steps, double momentum) {
   std::vector<Vector> path;
-  Vector base = start, g(start.size()), g_base, s;
+  Vector base, g(start.size()), g_base, s, best;
   std::deque<double> window;
-  double t = 0;
-  int bases = 0;
+  double t = 0, lowest = kInfinity;
+  int bases = 0, cuts = 0, vain_starts = 0;
   Vector x = start;
-  bool pushed = false, cut = false;
+  bool pushed = false;
   while (steps-- > 0) {
     path.push_back(x);
     const double value = f(x, g);
+    const bool finite = std::isfinite(value) && std::isfinite(dot(g, g));
+    if (finite && value < lowest) lowest = value, best = x;
     if (bases == 0) {
-      t = std::sqrt(static_cast<double>(x.size()) / dot(g, g));
+      if (!finite) continue;
+      t = std::sqrt(static_cast<double>(x.size()) / dot(g, g)) / std::pow(4, vain_starts);
+      base = x;
       g_base = g;
     } else {
       const double top = *std::max_element(window.begin(), window.end());
       const double slope = dot(g_base, combine(x, -1, base));
-      const bool first = bases == 1 && !cut;
-      if (!(value <= (first ? top + 0.1 * std::abs(top) : top + 1e-4 * slope))) {
-        if (!pushed) cut = true;
-        if (!pushed) t /= 4;
+      const bool first = bases == 1 && cuts == 0 && vain_starts == 0;
+      if (!finite || !(value <= (first ? top + 0.1 * std::abs(top) : top + 1e-4 * slope))) {
+        if (!pushed && cuts == 12) {
+          x = best;
+          bases = 0;
+          window.clear();
+          vain_starts = (vain_starts + 1) % 13;
+          continue;
+        }
+        if (!pushed) ++cuts, t /= 4;
         pushed = false;
         x = combine(base, -t, g_base);
         continue;
@@ -60,10 +76,12 @@ std::vector<Vector> plain_path(const Function& f, const Vector& start, int steps
       t = dot(s, y) > 0 ? (momentum == 0 && bases % 2 == 1 ? longer : shorter) : 4 * t;
       base = x;
       g_base = g;
+      vain_starts = 0;
     }
     window.push_back(value);
     if (window.size() > 10) window.pop_front();
     ++bases;
+    cuts = 0;
     x = combine(base, -t, g_base);
     pushed = bases > 1 && momentum > 0;
     if (pushed && dot(g_base, combine(combine(x, momentum, s), -1, base)) < 0) {
@@ -73,6 +91,18 @@ std::vector<Vector> plain_path(const Function& f, const Vector& start, int steps
     }
   }
   return path;
+}
+
+void require_plain_path(const std::function<Function()>& make, const Vector& start, int steps,
+                        double momentum) {
+  const auto backend = make_reference();
+  Rig rig(*backend, automatic(momentum), start);
+  HostObjective objective(*backend, make());
+  INFO("momentum " << momentum);
+  for (const Vector& point : plain_path(make(), start, steps, momentum)) {
+    REQUIRE(relative_distance(rig.x(), point) < 1e-6);
+    rig.optimizer->step(objective);
+  }
 }
 
 Function scaled(const Function& f, double factor) {
@@ -95,18 +125,55 @@ double reached(Backend& backend, const OptimizerOptions& options, const Function
 }  // namespace
 
 TEST_CASE("gradient descent without a rate follows its rules, point by point") {
-  const auto backend = make_reference();
-  const Vector start = noise(30, 1);
   for (const double momentum : {0.0, 0.5, 0.9}) {
     for (const Function& f : {bowl(50), Function(rosenbrock)}) {
-      INFO("momentum " << momentum);
-      const std::vector<Vector> expected = plain_path(f, start, 60, momentum);
-      Rig rig(*backend, automatic(momentum), start);
-      HostObjective objective(*backend, f);
-      for (const Vector& point : expected) {
-        REQUIRE(relative_distance(rig.x(), point) < 1e-6);
-        rig.optimizer->step(objective);
-      }
+      require_plain_path([&] { return f; }, noise(30, 1), 60, momentum);
+    }
+  }
+}
+
+TEST_CASE("where no step leads down gradient descent starts again at the best point, with a shorter move") {
+  for (const double momentum : {0.0, 0.9}) {
+    require_plain_path([] { return uphill; }, noise(30, 1), 200, momentum);  // each start is in vain
+    // At a base that need not be the best point all values are gone, so long that it starts again; twice.
+    for (const int before : {15, 17, 19, 21}) {
+      INFO("the first value gone is that after " << before);
+      const auto outage = [before] {
+        return [before, call = 0](const Vector& x, Vector& g) mutable {
+          const bool gone = call >= before && (call - before) % 30 < 14;
+          ++call;
+          const double value = bowl(50)(x, g);
+          return gone ? kNaN : value;
+        };
+      };
+      require_plain_path(outage, noise(30, 1), 80, momentum);
+    }
+  }
+}
+
+TEST_CASE("a value is held against those of the last ten bases, no more and no fewer") {
+  const auto backend = make_reference();
+  std::vector<Vector> all{{100, 50, 50, 50, 50, 50, 50, 50, 50, 50, 99, 99.5, 50}};
+  for (std::size_t high = 1; high < 10; ++high) {  // then the first base is the eleventh back
+    all.emplace_back(13, 50)[0] = 100;
+    all.back()[high] = 90;
+    all.back()[11] = 89;
+    all.back()[12] = 90.5;
+  }
+  for (const Vector& values : all) {
+    int call = 0;
+    const Function f = [&](const Vector&, Vector& g) {
+      std::fill(g.begin(), g.end(), 1e-3);
+      return values[static_cast<std::size_t>(call++)];
+    };
+    Rig rig(*backend, automatic(), zeros(30));
+    HostObjective objective(*backend, f);
+    double bases = 0;
+    for (const double value : values) {
+      rig.optimizer->step(objective);
+      if (value != 99.5 && value != 90.5) ++bases;
+      INFO(value << " is value " << call);
+      CHECK(rig.optimizer->host_state()[2] == bases);
     }
   }
 }
@@ -237,11 +304,6 @@ TEST_CASE("a start that cannot be evaluated and a flat place are left as they ar
 
 TEST_CASE("a wrong gradient costs evaluations but not the picture of gradient descent") {
   const auto backend = make_reference();
-  const Function uphill = [](const Vector& x, Vector& g) {
-    const double value = bowl(10)(x, g);
-    for (double& component : g) component = -component;
-    return value;
-  };
   Rig rig(*backend, automatic(0.9), zeros(30));
   HostObjective objective(*backend, uphill);
   for (int i = 0; i < 200; ++i) rig.optimizer->step(objective);
@@ -295,6 +357,7 @@ TEST_CASE("every number of the state of gradient descent without a rate is resto
   HostObjective objective(*backend, rosenbrock);
   for (int i = 0; i < 25; ++i) rig.optimizer->step(objective);
   const std::vector<double> state = rig.optimizer->host_state();
+  CHECK(state.size() == 18);                                // as in every checkpoint so far
   CHECK(std::count(state.begin(), state.end(), 0.0) <= 4);  // flags and counts of cuts; all others are in use
   other.optimizer->restore_host_state(state);
   CHECK(other.optimizer->host_state() == state);

@@ -65,7 +65,7 @@ struct Bench {
   double evaluate(const std::vector<double>& host) {
     backend->upload(x, std::span<const double>(host));
     objective->evaluate(x, gradient);
-    return objective->value();
+    return objective->values().total;
   }
   std::vector<double> download_gradient() {
     std::vector<double> host(static_cast<std::size_t>(gradient.shape.elements()));
@@ -336,9 +336,11 @@ TEST_CASE("an evaluation gives the same bits every time and allocates nothing") 
 
 TEST_CASE("steps that a device replays have the bits of steps that it does anew, in every iteration") {
   const std::string device = test::op_devices().back();
-  for (const OptimizerKind kind : {OptimizerKind::kAdam, OptimizerKind::kLbfgs}) {
+  for (const OptimizerKind kind :
+       {OptimizerKind::kAdam, OptimizerKind::kLbfgs, OptimizerKind::kGradientDescent}) {
     OptimizerOptions options;
     options.kind = kind;
+    options.momentum = 0.9;  // of gradient descent
     options.history = 3;
     options.line_search = LineSearch::kNone;
     const auto states = [&](bool records) {

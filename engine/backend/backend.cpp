@@ -429,6 +429,14 @@ void Backend::lbfgs_decide(TensorView machine, TensorView state, ConstTensorView
   do_lbfgs_decide(machine, state, sums, decision, parameters);
 }
 
+void Backend::descent_decide(TensorView machine, ConstTensorView dots, DescentDecision decision,
+                             const DescentDecisionParameters& parameters) {
+  Check check("descent_decide");
+  check.elements("machine", machine, DType::kFloat64, DescentMachine::kSize, true);
+  check.elements("dots", dots, DType::kFloat64, DescentMachine::kNumDots, false);
+  do_descent_decide(machine, dots, decision, parameters);
+}
+
 void Backend::weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) {
   Check check("weighted_sum");
   check.slot("out", out, true);

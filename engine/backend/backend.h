@@ -21,6 +21,7 @@
 #include "engine/backend/precision.h"
 #include "engine/backend/tuning.h"
 #include "engine/core/tensor.h"
+#include "kernels/descent_search.h"
 #include "kernels/gradient_scale.h"
 #include "kernels/lbfgs_search.h"
 #include "kernels/ops.h"
@@ -226,6 +227,9 @@ class Backend {
   /// machine float64 {1,1,LbfgsMachine::kSize}.
   void lbfgs_decide(TensorView machine, TensorView state, ConstTensorView dots, LbfgsDecision decision,
                     const LbfgsDecisionParameters& parameters);
+  /// machine float64 {1,1,DescentMachine::kSize}; dots float64 {1,1,DescentMachine::kNumDots}.
+  void descent_decide(TensorView machine, ConstTensorView dots, DescentDecision decision,
+                      const DescentDecisionParameters& parameters);
   /// out a slot; weights, values float64 {1,1,n}.
   void weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values);
   /// out, g of one row's size; coefficients {1,1,rows + 1}.
@@ -306,6 +310,8 @@ class Backend {
                                   ConstTensorView products) = 0;
   virtual void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums,
                                LbfgsDecision decision, const LbfgsDecisionParameters& parameters) = 0;
+  virtual void do_descent_decide(TensorView machine, ConstTensorView dots, DescentDecision decision,
+                                 const DescentDecisionParameters& parameters) = 0;
   virtual void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) = 0;
   virtual void do_watch_gradients(TensorView /*peak*/, GradientRoom /*room*/) {}
   virtual void do_lincomb(TensorView out, ConstTensorView coefficients, ConstTensorView rows,

@@ -30,5 +30,6 @@ void add_losses(Cases& cases);
 void add_steps(Cases& cases);
 void add_sums(Cases& cases);
 void add_lbfgs(Cases& cases);
+void add_descent(Cases& cases);
 
 }  // namespace impasto::op_cases

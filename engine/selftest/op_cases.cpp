@@ -42,6 +42,7 @@ constexpr Bound kBounds[] = {
     {"lbfgs_pair_dots", 1e-13, 1.0e-15},
     {"lbfgs_condition", 1e-15, 0},
     {"lbfgs_decide", 0, 0},
+    {"descent_decide", 0, 0},
     {"weighted_sum", 0, 0},
 };
 
@@ -82,6 +83,7 @@ std::vector<OpCase> make_op_cases() {
   add_steps(cases);
   add_sums(cases);
   add_lbfgs(cases);
+  add_descent(cases);
   for (OpCase& op_case : cases) {
     for (const Bound& bound : kBounds) {
       if (op_case.operation == bound.operation) {

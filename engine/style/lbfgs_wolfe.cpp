@@ -79,17 +79,17 @@ class LbfgsWolfe final : public Optimizer {
   }
 
   [[nodiscard]] ConstTensorView picture() const override {
-    const std::vector<double> machine = read(machine_);
+    const std::vector<double> machine = read_doubles(backend_, machine_);
     if (machine[Machine::kPhase] == Machine::kStart || machine[Machine::kBestLength] == 0) return base_;
     move(gradient_, slot(machine_, Machine::kBestLength));  // scratch between two steps
     return gradient_;
   }
 
   [[nodiscard]] std::vector<double> host_state() const override {
-    std::vector<double> state = read(machine_);
+    std::vector<double> state = read_doubles(backend_, machine_);
     state.resize(Machine::kStateSize);
     if (preconditioner_) {
-      const std::vector<double> with_previous = read(with_previous_);
+      const std::vector<double> with_previous = read_doubles(backend_, with_previous_);
       state.insert(state.end(), with_previous.begin(), with_previous.end());
     }
     return state;
@@ -116,11 +116,6 @@ class LbfgsWolfe final : public Optimizer {
            !std::isnan(s[Machine::kLastDecrease]) && is_count(s[Machine::kSteepest], 1) &&
            s[Machine::kShrink] > 0 && s[Machine::kShrink] <= 1 &&
            WolfeSearch::is_state(s.data() + Machine::kLine);
-  }
-  [[nodiscard]] std::vector<double> read(ConstTensorView doubles) const {
-    std::vector<double> values(static_cast<std::size_t>(doubles.shape.elements()));
-    backend_.download(std::span(values), doubles);
-    return values;
   }
 
   void do_step(Objective& objective) {

@@ -230,7 +230,6 @@ void StyleObjective::finish_targets(const std::function<void(const std::string&)
 }
 
 void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
-  fresh_ = false;
   backend_.repeat(recording_, [this, x, gradient] { run(x, gradient, GradientRoom::kWide); });
 }
 
@@ -251,7 +250,6 @@ TensorView StyleObjective::peak_slot() const {
 
 void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
   constexpr int kMostTries = 8;
-  fresh_ = false;
   const double before = backend_.gradient_scale();
   double peak = 0;
   for (int i = 0; i < kMostTries; ++i) {
@@ -281,10 +279,8 @@ void StyleObjective::write_tap_gradient(int tap, TapGradient step, TensorView d,
 }
 
 const LossValues& StyleObjective::values() {
-  if (fresh_) return values_;
   backend_.download(std::span<double>(slot_values_), slots_);
   read_slots(slot_values_);
-  fresh_ = true;
   return values_;
 }
 
@@ -293,7 +289,6 @@ void StyleObjective::write_value(TensorView slot) {
 }
 
 void StyleObjective::queue_values() {
-  if (fresh_) return queued_.push_back(nullptr);
   Readback* const readback = readbacks_[next_readback_++ % kMostQueued].get();
   readback->start(slots_);
   queued_.push_back(readback);
@@ -303,7 +298,9 @@ const LossValues& StyleObjective::take_values() {
   if (queued_.empty()) throw Error(ErrorCode::kInternal, "objective: expected queued values, found none");
   Readback* const readback = queued_.front();
   queued_.pop_front();
-  if (readback != nullptr) read_slots(readback->wait());
+  const std::span<const double> slots = readback->wait();
+  read_slots(slots);
+  if (!(slots.back() <= kLargestHalf)) ++num_saturated_;
   return values_;
 }
 
@@ -346,7 +343,6 @@ void StyleObjective::read_slots(std::span<const double> slots) {
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     for (int k = 0; k < num_slots_[i]; ++k) values_.total += terms_[i]->weight() * slots[next++];
   }
-  if (!(slots.back() <= kLargestHalf)) ++num_saturated_;
 }
 
 }  // namespace impasto

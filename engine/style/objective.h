@@ -75,10 +75,8 @@ class StyleObjective final : public Objective {
   /// x and gradient lie in the same memory each time: the
   /// device may replay what it did before (Backend::repeat).
   void evaluate(ConstTensorView x, TensorView gradient) override;
-  [[nodiscard]] double value() override { return values().total; }
   void write_value(TensorView slot) override;
-  /// Of the last call of evaluate; waits for it. A step
-  /// that the device replays calls nothing: queue_values().
+  /// Of the last evaluation; waits for it.
   [[nodiscard]] const LossValues& values();
   /// The term that weighs most in the values read last, or the first that is not finite: "style relu1_1".
   [[nodiscard]] std::string largest_term() const;
@@ -119,10 +117,9 @@ class StyleObjective final : public Objective {
   TapHooks hooks_;
   std::vector<double> slot_values_, term_values_;
   std::array<std::unique_ptr<Readback>, kMostQueued> readbacks_;
-  std::deque<Readback*> queued_;  // oldest first; null: values_ were read already
+  std::deque<Readback*> queued_;  // oldest first
   std::size_t next_readback_ = 0;
   LossValues values_;
-  bool fresh_ = false;  // values_ belong to the last evaluate
   int num_saturated_ = 0;
   std::unique_ptr<Recording> recording_;
   bool grey_ = false;

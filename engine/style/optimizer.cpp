@@ -13,10 +13,6 @@ void Optimizer::restore_host_state(std::span<const double> state) {
   }
 }
 
-bool waits_for_loss(const OptimizerOptions& options) {
-  return options.kind == OptimizerKind::kGradientDescent && !options.learning_rate;
-}
-
 bool backs_off(const OptimizerOptions& options) {
   switch (options.kind) {
     case OptimizerKind::kGradientDescent: return !options.learning_rate;
@@ -38,8 +34,9 @@ std::vector<TensorSpec> optimizer_tensors(const OptimizerOptions& options, Shape
       specs.push_back({"base", picture, real});
       specs.push_back({"base_gradient", picture, real});
       specs.push_back({"best", picture, real});
-      specs.push_back(scalars("dots", 5));
+      specs.push_back(scalars("dots", DescentMachine::kNumDots));
       specs.push_back(scalars("scalars", 2));
+      specs.push_back(scalars("machine", DescentMachine::kSize));
       break;
     case OptimizerKind::kAdam:
       specs.push_back({"mean", picture, real});

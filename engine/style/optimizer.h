@@ -18,8 +18,6 @@ class Objective {
   virtual ~Objective() = default;
   /// Queues J(x) and gradient = dJ/dx (overwritten); does not wait.
   virtual void evaluate(ConstTensorView x, TensorView gradient) = 0;
-  /// J of the last evaluate; waits for it.
-  [[nodiscard]] virtual double value() = 0;
   /// Queues J of the last evaluate into a slot; does not wait.
   virtual void write_value(TensorView slot) = 0;
 };
@@ -31,8 +29,7 @@ struct PixelRange {
 
 /// One step = one evaluation of the objective ("iteration"), then a move of x.
 ///
-/// No step() allocates, and none waits, but those of gradient descent that chooses its steps: it reads J and
-/// a few scalars in each (waits_for_loss). Everything that a resumed run needs is in tensors() and
+/// No step() allocates, and none waits. Everything that a resumed run needs is in tensors() and
 /// host_state(): restored into a new optimiser of the same options, they continue with the same bits, in the
 /// middle of a line search too.
 class Optimizer {
@@ -64,7 +61,7 @@ class Optimizer {
 
 /// The device tensors that an optimiser works in, x first and the gradient second: pure, for the memory plan.
 ///   gradient descent   x, gradient, velocity; with learning rate auto x, gradient, [velocity,] base,
-///                      base_gradient, best, dots, scalars; the bracketed one with momentum
+///                      base_gradient, best, dots, scalars, machine; the bracketed one with momentum
 ///   Adam               x, gradient, mean, variance, step
 ///   L-BFGS             x, gradient, previous_gradient, direction, [base,] history, state, dots, coefficients
 ///                      [, scalars]; the bracketed ones with the Wolfe line search or with clamp; with the
@@ -75,8 +72,6 @@ class Optimizer {
 
 /// Does such an optimiser take back a step that led to a loss that is not finite?
 [[nodiscard]] bool backs_off(const OptimizerOptions& options);
-/// Does each of its steps wait for the loss?
-[[nodiscard]] bool waits_for_loss(const OptimizerOptions& options);
 
 /// `tensors` are memory for optimizer_tensors(), in that order; x (tensors[0]) holds the start, everything
 /// else is initialised here. The range is used when options.clamp is set.

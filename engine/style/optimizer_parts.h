@@ -38,6 +38,13 @@ void require_lbfgs_state(Backend& backend, ConstTensorView state, std::int64_t s
   return value >= 0 && value <= most && value == std::floor(value);
 }
 
+/// All of a float64 tensor; waits for it.
+[[nodiscard]] inline std::vector<double> read_doubles(Backend& backend, ConstTensorView doubles) {
+  std::vector<double> values(static_cast<std::size_t>(doubles.shape.elements()));
+  backend.download(std::span(values), doubles);
+  return values;
+}
+
 /// One double of a float64 tensor.
 [[nodiscard]] inline TensorView slot(TensorView tensor, std::int64_t index) {
   return {tensor.as<double>() + index, {1, 1, 1}, DType::kFloat64};

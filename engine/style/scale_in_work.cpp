@@ -33,7 +33,6 @@ class FirstEvaluation final : public Objective {
     backend_.download(std::span<double>(&square, 1), slot_);
     finite_ = std::isfinite(square);
   }
-  [[nodiscard]] double value() override { return objective_.value(); }
   void write_value(TensorView slot) override { objective_.write_value(slot); }
   [[nodiscard]] bool finite() const { return finite_; }
 
@@ -105,8 +104,7 @@ bool ScaleInWork::may_begin(bool last) const {
 
 bool ScaleInWork::may_run_ahead(int exact_every) const {
   const bool exact = exact_every > 0 && (place_.before + iteration_) % exact_every == 0;
-  return backend_.traits().asynchronous && !waits_for_loss(options_.optimizer) && !exact &&
-         !convergence_.may_be_next();
+  return backend_.traits().asynchronous && !exact && !convergence_.may_be_next();
 }
 
 void ScaleInWork::queue() {

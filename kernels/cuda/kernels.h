@@ -165,6 +165,8 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 
 [[nodiscard]] cudaError_t lbfgs_decide(const Launch&, double* machine, double* state, const double* sums,
                                        LbfgsDecision, const LbfgsDecisionParameters&);
+[[nodiscard]] cudaError_t descent_decide(const Launch&, double* machine, const double* dots, DescentDecision,
+                                         const DescentDecisionParameters&);
 [[nodiscard]] cudaError_t weighted_sum(const Launch&, double* out, const double* weights,
                                        const double* values, std::int64_t n);
 

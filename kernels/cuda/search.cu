@@ -1,6 +1,7 @@
 // Decisions and other sums of a few doubles. Compiled without fused multiply-add: the same bits as on the
 // host.
 #include "kernels/cuda/device.cuh"
+#include "kernels/descent_search.h"
 #include "kernels/lbfgs_search.h"
 
 namespace impasto::cuda {
@@ -9,6 +10,11 @@ namespace {
 __global__ void lbfgs_decide_kernel(double* machine, double* state, const double* sums,
                                     LbfgsDecision decision, LbfgsDecisionParameters parameters) {
   if (threadIdx.x == 0) impasto::lbfgs_decide(machine, state, sums, decision, parameters);
+}
+
+__global__ void descent_decide_kernel(double* machine, const double* dots, DescentDecision decision,
+                                      DescentDecisionParameters parameters) {
+  if (threadIdx.x == 0) impasto::descent_decide(machine, dots, decision, parameters);
 }
 
 /// One block: a thread reads and writes only what belongs to its rows, but for the spare slot's.
@@ -45,6 +51,11 @@ __global__ void weighted_sum_kernel(double* out, const double* weights, const do
 cudaError_t lbfgs_decide(const Launch& launch, double* machine, double* state, const double* sums,
                          LbfgsDecision decision, const LbfgsDecisionParameters& parameters) {
   return run(launch, lbfgs_decide_kernel, 1, 0, machine, state, sums, decision, parameters);
+}
+
+cudaError_t descent_decide(const Launch& launch, double* machine, const double* dots,
+                           DescentDecision decision, const DescentDecisionParameters& parameters) {
+  return run(launch, descent_decide_kernel, 1, 0, machine, dots, decision, parameters);
 }
 
 cudaError_t lbfgs_condition(const Launch& launch, double* dots, double* with_previous, const double* state,

@@ -14,14 +14,15 @@ namespace {
 
 struct Calls {
   std::atomic<std::int64_t> cudnn_handles{0}, cublas_handles{0}, plans{0}, runs{0}, bytes_sent{0};
-  std::atomic<std::int64_t> full_sums{0}, stream_waits{0}, event_waits{0}, graphs{0};
+  std::atomic<std::int64_t> full_sums{0}, stream_waits{0}, event_waits{0}, graphs{0}, kernels{0};
   ~Calls() {
     const char* const path = std::getenv("IMPASTO_CUDA_CALLS");
     if (path == nullptr) return;
     std::ofstream(path) << "cudnn_handles " << cudnn_handles << "\ncublas_handles " << cublas_handles
                         << "\nplans " << plans << "\nruns " << runs << "\nbytes_sent " << bytes_sent
                         << "\nfull_sums " << full_sums << "\nstream_waits " << stream_waits
-                        << "\nevent_waits " << event_waits << "\ngraphs " << graphs << '\n';
+                        << "\nevent_waits " << event_waits << "\ngraphs " << graphs << "\nkernels " << kernels
+                        << '\n';
   }
 };
 Calls calls;
@@ -76,6 +77,21 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
   ++calls.graphs;
   return own<decltype(cudaGraphLaunch)>("cudaGraphLaunch")(graph, stream);
+}
+
+using LaunchKernel = cudaError_t(const void*, dim3, dim3, void**, std::size_t, cudaStream_t);
+
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, std::size_t shared,
+                             cudaStream_t stream) {
+  ++calls.kernels;
+  return own<LaunchKernel>("cudaLaunchKernel")(kernel, grid, block, arguments, shared, stream);
+}
+
+/// What CUDA 13's compiler makes of a launch.
+cudaError_t __cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments,
+                               std::size_t shared, cudaStream_t stream) {
+  ++calls.kernels;
+  return own<LaunchKernel>("__cudaLaunchKernel")(kernel, grid, block, arguments, shared, stream);
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,

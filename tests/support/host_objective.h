@@ -54,7 +54,6 @@ class HostObjective final : public Objective {
     trace.push_back(value_);
     if (value_ < lowest) lowest = value_;
   }
-  [[nodiscard]] double value() override { return value_; }
   void write_value(TensorView slot) override { backend_.upload(slot, std::span<const double>(&value_, 1)); }
 
   Vector trace;

@@ -339,6 +339,10 @@ class CpuBackend final : public Backend {
                        const LbfgsDecisionParameters& parameters) override {
     impasto::lbfgs_decide(machine.as<double>(), state.as<double>(), sums.as<double>(), decision, parameters);
   }
+  void do_descent_decide(TensorView machine, ConstTensorView dots, DescentDecision decision,
+                         const DescentDecisionParameters& parameters) override {
+    impasto::descent_decide(machine.as<double>(), dots.as<double>(), decision, parameters);
+  }
   void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) override {
     const auto n = static_cast<std::size_t>(values.shape.elements());
     const std::span of{weights.as<double>(), n}, with{values.as<double>(), n};

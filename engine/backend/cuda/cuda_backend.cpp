@@ -439,6 +439,12 @@ class CudaBackend final : public Backend {
                                        sums.as<double>(), decision, parameters),
                     "lbfgs_decide");
   }
+  void do_descent_decide(TensorView machine, ConstTensorView dots, DescentDecision decision,
+                         const DescentDecisionParameters& parameters) override {
+    context_.queued(cuda::descent_decide(context_.launch(), machine.as<double>(), dots.as<double>(), decision,
+                                         parameters),
+                    "descent_decide");
+  }
   void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) override {
     context_.queued(cuda::weighted_sum(context_.launch(), out.as<double>(), weights.as<double>(),
                                        values.as<double>(), values.shape.elements()),

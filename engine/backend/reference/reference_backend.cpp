@@ -226,6 +226,10 @@ class ReferenceBackend final : public Backend {
                        const LbfgsDecisionParameters& parameters) override {
     impasto::lbfgs_decide(machine.as<double>(), state.as<double>(), sums.as<double>(), decision, parameters);
   }
+  void do_descent_decide(TensorView machine, ConstTensorView dots, DescentDecision decision,
+                         const DescentDecisionParameters& parameters) override {
+    impasto::descent_decide(machine.as<double>(), dots.as<double>(), decision, parameters);
+  }
   void do_weighted_sum(TensorView out, ConstTensorView weights, ConstTensorView values) override {
     *out.as<double>() =
         reference::weighted_sum(weights.as<double>(), values.as<double>(), values.shape.elements());

@@ -43,10 +43,14 @@ class Bench {
   Bench(Backend& backend, int repeats) : backend_(backend), repeats_(repeats) {}
 
   Timing conv(const std::string& name, Shape input, std::int64_t out_channels) {
-    SampleConv sample(backend_, input, out_channels);
-    Timing timing{{}, name, input, sample.flops(), 0, {}};
-    timing.forward_seconds = seconds_of(backend_, repeats_, [&] { sample.forward(); });
-    timing.backward_seconds = seconds_of(backend_, repeats_, [&] { sample.backward(); });
+    Timing timing{{}, name, input, 0, 0, {}};
+    const auto seconds = [&](ConvOp op) {
+      SampleConv sample(backend_, {op, input, out_channels});
+      timing.flops = sample.flops();
+      return seconds_of(backend_, repeats_, [&] { sample.run(); });
+    };
+    timing.forward_seconds = seconds(ConvOp::kForwardRelu);
+    timing.backward_seconds = seconds(ConvOp::kBackwardData);
     return timing;
   }
 

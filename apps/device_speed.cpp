@@ -26,13 +26,13 @@ double seconds_of(Backend& backend, int repeats, const std::function<void()>& wo
   return best;
 }
 
-SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels, Choice choice)
-    : backend_(backend) {
-  const std::vector<float> filter(static_cast<std::size_t>(9 * input.c * out_channels), 0.01F);
-  const std::vector<float> bias(static_cast<std::size_t>(out_channels), 0.1F);
-  conv_ = backend.make_conv_filter({input.c, out_channels, filter, bias});
+SampleConv::SampleConv(Backend& backend, const ConvTask& task, Choice choice)
+    : backend_(backend), task_(task) {
+  const Shape &input = task.input, output = task.output();
+  const std::vector<float> filter(static_cast<std::size_t>(9 * input.c * output.c), 0.01F);
+  const std::vector<float> bias(static_cast<std::size_t>(output.c), 0.1F);
+  conv_ = backend.make_conv_filter({input.c, output.c, filter, bias});
   const BackendTraits& traits = backend.traits();
-  const Shape output{input.h, input.w, out_channels};
   const auto aligned = [&](std::size_t bytes) {
     return (bytes + traits.alignment - 1) / traits.alignment * traits.alignment;
   };
@@ -40,8 +40,8 @@ SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels,
       aligned(static_cast<std::size_t>(input.elements()) * size_of(traits.activation));
   const std::size_t y_bytes =
       aligned(static_cast<std::size_t>(output.elements()) * size_of(traits.activation));
-  if (choice == Choice::kPrepared) backend.prepare_conv(input, out_channels, {});
-  const std::size_t workspace_bytes = traits.conv_workspace_bytes(input, out_channels, {});
+  if (choice == Choice::kPrepared) backend.prepare_conv(task);
+  const std::size_t workspace_bytes = traits.conv_workspace_bytes(task);
   memory_ = backend.allocate(x_bytes + y_bytes + std::max<std::size_t>(workspace_bytes, 1));
   x_ = memory_.view(0, input, traits.activation);
   y_ = memory_.view(x_bytes, output, traits.activation);
@@ -50,11 +50,19 @@ SampleConv::SampleConv(Backend& backend, Shape input, std::int64_t out_channels,
   backend.fill(y_, 0.25);
 }
 
-void SampleConv::forward() { backend_.conv2d_forward(y_, x_, *conv_, Padding{}, Relu::kYes, workspace_); }
-
-void SampleConv::backward() {
-  backend_.conv2d_backward_data(x_, y_, *conv_, Padding{}, Accumulate::kOverwrite, ConstTensorView{},
-                                workspace_);
+void SampleConv::run() {
+  switch (task_.op) {
+    case ConvOp::kForwardRelu:
+    case ConvOp::kForward: {
+      const Relu relu = task_.op == ConvOp::kForwardRelu ? Relu::kYes : Relu::kNo;
+      return backend_.conv2d_forward(y_, x_, *conv_, task_.padding, relu, workspace_);
+    }
+    case ConvOp::kBackwardData:
+    case ConvOp::kBackwardDataAdd: break;
+  }
+  const bool add = task_.op == ConvOp::kBackwardDataAdd;
+  backend_.conv2d_backward_data(x_, y_, *conv_, task_.padding,
+                                add ? Accumulate::kAdd : Accumulate::kOverwrite, {}, workspace_);
 }
 
 double SampleConv::flops() const {

@@ -17,14 +17,14 @@ class SampleConv {
  public:
   enum class Choice : std::uint8_t { kPrepared, kByRule };
   /// Prepared: as Backend::prepare_conv chooses, which with autotune takes time.
-  SampleConv(Backend& backend, Shape input, std::int64_t out_channels, Choice choice = Choice::kPrepared);
-  void forward();
-  void backward();
-  /// Of either direction: a multiplication and an addition count as two.
+  SampleConv(Backend& backend, const ConvTask& task, Choice choice = Choice::kPrepared);
+  void run();
+  /// A multiplication and an addition count as two.
   [[nodiscard]] double flops() const;
 
  private:
   Backend& backend_;
+  ConvTask task_;
   std::shared_ptr<const ConvFilter> conv_;
   Buffer memory_;
   TensorView x_, y_;

@@ -25,23 +25,24 @@ class Speeds {
 
  private:
   double seconds(const ConvolutionWork& work) {
-    const auto key = std::tuple(work.input.h, work.input.w, work.input.c, work.out_channels, work.backward);
+    ConvTask task = work.task;
+    Shape& input = task.input;
+    const auto key = std::tuple(input.h, input.w, input.c, task.out_channels, is_forward(task.op));
     const auto found = convolutions_.find(key);
     if (found != convolutions_.end()) return work.outputs * found->second;
     // Of a large layer a part is enough: on a CPU a small one, on a GPU one that keeps it busy.
     const double most = backend_.traits().asynchronous ? 2e11 : 1e9;
     constexpr std::int64_t kLeastRows = 14, kLeastColumns = 28;
-    Shape input = work.input;
     const auto part = [&](std::int64_t side, std::int64_t other, std::int64_t least) {
-      const double one = 18.0 * static_cast<double>(other * input.c * work.out_channels);
+      const double one = 18.0 * static_cast<double>(other * input.c * task.out_channels);
       return std::clamp(static_cast<std::int64_t>(most / one), std::min(least, side), side);
     };
     input.h = part(input.h, kLeastColumns, kLeastRows);
     input.w = part(input.w, input.h, kLeastColumns);
-    SampleConv sample(backend_, input, work.out_channels, SampleConv::Choice::kByRule);
-    const double least =
-        seconds_of(backend_, 2, [&] { work.backward ? sample.backward() : sample.forward(); });
-    const double one = least / static_cast<double>(input.h * input.w * work.out_channels);
+    task.padding = {};
+    SampleConv sample(backend_, task, SampleConv::Choice::kByRule);
+    const double least = seconds_of(backend_, 2, [&] { sample.run(); });
+    const double one = least / static_cast<double>(input.h * input.w * task.out_channels);
     convolutions_.emplace(key, one);
     return work.outputs * one;
   }
@@ -88,15 +89,15 @@ class Speeds {
 Work like(const Work& work, Work other) {
   for (ConvolutionWork& convolution : other.convolutions) {
     std::int64_t off = std::numeric_limits<std::int64_t>::max();
-    const Shape own = convolution.input;
+    const auto kind = [](const ConvTask& task) {
+      return std::tuple(task.input.c, task.out_channels, is_forward(task.op));
+    };
+    const ConvTask own = convolution.task;
     for (const ConvolutionWork& c : work.convolutions) {
-      if (std::tuple(c.input.c, c.out_channels, c.backward) !=
-              std::tuple(own.c, convolution.out_channels, convolution.backward) ||
-          std::abs(c.input.w - own.w) >= off) {
-        continue;
-      }
-      off = std::abs(c.input.w - own.w);
-      convolution.input = c.input;
+      const std::int64_t apart = std::abs(c.task.input.w - own.input.w);
+      if (kind(c.task) != kind(own) || apart >= off) continue;
+      off = apart;
+      convolution.task = c.task;
     }
   }
   return other;

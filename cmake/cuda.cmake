@@ -58,8 +58,8 @@ endif()
 
 # A module is of one build with its program if the headers between them are the same.
 set(seam)
-foreach(header engine/backend/backend.h engine/backend/conv_filter.h engine/backend/devices.h engine/backend/device_status.h engine/backend/precision.h engine/backend/tuning.h
-        engine/backend/cuda/module.h engine/core/tensor.h engine/core/error.h kernels/ops.h kernels/line_search.h kernels/lbfgs_search.h kernels/descent_search.h)
+foreach(header engine/backend/backend.h engine/backend/conv_filter.h engine/backend/conv_task.h engine/backend/devices.h engine/backend/device_status.h engine/backend/precision.h engine/backend/tuning.h
+        engine/backend/cuda/module.h engine/core/tensor.h engine/core/error.h kernels/ops.h kernels/line_search.h kernels/lbfgs_search.h kernels/descent_search.h kernels/gradient_scale.h)
   file(SHA256 ${PROJECT_SOURCE_DIR}/${header} digest)
   string(APPEND seam ${digest})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${header})

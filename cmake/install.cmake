@@ -26,7 +26,7 @@ if(IMPASTO_HAS_CUDA)  # beside the library; the program looks there, too
   install(TARGETS impasto_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 # engine/impasto.h and what it includes; the test of the installation finds one that is missing.
-foreach(header impasto.h core/error.h core/size.h core/tensor.h image/image.h network/weights.h options/options.h style/checkpoint.h
+foreach(header impasto.h backend/conv_task.h core/error.h core/size.h core/tensor.h image/image.h network/weights.h options/options.h style/checkpoint.h
         style/loss_value.h style/render.h style/render_plan.h style/session.h style/source_file.h style/stylizer.h)
   get_filename_component(folder ${header} DIRECTORY)
   install(FILES ${PROJECT_SOURCE_DIR}/engine/${header} DESTINATION ${include_dir}/engine/${folder})

@@ -191,8 +191,14 @@ class Layers {
     const std::vector<float> filter(static_cast<std::size_t>(9 * in.c * out.c), 0.01F);
     const std::vector<float> bias(static_cast<std::size_t>(out.c), 0.1F);
     const auto conv = backend_.make_conv_filter({in.c, out.c, filter, bias});
-    backend_.prepare_conv(in, out.c, {});
-    const std::size_t bytes = backend_.traits().conv_workspace_bytes(in, out.c, {});
+    // As the network does it: added to a tap's gradient, masked where a ReLU lies below.
+    const bool masked = below != nullptr && below->kind == NodeKind::kConvRelu;
+    const auto mode = below != nullptr && below->tap >= 0 ? Accumulate::kAdd : Accumulate::kOverwrite;
+    std::size_t bytes = 0;
+    for (const ConvOp op : {conv_op(Relu::kYes), conv_op(mode)}) {
+      backend_.prepare_conv({op, in, out.c});
+      bytes = std::max(bytes, backend_.traits().conv_workspace_bytes({op, in, out.c}));
+    }
     const Buffer scratch = backend_.allocate(std::max<std::size_t>(bytes, 1));
     const Workspace workspace{scratch.data(), bytes};
     const Tensor x = activation(in), y = activation(out), mask = activation(in);
@@ -201,9 +207,6 @@ class Layers {
     const double flops = 18 * x_size * static_cast<double>(out.c);
     add(forward, in, flops, activation_bytes(x_size + y_size + filter_size),
         [&] { backend_.conv2d_forward(y.view, x.view, *conv, {}, Relu::kYes, workspace); });
-    // As the network does it: added to a tap's gradient, masked where a ReLU lies below.
-    const bool masked = below != nullptr && below->kind == NodeKind::kConvRelu;
-    const auto mode = below != nullptr && below->tap >= 0 ? Accumulate::kAdd : Accumulate::kOverwrite;
     const double passes = 1 + (masked ? 1 : 0) + (mode == Accumulate::kAdd ? 1 : 0);
     add(backward, in, flops, activation_bytes(passes * x_size + y_size + filter_size), [&] {
       backend_.conv2d_backward_data(x.view, y.view, *conv, {}, mode,

@@ -23,7 +23,7 @@ struct ConvOf {
 ConvOf make_conv(TestDevice& device, Shape input, std::int64_t out, const std::vector<float>& filter,
                  const std::vector<float>& bias) {
   return {device->make_conv_filter({input.c, out, filter, bias}),
-          device.workspace(device->traits().conv_workspace_bytes(input, out, {}))};
+          device.workspace(test::conv_workspace_bytes(*device, input, out))};
 }
 
 }  // namespace

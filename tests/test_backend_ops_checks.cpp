@@ -1,5 +1,7 @@
 // What the public methods of the seam refuse, and what they count.
+#include <algorithm>
 #include <functional>
+#include <tuple>
 
 #include "engine/core/error.h"
 #include "tests/support/catch.h"
@@ -31,6 +33,38 @@ void require_refused(const std::string& operation, const std::string& about,
 }
 
 }  // namespace
+
+TEST_CASE("a convolution takes the workspace that is planned for its own form, and no byte less") {
+  TestDevice device(GENERATE(from_range(test::op_devices())));
+  const Shape shape{24, 40, 64}, wider{24, 40, 96};
+  const TensorView x = device.empty_activation(shape), y = device.empty_activation(wider);
+  device->fill(x, 1);
+  device->fill(y, 1);
+  const std::vector<float> filter(9 * 64 * 96), bias(96);
+  const auto conv = device->make_conv_filter({64, 96, filter, bias});
+  const auto forward = [&](Relu relu) {
+    return [&, relu](Workspace w) { device->conv2d_forward(y, x, *conv, {}, relu, w); };
+  };
+  const auto backward = [&](Accumulate mode) {
+    return [&, mode](Workspace w) { device->conv2d_backward_data(x, y, *conv, {}, mode, {}, w); };
+  };
+  const std::vector<std::tuple<ConvOp, std::string, std::function<void(Workspace)>>> calls{
+      {ConvOp::kForwardRelu, "conv2d_forward", forward(Relu::kYes)},
+      {ConvOp::kForward, "conv2d_forward", forward(Relu::kNo)},
+      {ConvOp::kBackwardData, "conv2d_backward_data", backward(Accumulate::kOverwrite)},
+      {ConvOp::kBackwardDataAdd, "conv2d_backward_data", backward(Accumulate::kAdd)}};
+  for (const auto& [op, name, call] : calls) {
+    const std::size_t bytes = device->traits().conv_workspace_bytes({op, shape, 96});
+    Workspace workspace = device.workspace(std::max<std::size_t>(bytes, 1));
+    workspace.bytes = bytes;
+    call(workspace);
+    if (bytes == 0) continue;
+    --workspace.bytes;
+    require_refused(name, "workspace: expected " + std::to_string(bytes) + " bytes",
+                    [&, &act = call] { act(workspace); });
+  }
+  CHECK(device.read(x).front() == 0);  // all has been done
+}
 
 TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the operation") {
   TestDevice device(GENERATE(from_range(test::op_devices())));
@@ -66,7 +100,7 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
   require_refused(forward, "at least one pixel", [&] {
     device->conv2d_forward(a({1, 1, 16}), a({1, 1, 8}), *conv, {0, 0, 1, 1}, Relu::kNo, much);
   });
-  if (device->traits().conv_workspace_bytes(x.shape, 16, {}) > 0) {
+  if (device->traits().conv_workspace_bytes({ConvOp::kForward, x.shape, 16}) > 0) {
     require_refused(forward, "workspace",
                     [&] { device->conv2d_forward(out, x, *conv, {}, Relu::kNo, none); });
   }

@@ -274,12 +274,12 @@ TEST_CASE("a render beyond the budget gives exit code 4 and leaves nothing") {
 TEST_CASE("engines are timed once, kept in the user's cache folder, and used again without timing") {
   const CliFolder folder;
   const std::vector<std::string> job{"--iterations", "3", "--autotune", "-v"};
-  CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 24 convolutions\n"));
+  CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 9 convolutions\n"));
   const std::string picture = folder.read("x.png");
   const auto entry = std::filesystem::directory_iterator(folder / "cache" / "impasto");
   const std::string file = "cache/impasto/" + entry->path().filename().string();
   const std::string kept = folder.read(file);
-  CHECK(lines_of(kept).size() == 25);
+  CHECK(lines_of(kept).size() == 10);
   CHECK_THAT(kept, ContainsSubstring("\nforward_relu "));
   CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 0 convolutions\n"));
   CHECK(folder.read("x.png") == picture);
@@ -290,12 +290,12 @@ TEST_CASE("engines are timed once, kept in the user's cache folder, and used aga
   std::ofstream(folder / file) << kept.substr(0, engine) + "eng9999\n" +
                                       kept.substr(kept.find('\n', engine) + 1);
   CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 1 convolutions\n"));
-  CHECK(lines_of(folder.read(file)).size() == 25);
+  CHECK(lines_of(folder.read(file)).size() == 10);
   for (const std::string& damaged : {std::string(), std::string(5000, '\xff'), kept.substr(0, 20),
                                      "another GPU\n" + kept.substr(kept.find('\n') + 1)}) {
     std::ofstream(folder / file) << damaged;
-    CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 24 convolutions\n"));
-    CHECK(lines_of(folder.read(file)).size() == 25);
+    CHECK_THAT(require_render(folder, job), ContainsSubstring("; timed 9 convolutions\n"));
+    CHECK(lines_of(folder.read(file)).size() == 10);
   }
 }
 
@@ -306,7 +306,7 @@ TEST_CASE("an interrupted render goes on to the same bytes, on the engines of it
   std::filesystem::copy(whole / "cache", parts / "cache", std::filesystem::copy_options::recursive);
   interrupt(parts, job);
   const std::string engines = load_checkpoint(parts / "c").device.at("tuning");
-  CHECK(lines_of(engines).size() == 25);
+  CHECK(lines_of(engines).size() == 10);
   CHECK_THAT(engines, ContainsSubstring("\nforward_relu "));
   CHECK_THAT(engines, ContainsSubstring(" = eng"));
 

@@ -71,6 +71,7 @@ class CacheFolder {
 
 constexpr Shape kInput{40, 56, 64};
 constexpr std::int64_t kOut = 48;
+constexpr ConvTask kForward{ConvOp::kForward, kInput, kOut}, kBackward{ConvOp::kBackwardData, kInput, kOut};
 
 /// What a layer gives with the workspace that is planned now.
 Floats convolve(Backend& backend) {
@@ -79,7 +80,7 @@ Floats convolve(Backend& backend) {
   const auto made = backend.make_conv_filter({kInput.c, kOut, filter, bias});
   const Buffer in = backend.allocate(x.size() * sizeof(float)),
                out = backend.allocate(static_cast<std::size_t>(output.elements()) * sizeof(float)),
-               workspace = backend.allocate(backend.traits().conv_workspace_bytes(kInput, kOut, {}));
+               workspace = backend.allocate(backend.traits().conv_workspace_bytes(kForward));
   const TensorView xv = in.view(0, kInput, DType::kFloat32), yv = out.view(0, output, DType::kFloat32);
   backend.upload(xv, std::span<const float>(x));
   backend.conv2d_forward(yv, xv, *made, {}, Relu::kNo, {workspace.data(), workspace.bytes()});
@@ -160,8 +161,7 @@ TEST_CASE("planning times nothing, and a layer that was not prepared is done as 
   const CacheFolder folder;
   const auto backend = make_cpu_backend({.threads = 2, .autotune = true});
   const auto plain = make_cpu_backend({.threads = 2});
-  CHECK(backend->traits().conv_workspace_bytes(kInput, kOut, {}) ==
-        plain->traits().conv_workspace_bytes(kInput, kOut, {}));
+  CHECK(backend->traits().conv_workspace_bytes(kForward) == plain->traits().conv_workspace_bytes(kForward));
   CHECK(convolve(*backend) == convolve(*plain));
   CHECK(backend->activity() == "timed 0 convolutions");
   CHECK(backend->tuning()->end().empty());
@@ -172,10 +172,12 @@ TEST_CASE("what is prepared is timed once, planned for, told, and taken up by an
   const auto backend = make_cpu_backend({.threads = 2, .autotune = true});
   Tuning& tuning = *backend->tuning();
   tuning.begin({}, {});
-  backend->prepare_conv(kInput, kOut, {});
+  backend->prepare_conv(kForward);
+  CHECK(backend->activity() == "timed 1 convolutions");  // in the form that was asked for alone
+  backend->prepare_conv(kBackward);
   CHECK(backend->activity() == "timed 2 convolutions");
   const Floats y = convolve(*backend);
-  backend->prepare_conv(kInput, kOut, {});
+  backend->prepare_conv(kForward);
   CHECK(backend->activity() == "timed 2 convolutions");
   const std::string chosen = tuning.end();
   CHECK_THAT(chosen, ContainsSubstring("forward 56x40 64 to 48 = F") &&
@@ -185,13 +187,12 @@ TEST_CASE("what is prepared is timed once, planned for, told, and taken up by an
 
   const auto plain = make_cpu_backend({.threads = 2});
   plain->tuning()->begin(chosen, "a list");
-  CHECK(plain->traits().conv_workspace_bytes(kInput, kOut, {}) ==
-        backend->traits().conv_workspace_bytes(kInput, kOut, {}));
-  plain->prepare_conv(kInput, kOut, {});
+  CHECK(plain->traits().conv_workspace_bytes(kForward) == backend->traits().conv_workspace_bytes(kForward));
+  plain->prepare_conv(kForward);
+  plain->prepare_conv(kBackward);
   CHECK(plain->tuning()->end() == chosen);
   CHECK(convolve(*plain) == y);
-  CHECK(plain->traits().conv_workspace_bytes(kInput, kOut, {}) ==
-        backend->traits().conv_workspace_bytes(kInput, kOut, {}));
+  CHECK(plain->traits().conv_workspace_bytes(kForward) == backend->traits().conv_workspace_bytes(kForward));
 }
 
 TEST_CASE("choices that contradict those that stand are refused, and what is taken back leaves no trace") {
@@ -199,29 +200,29 @@ TEST_CASE("choices that contradict those that stand are refused, and what is tak
   Tuning& tuning = *backend->tuning();
   const auto by_rule = [&] {
     tuning.begin({}, {});
-    backend->prepare_conv(kInput, kOut, {});
+    backend->prepare_conv(kForward);
     return tuning.end();
   };
   const std::string rule = by_rule();
   const std::string other = test::with_other_tiles(rule);
   tuning.begin(other, "a list");
   CHECK_THROWS_WITH(
-      backend->prepare_conv(kInput, kOut, {}),
+      backend->prepare_conv(kForward),
       ContainsSubstring("a list: expected ") && ContainsSubstring("as renders before it have it, found F"));
   tuning.take_back();
   CHECK(by_rule() == rule);
   tuning.begin("forward 1x1 16 to 16 = F2 own 1 1\n", "of another layer");
-  backend->prepare_conv(kInput, kOut, {});
+  backend->prepare_conv(kForward);
   CHECK(tuning.end() == rule);
 
   tuning.forget();
   tuning.begin(other, "a list");
-  backend->prepare_conv(kInput, kOut, {});
+  backend->prepare_conv(kForward);
   tuning.take_back();
   CHECK(by_rule() == rule);
 
   tuning.forget();
   tuning.begin("forward 56x40 64 to 48 = F5 own 1 1\n", "a list");
-  CHECK_THROWS_WITH(backend->prepare_conv(kInput, kOut, {}),
+  CHECK_THROWS_WITH(backend->prepare_conv(kForward),
                     ContainsSubstring("a list: convolution forward 56x40 64 to 48: expected how it was cut"));
 }

@@ -12,6 +12,7 @@
 #include "kernels/cpu/isa.h"
 #include "tests/support/catch.h"
 #include "tests/support/compare.h"
+#include "tests/support/test_device.h"
 
 using namespace impasto;
 
@@ -148,8 +149,7 @@ void check_conv(const std::vector<ConvBackend>& backends, std::mt19937& random, 
                                     << c.padding.top << c.padding.bottom << c.padding.left << c.padding.right
                                     << ", flag " << c.flag);
     const auto conv = backend.make_conv_filter({c.input.c, c.out_c, filter, bias});
-    const Buffer buffer =
-        backend.allocate(backend.traits().conv_workspace_bytes(c.input, c.out_c, c.padding));
+    const Buffer buffer = backend.allocate(test::conv_workspace_bytes(backend, c.input, c.out_c, c.padding));
     const Workspace workspace{buffer.data(), buffer.bytes()};
     const Tensor tx(backend, c.input, x), ty(backend, c.output(), Floats(dy.size(), NAN)),
         tdy(backend, c.output(), dy), tdx(backend, c.input, c.flag ? held : Floats(x.size(), NAN));
@@ -241,7 +241,7 @@ TEST_CASE("1 to 4 threads give the same bits in every instruction set") {
     const auto owner = make_backend_for(isa, threads, precision);
     Backend& backend = *owner;
     const auto conv = backend.make_conv_filter({c, c, filter, bias});
-    const Buffer buffer = backend.allocate(std::max(backend.traits().conv_workspace_bytes(shape, c, {}),
+    const Buffer buffer = backend.allocate(std::max(test::conv_workspace_bytes(backend, shape, c),
                                                     backend.traits().gram_workspace_bytes(shape)));
     const Workspace workspace{buffer.data(), buffer.bytes()};
     const Tensor tx(backend, shape, x), tt(backend, shape, t), ty(backend, shape, t), tdx(backend, shape, x),
@@ -305,7 +305,7 @@ TEST_CASE("the memory that the cpu backend plans is the memory that it counts") 
   const std::size_t before = backend->allocated_bytes();
   const auto conv = backend->make_conv_filter({5, 7, filter, bias});
   REQUIRE(backend->allocated_bytes() - before == backend->traits().conv_filter_bytes(5, 7));
-  REQUIRE(backend->traits().conv_workspace_bytes({48, 64, 512}, 512, {}) > 0);
+  REQUIRE(test::conv_workspace_bytes(*backend, {48, 64, 512}, 512) > 0);
 }
 
 TEST_CASE("an instruction set that this machine does not have is refused with those that it has") {

@@ -88,6 +88,57 @@ TEST_CASE("pictures to the network's input and back") {
   }
 }
 
+TEST_CASE("a ReLU and its gradient go through every element once, from the end") {
+  // Two blocks, whose turn is 512 elements, or packs of 4 where the first one is aligned. The output begins a
+  // turn behind the input: who came from the beginning would read what the turn before wrote in its place.
+  // Beyond the input, to see what is left after the packs.
+  struct Case {
+    std::size_t first, length, shift;
+  };
+  for (const auto& [first, length, shift] : {Case{1, 7 * 512 + 259, 512},
+                                             {0, 7 * 2048 + 4 * 259, 2048},
+                                             {0, 5 * 2048, 2048},
+                                             {0, 2048 + 3, 4096},
+                                             {0, 3, 4}}) {
+    INFO(length << " elements from " << first);
+    Launch launch;
+    launch.threads_per_sm = 512;
+    const auto count = static_cast<std::int64_t>(length);
+    const Vector<float> mask(std::vector<float>(first + length, 1));
+    std::vector<float> values(first + length + shift, -1);
+    for (std::size_t i = 0; i < length; ++i) values[first + i] = static_cast<float>(i + 1);
+    std::vector<float> expected = values;
+    std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(first), length,
+                expected.begin() + static_cast<std::ptrdiff_t>(first + shift));
+    const Vector<float> forward(values), backward(values);
+    float *const x = forward + first, *const dy = backward + first;
+    check(relu_forward(launch, x + shift, x, Storage::kFloat32, count));
+    check(relu_backward(launch, dy + shift, dy, mask + first, Storage::kFloat32, count,
+                        Accumulate::kOverwrite));
+    for (const Vector<float>* const found : {&forward, &backward}) {
+      const bool same = found->read() == expected;  // too long to print
+      CHECK(same);
+    }
+  }
+}
+
+TEST_CASE("pools of maps that take a grid several turns") {
+  for (const std::int64_t channels : {3, 8}) {
+    require_same([channels](const Launch& launch, auto add) {
+      constexpr std::int64_t kHeight = 83, kWidth = 91;
+      constexpr std::size_t kPositions = kHeight * kWidth, kWindows = 42 * 46, kPooled = 41 * 45;
+      const auto c = static_cast<std::size_t>(channels);
+      const auto x = Vector<float>::whole(kPositions * c, 11), dx = Vector<float>::whole(kPositions * c, 12);
+      const auto y = Vector<float>::zeros(kPooled * c);
+      const auto codes = Vector<std::uint8_t>::zeros(kWindows * c);
+      check(pool_forward(launch, y, codes, x, Storage::kFloat32, kHeight, kWidth, channels, Pooling::kMax));
+      check(pool_backward(launch, dx, y, codes, Storage::kFloat32, kHeight, kWidth, channels, Pooling::kMax,
+                          Accumulate::kAdd, Relu::kYes));
+      add(y), add(codes), add(dx);
+    });
+  }
+}
+
 TEST_CASE("a grid has as many blocks as the multiprocessors hold threads for") {
   constexpr std::int64_t kLength = 20003;
   const auto x = Vector<float>::whole(kLength, 1);

@@ -18,11 +18,11 @@
 
 namespace {
 
+using impasto::ConvOp;
 using impasto::Error;
 using impasto::ErrorCode;
 using impasto::Precision;
 using impasto::cuda::ConvKey;
-using impasto::cuda::ConvOp;
 using impasto::cuda::ConvPlan;
 using impasto::cuda::ConvPlanner;
 using impasto::test::GpuDescription;
@@ -271,13 +271,10 @@ TEST_CASE("a picture whose feature maps have 2^31 elements and more goes in stri
   traits.activation = DType::kBFloat16;
   traits.input_channels = 8;
   traits.most_elements = std::numeric_limits<std::int32_t>::max();  // as the CUDA backend has it
-  traits.conv_workspace_bytes = [&](Shape input, std::int64_t out, Padding padding) {
-    std::size_t bytes = 0;
-    for (const ConvOp op : kOps) {
-      const ConvKey key{op, Precision::kBf16, input.h, input.w, input.c, out, padding};
-      bytes = std::max(bytes, planner.plan(key).workspace_bytes);
-    }
-    return bytes;
+  traits.conv_workspace_bytes = [&](const ConvTask& task) {
+    const Shape& x = task.input;
+    return planner.plan({task.op, Precision::kBf16, x.h, x.w, x.c, task.out_channels, task.padding})
+        .workspace_bytes;
   };
   traits.gram_workspace_bytes = [](Shape features) { return cuda::gram_workspace_bytes(features, 132); };
   for (const Shape picture : {Shape{4096, 8191, 3}, Shape{4096, 8192, 3}, Shape{8192, 8192, 3}}) {

@@ -22,7 +22,7 @@ std::vector<std::string> names(const NodeGraph& graph) {
 BackendTraits plain_traits() {
   BackendTraits traits;
   traits.conv_filter_bytes = [](std::int64_t, std::int64_t) { return std::size_t{0}; };
-  traits.conv_workspace_bytes = [](Shape, std::int64_t, Padding) { return std::size_t{0}; };
+  traits.conv_workspace_bytes = [](const ConvTask&) { return std::size_t{0}; };
   traits.gram_workspace_bytes = [](Shape) { return std::size_t{0}; };
   return traits;
 }
@@ -73,7 +73,7 @@ TEST_CASE("where style losses go on beside the layers, the workspace has room fo
   const NodeGraph graph = build_graph(test::tiny_vgg(), std::vector<std::string>{"relu1_1", "relu3_1"});
   BackendTraits traits = plain_traits();
   traits.alignment = 256;
-  traits.conv_workspace_bytes = [](Shape, std::int64_t, Padding) { return std::size_t{1000}; };
+  traits.conv_workspace_bytes = [](const ConvTask&) { return std::size_t{1000}; };
   traits.gram_workspace_bytes = [](Shape features) { return static_cast<std::size_t>(10 * features.h); };
   const Shape picture{64, 64, 3};
   const auto planned = [&](const Program& program) { return plan_memory(program, traits).workspace_bytes; };
@@ -285,12 +285,45 @@ TEST_CASE("workspace and choices are those of each convolution's own rows, forwa
       if (step.op != Op::kConvBackward) continue;
       const Shape dx = program.shape(step.out), dy = program.shape(step.in);
       INFO(step_name(graph, step) << " of height " << height);
-      CHECK(planned >= backend->traits().conv_workspace_bytes(dx, dy.c, step.padding));
+      CHECK(planned >= backend->traits().conv_workspace_bytes(program.conv_task(step)));
       if (dx.c < 16) continue;  // done without choices
       const std::string choice = "backward " + std::to_string(dx.w) + "x" + std::to_string(dx.h) + " " +
                                  std::to_string(dy.c) + " to ";
       CHECK_THAT(choices, ContainsSubstring(choice));
     }
+  }
+}
+
+TEST_CASE("a convolution is prepared and planned for in the forms that a program does it in, no others") {
+  const auto backend = make_backend({"cpu", Precision::kFp32, 2});
+  BackendTraits traits = plain_traits();
+  traits.conv_workspace_bytes = [](const ConvTask& task) {
+    switch (task.op) {
+      case ConvOp::kForwardRelu: return std::size_t{1000};
+      case ConvOp::kForward: return std::size_t{2000};
+      case ConvOp::kBackwardData: return std::size_t{3000};
+      case ConvOp::kBackwardDataAdd: break;
+    }
+    return std::size_t{4000};
+  };
+  using Taps = std::vector<std::string>;
+  struct Case {
+    Taps taps;
+    Pass pass;
+    std::size_t workspace_bytes;
+  };
+  for (const auto& [taps, pass, bytes] : {Case{{"relu2_2"}, Pass::kForward, 1000},
+                                          {{"relu2_1", "conv2_2"}, Pass::kForward, 2000},
+                                          {{"relu2_2"}, Pass::kForwardBackward, 3000},
+                                          {{"relu2_1", "relu2_2"}, Pass::kForwardBackward, 4000}}) {
+    const NodeGraph graph = build_graph(random_weights("vgg16", 1), taps);
+    const Program program = whole_program(graph, {24, 32, 3}, Pooling::kMax, pass, traits);
+    CHECK(plan_memory(program, traits).workspace_bytes == bytes);
+    backend->tuning()->begin({}, {});
+    prepare_convolutions(*backend, program);
+    const std::string choices = backend->tuning()->end();
+    CHECK(choices.find("forward 32x24 64 to 64 = ") != std::string::npos);
+    CHECK((choices.find("backward") != std::string::npos) == (pass == Pass::kForwardBackward));
   }
 }
 

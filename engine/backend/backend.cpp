@@ -9,12 +9,12 @@
 namespace impasto {
 namespace {
 
-Shape padded_output(const Check& check, const Shape& input, std::int64_t channels, const Padding& padding) {
+Shape padded_output(const Check& check, const ConvTask& task) {
+  const Padding& padding = task.padding;
   for (const int edge : {padding.top, padding.bottom, padding.left, padding.right}) {
     check.require(edge == 0 || edge == 1, "padding", "0 or 1 at each edge", std::to_string(edge));
   }
-  const Shape output{input.h + padding.top + padding.bottom - 2, input.w + padding.left + padding.right - 2,
-                     channels};
+  const Shape output = task.output();
   check.require(output.h >= 1 && output.w >= 1, "padding", "an output of at least one pixel",
                 to_string(output));
   return output;
@@ -149,9 +149,10 @@ void Backend::conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& 
   Check check("conv2d_forward");
   check.filter(filter, traits_.filter_format);
   const Shape input{x.shape.h, x.shape.w, filter.in_channels()};
-  check.output("y", y, traits_.activation, padded_output(check, input, filter.out_channels(), padding));
+  const ConvTask task{conv_op(relu), input, filter.out_channels(), padding};
+  check.output("y", y, traits_.activation, padded_output(check, task));
   check.input("x", x, traits_.activation, input);
-  check.workspace(workspace, traits_.conv_workspace_bytes(input, filter.out_channels(), padding));
+  check.workspace(workspace, traits_.conv_workspace_bytes(task));
   do_conv2d_forward(y, x, filter, padding, relu, workspace);
 }
 
@@ -161,10 +162,11 @@ void Backend::conv2d_backward_data(TensorView dx, ConstTensorView dy, const Conv
   Check check("conv2d_backward_data");
   check.filter(filter, traits_.filter_format);
   const Shape input{dx.shape.h, dx.shape.w, filter.in_channels()};
+  const ConvTask task{conv_op(accumulate), input, filter.out_channels(), padding};
   check.output("dx", dx, traits_.activation, input);
-  check.input("dy", dy, traits_.activation, padded_output(check, input, filter.out_channels(), padding));
+  check.input("dy", dy, traits_.activation, padded_output(check, task));
   if (!mask.empty()) check.input("mask", mask, traits_.activation, input);
-  check.workspace(workspace, traits_.conv_workspace_bytes(input, filter.out_channels(), padding));
+  check.workspace(workspace, traits_.conv_workspace_bytes(task));
   do_conv2d_backward_data(dx, dy, filter, padding, accumulate, mask, workspace);
 }
 

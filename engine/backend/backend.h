@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/backend/conv_filter.h"
+#include "engine/backend/conv_task.h"
 #include "engine/backend/precision.h"
 #include "engine/backend/tuning.h"
 #include "engine/core/tensor.h"
@@ -61,9 +62,9 @@ struct BackendTraits {
   std::string filter_format{};
   /// Bytes that a ConvFilter of so many channels keeps on the device (prepared filters, bias).
   std::function<std::size_t(std::int64_t in_channels, std::int64_t out_channels)> conv_filter_bytes;
-  /// Workspace that conv2d_forward and conv2d_backward_data of such a layer need for an input of this shape,
-  /// with the choices made so far (Backend::prepare_conv), else with those that go without timing.
-  std::function<std::size_t(Shape input, std::int64_t out_channels, Padding padding)> conv_workspace_bytes;
+  /// Workspace that the convolution needs in this form, with the choices made so far (Backend::prepare_conv),
+  /// else with those that go without timing.
+  std::function<std::size_t(const ConvTask& task)> conv_workspace_bytes;
   std::function<std::size_t(Shape features)> gram_workspace_bytes;
 };
 
@@ -163,12 +164,10 @@ class Backend {
 
   // --- network
   [[nodiscard]] std::shared_ptr<const ConvFilter> make_conv_filter(const ConvFilterDesc& desc);
-  /// Chooses how convolutions of such a layer are done, by timing where the device was opened for that.
-  /// conv_workspace_bytes may change by it, so it comes before planning; a layer that was not prepared is
-  /// done as it was planned without.
-  void prepare_conv(Shape input, std::int64_t out_channels, Padding padding) {
-    do_prepare_conv(input, out_channels, padding);
-  }
+  /// Chooses how the convolution is done in this form, by timing where the device was opened for that.
+  /// conv_workspace_bytes may change by it, so it comes before planning; what was not prepared is done as it
+  /// was planned without.
+  void prepare_conv(const ConvTask& task) { do_prepare_conv(task); }
   /// x (h,w,in), y (h',w',out).
   void conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding, Relu relu,
                       Workspace workspace);
@@ -257,7 +256,7 @@ class Backend {
   virtual void do_when(ConstTensorView flag, const std::function<void()>& work);
 
   virtual std::shared_ptr<const ConvFilter> do_make_conv_filter(const ConvFilterDesc& desc) = 0;
-  virtual void do_prepare_conv(Shape /*input*/, std::int64_t /*out_channels*/, Padding /*padding*/) {}
+  virtual void do_prepare_conv(const ConvTask& /*task*/) {}
   virtual void do_conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding,
                                  Relu relu, Workspace workspace) = 0;
   virtual void do_conv2d_backward_data(TensorView dx, ConstTensorView dy, const ConvFilter& filter,

@@ -56,8 +56,7 @@ ConvFilters make_conv_filters(Backend& backend, const Weights& weights, const No
 
 void prepare_convolutions(Backend& backend, const Program& program) {
   for (const Step& step : program.steps) {
-    if (!Program::is_convolution(step)) continue;
-    backend.prepare_conv(program.layer_input(step), program.layer_output(step).c, step.padding);
+    if (Program::is_convolution(step)) backend.prepare_conv(program.conv_task(step));
   }
 }
 

@@ -34,8 +34,7 @@ class WorkspaceSize {
  public:
   void take(const Program& program, const Step& step, const BackendTraits& traits) {
     if (Program::is_convolution(step)) {
-      raise(shared_, traits.conv_workspace_bytes(program.layer_input(step), program.layer_output(step).c,
-                                                 step.padding));
+      raise(shared_, traits.conv_workspace_bytes(program.conv_task(step)));
     } else if (step.op == Op::kTapFeatures || step.op == Op::kTapGradient) {
       const bool apart = step.op == Op::kTapFeatures && step.tap.whole() && traits.style_losses_beside;
       raise(apart ? apart_ : shared_, traits.gram_workspace_bytes(program.shape(step.in)));

@@ -113,6 +113,11 @@ struct Program {
   }
   [[nodiscard]] Shape layer_input(const Step& s) const { return shape(s.op == Op::kConv ? s.in : s.out); }
   [[nodiscard]] Shape layer_output(const Step& s) const { return shape(s.op == Op::kConv ? s.out : s.in); }
+  /// As the executor does such a step.
+  [[nodiscard]] ConvTask conv_task(const Step& s) const {
+    return {s.op == Op::kConv ? conv_op(s.relu) : conv_op(s.accumulate), layer_input(s), layer_output(s).c,
+            s.padding};
+  }
 };
 
 /// What a program is to do, whatever way it takes.

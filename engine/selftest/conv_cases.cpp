@@ -12,10 +12,7 @@ struct ConvCase {
   Padding padding;
 };
 
-Shape conv_output(const ConvCase& c) {
-  return {c.input.h + c.padding.top + c.padding.bottom - 2, c.input.w + c.padding.left + c.padding.right - 2,
-          c.out_channels};
-}
+ConvTask task_of(const ConvCase& c, ConvOp op) { return {op, c.input, c.out_channels, c.padding}; }
 
 /// The nearest number with 8 significant bits: one that every device's filters hold exactly.
 float with_8_bits(double value) {
@@ -39,11 +36,11 @@ std::shared_ptr<const ConvFilter> make_conv(OpBench& bench, const ConvCase& c) {
 
 Call prepare_forward(OpBench& bench, const ConvCase& c, Relu relu) {
   Backend& device = bench.backend();
-  const auto y = bench.output("y", Role::kActivation, conv_output(c));
+  const ConvTask task = task_of(c, conv_op(relu));
+  const auto y = bench.output("y", Role::kActivation, task.output());
   const auto x = bench.input("x", Role::kActivation, c.input, Values::kFeatures);
-  device.prepare_conv(c.input, c.out_channels, c.padding);
-  const auto workspace =
-      bench.workspace(device.traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
+  device.prepare_conv(task);
+  const auto workspace = bench.workspace(device.traits().conv_workspace_bytes(task));
   return [=, &device, conv = make_conv(bench, c)] {
     device.conv2d_forward(y, x, *conv, c.padding, relu, workspace);
   };
@@ -51,13 +48,13 @@ Call prepare_forward(OpBench& bench, const ConvCase& c, Relu relu) {
 
 Call prepare_backward(OpBench& bench, const ConvCase& c, Accumulate mode, bool masked) {
   Backend& device = bench.backend();
+  const ConvTask task = task_of(c, conv_op(mode));
   const auto dx = bench.result("dx", Role::kActivation, c.input, mode);
-  const auto dy = bench.input("dy", Role::kActivation, conv_output(c), Values::kNormal);
+  const auto dy = bench.input("dy", Role::kActivation, task.output(), Values::kNormal);
   const auto mask =
       masked ? bench.input("mask", Role::kActivation, c.input, Values::kFeatures) : ConstTensorView{};
-  device.prepare_conv(c.input, c.out_channels, c.padding);
-  const auto workspace =
-      bench.workspace(device.traits().conv_workspace_bytes(c.input, c.out_channels, c.padding));
+  device.prepare_conv(task);
+  const auto workspace = bench.workspace(device.traits().conv_workspace_bytes(task));
   return [=, &device, conv = make_conv(bench, c)] {
     device.conv2d_backward_data(dx, dy, *conv, c.padding, mode, mask, workspace);
   };

@@ -36,11 +36,11 @@ void count_work(const Program& program, Work& work) {
       }
       continue;
     }
-    const Shape x = program.layer_input(step), y = program.layer_output(step);
-    const bool backward = step.op == Op::kConvBackward;
-    auto& [most, rows] = kinds[{x.w, x.c, y.c, backward}];
+    const ConvTask task = program.conv_task(step);
+    const Shape &x = task.input, y = program.layer_output(step);
+    auto& [most, rows] = kinds[{x.w, x.c, y.c, is_forward(task.op)}];
     const double outputs = most.outputs + static_cast<double>(y.elements());
-    if (++rows[x.h] >= rows[most.input.h]) most = {x, y.c, step.padding, backward, 0};
+    if (++rows[x.h] >= rows[most.task.input.h]) most.task = task;
     most.outputs = outputs;
   }
   for (const auto& [kind, found] : kinds) work.convolutions.push_back(found.first);

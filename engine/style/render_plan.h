@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/conv_task.h"
 #include "engine/core/size.h"
-#include "engine/core/tensor.h"
-#include "kernels/ops.h"
 
 namespace impasto {
 
@@ -23,10 +22,7 @@ struct RenderSizes {
 
 /// Convolutions that differ in the rows of their strips alone.
 struct ConvolutionWork {
-  Shape input;  ///< as most of them have it
-  std::int64_t out_channels = 0;
-  Padding padding;
-  bool backward = false;
+  ConvTask task;       ///< as most of them have it
   double outputs = 0;  ///< elements of all their outputs (backward: of the gradients that they take)
 };
 

@@ -1,5 +1,6 @@
 // ReLU and pooling, forward and backward. Every kernel is bound by memory: a thread moves 16 bytes of each
-// tensor at a time where the pointers and, for pooling, the number of channels allow it.
+// tensor at a time where the pointers and, for pooling, the number of channels allow it. Each comes between
+// two convolutions, which go through a tensor from its beginning, so it goes from the end.
 #include "kernels/cuda/device.cuh"
 
 namespace impasto::cuda {
@@ -10,7 +11,7 @@ namespace {
 /// NaN stays NaN. y may be x.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads) relu_forward_kernel(T* y, const T* x, std::int64_t n) {
-  for_each_pack<N>(n, [=](std::int64_t i, auto width) {
+  for_each_pack_from_end<N>(n, [=](std::int64_t i, auto width) {
     auto values = load<width>(x + i);
 #pragma unroll
     for (float& value : values.at) value = value < 0 ? 0.0f : value;
@@ -41,7 +42,7 @@ __global__ void __launch_bounds__(kThreads)
     relu_backward_kernel(T* dx, const T* dy, const T* __restrict__ mask, std::int64_t n, bool add,
                          ScaledGradients* scaled) {
   float peak = 0;
-  for_each_pack<N>(n, [&](std::int64_t i, auto width) {
+  for_each_pack_from_end<N>(n, [&](std::int64_t i, auto width) {
     auto values = load<width>(dy + i);
     if (mask != nullptr) {
       const auto kept = load<width>(mask + i);
@@ -115,7 +116,7 @@ __global__ void __launch_bounds__(kThreads)
     pool_forward_kernel(T* __restrict__ y, std::uint8_t* __restrict__ codes, const T* __restrict__ x,
                         std::int64_t rows, std::int64_t columns, std::int64_t h, std::int64_t w,
                         std::int64_t c) {
-  for_each(rows * columns * c / N, [=](std::int64_t pack) {
+  for_each_from_end(rows * columns * c / N, [=](std::int64_t pack) {
     const Window window(pack * N, columns, h, w, c);
     Pack<float, N> values[4] = {};
 #pragma unroll
@@ -184,7 +185,7 @@ __global__ void __launch_bounds__(kThreads)
                          ScaledGradients* scaled) {
   float peak = 0;
   const std::int64_t columns = (w + 1) / 2;
-  for_each((h + 1) / 2 * columns * c / N, [&](std::int64_t pack) {
+  for_each_from_end((h + 1) / 2 * columns * c / N, [&](std::int64_t pack) {
     const Window window(pack * N, columns, h, w, c);
     // All loads before the first store, so that they are under way together.
     Pack<float, N> gradient = {}, results[4] = {};

@@ -204,6 +204,18 @@ __device__ __forceinline__ void for_each(std::int64_t n, Body body) {
   for (std::int64_t i = std::int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n; i += stride) body(i);
 }
 
+/// The same from the end: the first wave of the grid takes the last elements. Who wrote a tensor from its
+/// beginning left its end in the second-level cache, to be read first; who reads on finds the beginning.
+template <class Body>
+__device__ __forceinline__ void for_each_from_end(std::int64_t n, Body body) {
+  // Counted upwards: such a loop the compiler unrolls.
+  const std::int64_t stride = std::int64_t{gridDim.x} * kThreads,
+                     end = (n + kThreads - 1) / kThreads * kThreads;
+  std::int64_t before = std::int64_t{blockIdx.x} * kThreads + kThreads - 1 - threadIdx.x;
+  if (before < end - n) before += stride;  // the tensor ends within the first block's turn
+  for (; before < end; before += stride) body(end - 1 - before);
+}
+
 /// body(i, Width<N>) for whole packs that start at element
 /// i, then body(i, Width<1>) for the elements after them.
 template <int N, class Body>
@@ -211,6 +223,14 @@ __device__ __forceinline__ void for_each_pack(std::int64_t n, Body body) {
   const std::int64_t packs = n / N;
   for_each(packs, [&](std::int64_t i) { body(i * N, Width<N>{}); });
   if constexpr (N > 1) for_each(n - packs * N, [&](std::int64_t i) { body(packs * N + i, Width<1>{}); });
+}
+
+/// The same from the end: those after the packs come first.
+template <int N, class Body>
+__device__ __forceinline__ void for_each_pack_from_end(std::int64_t n, Body body) {
+  const std::int64_t packs = n / N;
+  if constexpr (N > 1) for_each(n - packs * N, [&](std::int64_t i) { body(packs * N + i, Width<1>{}); });
+  for_each_from_end(packs, [&](std::int64_t i) { body(i * N, Width<N>{}); });
 }
 
 // --- sums

@@ -48,14 +48,15 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 /// One element a thread: the picture's rows of threes are written in order, and a warp's reads of the input
-/// fall into the same sectors whatever a thread reads at once.
+/// fall into the same sectors whatever a thread reads at once. From the end, which the first layer's
+/// convolution has just written.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     input_to_picture_kernel(float* __restrict__ dpicture, const T* __restrict__ dinput, std::int64_t channels,
                             std::int64_t n, bool add, ScaledGradients* scaled) {
   const float scale = 1 / scale_of<T>(scaled);
   float peak = 0;
-  for_each_pack<1>(n * 3, [&](std::int64_t i, auto) {
+  for_each_from_end(n * 3, [&](std::int64_t i) {
     const std::int64_t pixel = i / 3;
     Pack<float, 1> value{cast<float>(dinput[pixel * channels + i - pixel * 3])};
     saturate<T>(value, peak);

@@ -1,5 +1,6 @@
 #pragma once
 // Tensors on any backend from host values, in one line, for tests.
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 #include <memory>
@@ -44,6 +45,17 @@ inline std::unique_ptr<Backend> open_without_recording(const std::string& device
   const CudaModule* const module = find_cuda_module(&reason);
   if (module == nullptr) throw Error(ErrorCode::kResources, reason);
   return module->open(0, {.precision = options.precision, .record = false});
+}
+
+/// For each form of the layer's convolution.
+inline std::size_t conv_workspace_bytes(const Backend& backend, Shape input, std::int64_t out_channels,
+                                        Padding padding = {}) {
+  std::size_t bytes = 0;
+  for (const ConvOp op :
+       {ConvOp::kForwardRelu, ConvOp::kForward, ConvOp::kBackwardData, ConvOp::kBackwardDataAdd}) {
+    bytes = std::max(bytes, backend.traits().conv_workspace_bytes({op, input, out_channels, padding}));
+  }
+  return bytes;
 }
 
 class TestDevice {

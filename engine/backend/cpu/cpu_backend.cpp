@@ -94,8 +94,8 @@ class CpuBackend final : public Backend {
     traits_.conv_filter_bytes = [this](std::int64_t in_channels, std::int64_t out_channels) {
       return convolutions_.filter_bytes(in_channels, out_channels);
     };
-    traits_.conv_workspace_bytes = [this](Shape input, std::int64_t out_channels, Padding padding) {
-      return convolutions_.workspace_bytes(input, out_channels, padding);
+    traits_.conv_workspace_bytes = [this](const ConvTask& task) {
+      return convolutions_.workspace_bytes(task);
     };
     traits_.gram_workspace_bytes = [this](Shape features) {
       return cpu::gram_workspace_bytes(kernels_, pool_.num_threads(), features.positions(), features.c);
@@ -156,11 +156,8 @@ class CpuBackend final : public Backend {
                                      allocate(traits_.conv_filter_bytes(desc.in_channels, desc.out_channels)),
                                      desc);
   }
-  void do_prepare_conv(Shape input, std::int64_t out_channels, Padding padding) override {
-    if (convolutions_.is_direct(input.c, out_channels)) return;
-    const auto [forward, backward] = CpuConvolutions::keys(input, out_channels, padding);
-    choices_.prepare(forward);
-    choices_.prepare(backward);
+  void do_prepare_conv(const ConvTask& task) override {
+    if (!convolutions_.is_direct(task.input.c, task.out_channels)) choices_.prepare(winograd_key(task));
   }
   void do_conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding,
                          Relu relu, Workspace workspace) override {

@@ -95,24 +95,15 @@ std::size_t CpuConvolutions::filter_bytes(std::int64_t in_channels, std::int64_t
          direct_filter_bytes(kernels, out_channels, in_channels);
 }
 
-std::pair<WinogradKey, WinogradKey> CpuConvolutions::keys(Shape input, std::int64_t out_channels,
-                                                          Padding padding) {
-  return {{input.h + padding.top + padding.bottom - 2, input.w + padding.left + padding.right - 2, input.c,
-           out_channels, false},
-          {input.h, input.w, out_channels, input.c, true}};
-}
-
-std::size_t CpuConvolutions::workspace_bytes(Shape input, std::int64_t out_channels, Padding padding) const {
+std::size_t CpuConvolutions::workspace_bytes(const ConvTask& task) const {
   const int threads = pool.num_threads();
-  if (is_direct(input.c, out_channels)) {
-    const auto floats = [&](std::int64_t in, std::int64_t out) {
-      return cpu::direct_scratch_floats(kernels, input.h, input.w, in, out, threads);
-    };
-    return float_bytes(std::max(floats(input.c, out_channels), floats(out_channels, input.c)));
+  const Shape& x = task.input;
+  if (!is_direct(x.c, task.out_channels)) {
+    return float_bytes(choices.plan(winograd_key(task)).scratch_floats(threads));
   }
-  const auto [forward, backward] = keys(input, out_channels, padding);
-  return float_bytes(std::max(choices.plan(forward).scratch_floats(threads),
-                              choices.plan(backward).scratch_floats(threads)));
+  const bool forward = is_forward(task.op);
+  return float_bytes(cpu::direct_scratch_floats(kernels, x.h, x.w, forward ? x.c : task.out_channels,
+                                                forward ? task.out_channels : x.c, threads));
 }
 
 std::shared_ptr<const ConvFilter> CpuConvolutions::make_filter(const std::string& format, Buffer buffer,

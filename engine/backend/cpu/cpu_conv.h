@@ -16,12 +16,9 @@ struct CpuConvolutions {
   const WinogradChoices& choices;
 
   [[nodiscard]] bool is_direct(std::int64_t in_channels, std::int64_t out_channels) const;
-  /// Bytes that one layer's filters and bias take, and its workspace for an input of this shape.
+  /// Bytes that one layer's filters and bias take, and its workspace.
   [[nodiscard]] std::size_t filter_bytes(std::int64_t in_channels, std::int64_t out_channels) const;
-  [[nodiscard]] std::size_t workspace_bytes(Shape input, std::int64_t out_channels, Padding padding) const;
-  /// The two directions of a layer by Winograd.
-  [[nodiscard]] static std::pair<WinogradKey, WinogradKey> keys(Shape input, std::int64_t out_channels,
-                                                                Padding padding);
+  [[nodiscard]] std::size_t workspace_bytes(const ConvTask& task) const;
 
   /// buffer: filter_bytes().
   [[nodiscard]] std::shared_ptr<const ConvFilter> make_filter(const std::string& format, Buffer buffer,

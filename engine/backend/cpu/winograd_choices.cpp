@@ -39,6 +39,11 @@ WinogradChoice parse(const std::string& text) {
 
 }  // namespace
 
+WinogradKey winograd_key(const ConvTask& task) {
+  const Shape &x = task.input, y = task.output();
+  return is_forward(task.op) ? WinogradKey{y.h, y.w, x.c, y.c, false} : WinogradKey{x.h, x.w, y.c, x.c, true};
+}
+
 std::string to_string(const WinogradKey& key) {
   char text[128];
   std::snprintf(text, sizeof text, "%s %lldx%lld %lld to %lld", key.flipped ? "backward" : "forward",

@@ -16,6 +16,7 @@ struct WinogradKey {
   auto operator<=>(const WinogradKey&) const = default;
 };
 
+[[nodiscard]] WinogradKey winograd_key(const ConvTask& task);
 [[nodiscard]] std::string to_string(const WinogradKey& key);
 
 class WinogradChoices final : public TunedChoices<WinogradKey, cpu::WinogradChoice> {

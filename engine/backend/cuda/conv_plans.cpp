@@ -12,8 +12,6 @@
 namespace impasto::cuda {
 namespace {
 
-bool is_forward(ConvOp op) { return op == ConvOp::kForwardRelu || op == ConvOp::kForward; }
-
 std::int64_t element_bytes(Precision precision) {
   return precision == Precision::kBf16 || precision == Precision::kFp16 ? 2 : 4;
 }

@@ -17,8 +17,6 @@
 
 namespace impasto::cuda {
 
-enum class ConvOp : std::uint8_t { kForwardRelu, kForward, kBackwardData, kBackwardDataAdd };
-
 /// Everything that a plan depends on, beside the GPU and cuDNN's version.
 struct ConvKey {
   ConvOp op = ConvOp::kForwardRelu;

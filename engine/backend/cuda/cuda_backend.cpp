@@ -51,9 +51,6 @@ class CudaReadback final : public Readback {
 
 const CudaConvFilter& own(const ConvFilter& filter) { return static_cast<const CudaConvFilter&>(filter); }
 
-constexpr ConvOp kConvOps[] = {ConvOp::kForwardRelu, ConvOp::kForward, ConvOp::kBackwardData,
-                               ConvOp::kBackwardDataAdd};
-
 /// On the thread's current device.
 std::int64_t free_memory() {
   std::size_t free = 0, total = 0;
@@ -94,11 +91,8 @@ class CudaBackend final : public Backend {
     traits_.conv_filter_bytes = [storage = context_.storage](std::int64_t in, std::int64_t out) {
       return filter_bytes(in, out, storage);
     };
-    traits_.conv_workspace_bytes = [this](Shape input, std::int64_t out, Padding padding) {
-      std::size_t bytes = 0;
-      for (const ConvOp op : kConvOps)
-        bytes = std::max(bytes, choices_.plan(key_of(op, input, out, padding)).workspace_bytes);
-      return bytes;
+    traits_.conv_workspace_bytes = [this](const ConvTask& task) {
+      return choices_.plan(key_of(task)).workspace_bytes;
     };
     traits_.gram_workspace_bytes = [num_sms = properties.num_sms](Shape features) {
       return cuda::gram_workspace_bytes(features, num_sms);
@@ -213,17 +207,16 @@ class CudaBackend final : public Backend {
 
   // --- network
 
-  [[nodiscard]] ConvKey key_of(ConvOp op, Shape input, std::int64_t out_channels, Padding padding) const {
-    return {op, context_.precision, input.h, input.w, input.c, out_channels, padding};
+  [[nodiscard]] ConvKey key_of(const ConvTask& task) const {
+    const Shape& x = task.input;
+    return {task.op, context_.precision, x.h, x.w, x.c, task.out_channels, task.padding};
   }
   std::shared_ptr<const ConvFilter> do_make_conv_filter(const ConvFilterDesc& desc) override {
     return std::make_shared<const CudaConvFilter>(
         traits_.filter_format, context_,
         allocate(traits_.conv_filter_bytes(desc.in_channels, desc.out_channels)), desc);
   }
-  void do_prepare_conv(Shape input, std::int64_t out_channels, Padding padding) override {
-    for (const ConvOp op : kConvOps) choices_.prepare(key_of(op, input, out_channels, padding));
-  }
+  void do_prepare_conv(const ConvTask& task) override { choices_.prepare(key_of(task)); }
   void run(const ConvKey& key, void* x, const CudaConvFilter& filter, void* y, Workspace workspace) {
     const ConvPlan& plan = choices_.plan(key);
     if (plan.workspace_bytes > workspace.bytes) {
@@ -239,16 +232,14 @@ class CudaBackend final : public Backend {
   void do_conv2d_forward(TensorView y, ConstTensorView x, const ConvFilter& filter, Padding padding,
                          Relu relu, Workspace workspace) override {
     ++context_.counts.convolutions;
-    const ConvOp op = relu == Relu::kYes ? ConvOp::kForwardRelu : ConvOp::kForward;
-    run(key_of(op, x.shape, filter.out_channels(), padding), const_cast<void*>(x.data), own(filter), y.data,
-        workspace);
+    run(key_of({conv_op(relu), x.shape, filter.out_channels(), padding}), const_cast<void*>(x.data),
+        own(filter), y.data, workspace);
   }
   void do_conv2d_backward_data(TensorView dx, ConstTensorView dy, const ConvFilter& filter, Padding padding,
                                Accumulate accumulate, ConstTensorView mask, Workspace workspace) override {
     ++context_.counts.backward_convolutions;
     context_.join();
-    const ConvOp op = accumulate == Accumulate::kAdd ? ConvOp::kBackwardDataAdd : ConvOp::kBackwardData;
-    run(key_of(op, dx.shape, filter.out_channels(), padding), dx.data, own(filter),
+    run(key_of({conv_op(accumulate), dx.shape, filter.out_channels(), padding}), dx.data, own(filter),
         const_cast<void*>(dy.data), workspace);
     // In fp16 what was overwritten may be infinite: whoever reads it knows that. A sum may not.
     if (mask.empty() && !(context_.storage == Storage::kFloat16 && accumulate == Accumulate::kAdd)) return;

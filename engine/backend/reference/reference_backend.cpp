@@ -69,7 +69,7 @@ BackendTraits reference_traits() {
   traits.conv_filter_bytes = [](std::int64_t in, std::int64_t out) {
     return static_cast<std::size_t>(9 * in * out + out) * sizeof(double);
   };
-  traits.conv_workspace_bytes = [](Shape, std::int64_t, Padding) { return std::size_t{0}; };
+  traits.conv_workspace_bytes = [](const ConvTask&) { return std::size_t{0}; };
   traits.gram_workspace_bytes = [](Shape) { return std::size_t{0}; };
   return traits;
 }

@@ -307,6 +307,42 @@ TEST_CASE("a Gram gradient on tensor cores is the product, added and masked, in 
   CHECK_FALSE(takes_gram_backward(std::size_t{48} << 10, Storage::kBFloat16, some, some, some, 512));
 }
 
+TEST_CASE("gradients in half are written by the losses with their scale, and leave it at the picture") {
+  const auto halves = [](const std::vector<float>& values) {
+    return Vector<__half>(std::vector<__half>(values.begin(), values.end()));
+  };
+  const auto floats = [](const Vector<__half>& on_device) {
+    const std::vector<__half> values = on_device.read();
+    return std::vector<float>(values.begin(), values.end());
+  };
+  const Vector<ScaledGradients> scaled({{.scale = 8, .peak = 0}, {}});
+  const Vector<double> partials(std::vector<double>(64, 0)), loss({-1});
+  const Vector<unsigned> ticket({0});
+  Launch launch;
+  launch.scaled = scaled;
+  launch.partials = partials;
+  launch.ticket = ticket;
+
+  const auto x = halves({1, -2, 3, 5}), target = halves({0, 0, 1, 10000}), d = halves({1, 1, -60000, 1});
+  check(
+      squared_error(launch, loss, d, x, target, Storage::kFloat16, 4, {1, 2}, Accumulate::kAdd, Relu::kYes));
+  CHECK(floats(d) == std::vector<float>{17, 0, -59968, -65504});
+  CHECK(scaled.read().front().peak == 2 * 8 * 9995.0F - 1);
+
+  const Vector<float> gram({3, 1, 1, 2}), style({1, 1, 1, 1000});
+  const auto dg = halves({0, 0, 0, 0});
+  check(gram_loss(launch, loss, dg, Storage::kFloat16, gram, style, 2, {1, 100}));
+  CHECK(floats(dg) == std::vector<float>{1600, 0, 0, -65504});
+  CHECK(scaled.read().front().peak == 100 * 8 * 998.0F);
+
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const auto dinput = halves({8, 16, -kInf, 0, 0, 0, 0, 0});
+  const Vector<float> dpicture({1, 1, 1});
+  check(input_to_picture(launch, dpicture, dinput, Storage::kFloat16, 8, 1, Accumulate::kAdd));
+  CHECK(dpicture.read() == std::vector<float>{2, 3, 1 - 65504.0F / 8});
+  CHECK(scaled.read().front().peak == kInf);
+}
+
 TEST_CASE("what gradients met says what the next ones are multiplied by") {
   const Vector<double> slot({-1});
   Launch launch;

@@ -4,6 +4,7 @@
 // IMPASTO_TEST_WEIGHTS names, else random ones.
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <random>
 
 #include "engine/backend/cpu/cpu_backend.h"
@@ -90,6 +91,7 @@ void check_error(const Device& device, const std::string& what, double error, do
 }
 
 struct Evaluation {
+  int num_saturated = 0;
   std::vector<std::pair<std::string, Numbers>> features;
   Numbers gradient;
 };
@@ -103,7 +105,8 @@ StyleOptions default_options() {
 }
 
 /// The default preset's objective at a start that is neither the content nor the style.
-Evaluation evaluate(const Device& device) {
+Evaluation evaluate(const Device& device,
+                    const std::function<void(Backend&, const std::function<void()>& evaluate)>& before = {}) {
   constexpr std::int64_t kWidth = 48, kHeight = 32;
   const ObjectiveOptions options = default_options().objective;
   const auto backend = device.open();
@@ -159,7 +162,14 @@ Evaluation evaluate(const Device& device) {
   backend->upload(
       x, std::span<const float>(to_network_space(picture(kWidth, kHeight, 3).rgb, weights()->preprocessing)));
   if (backend->traits().scaled_gradients) objective.calibrate(x, gradient);
-  objective.evaluate(x, gradient);
+  const auto step = [&] {
+    objective.evaluate(x, gradient);
+    objective.queue_values();
+    (void)objective.take_values();
+  };
+  if (before) before(*backend, step);
+  step();
+  result.num_saturated = objective.num_saturated();
   result.gradient = download(gradient);
   return result;
 }
@@ -227,5 +237,29 @@ TEST_CASE("fifty iterations end where direct convolutions on the CPU do") {
     CHECK(cpu.back() < 0.9 * cpu.front());  // it moves
     check_error(device, to_string(kind) + ", the last of 50 losses", std::abs(found.back() / cpu.back() - 1),
                 kind == OptimizerKind::kAdam ? bounds(device).adam : bounds(device).descent);
+  }
+}
+
+TEST_CASE("gradients that have left their scale find another one after an evaluation") {
+  for (const Device& device : devices()) {
+    if (!device.open()->traits().scaled_gradients) continue;
+    const Evaluation calibrated = evaluate(device);
+    CHECK(calibrated.num_saturated == 0);
+    for (const double off : {0x1p-8, 0x1p8}) {
+      double chosen = 0;
+      const Evaluation found = evaluate(device, [&](Backend& backend, const std::function<void()>& step) {
+        const double right = backend.gradient_scale();
+        backend.set_gradient_scale(right * off);
+        step();
+        chosen = backend.gradient_scale() / right;
+      });
+      INFO(off << ": then " << chosen);
+      CHECK(chosen >= 0.0625);  // a wide step from what is too large to tell
+      CHECK(chosen <= 2);
+      CHECK(found.num_saturated == (off > 1 ? 1 : 0));
+      Numbers difference = found.gradient;
+      for (std::size_t i = 0; i < difference.size(); ++i) difference[i] -= calibrated.gradient[i];
+      CHECK(std::sqrt(dot(difference, difference) / dot(calibrated.gradient, calibrated.gradient)) < 1e-3);
+    }
   }
 }

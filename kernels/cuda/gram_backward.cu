@@ -113,7 +113,8 @@ __device__ __forceinline__ void fetch_matrix(T* to, const Problem<T>& p, int col
 
 /// Positions from the end first, which the pass before wrote last: it is still in the cache.
 template <class T, int kRows, int kColumns>
-__global__ void __launch_bounds__(kThreads) gram_backward_kernel(Problem<T> p) {
+__global__ void __launch_bounds__(kThreads, kColumns == 64 ? 4 : 2)  // so many blocks' registers fit
+    gram_backward_kernel(Problem<T> p) {
   using Tile = Tile<kRows, kColumns>;
   extern __shared__ uint4 shared[];
   T* const features = reinterpret_cast<T*>(shared);
@@ -227,7 +228,9 @@ cudaError_t launch_tiles(const Launch& launch, const Problem<T>& problem) {
 
 bool takes_gram_backward(std::size_t shared_bytes, Storage storage, const void* df, const void* f,
                          const void* dg, std::int64_t c) {
-  const auto aligned = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; };
+  const auto aligned = [](const void* pointer) {
+    return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
+  };
   return (storage == Storage::kFloat16 || storage == Storage::kBFloat16) &&
          (c == 64 || (c > 0 && c % 128 == 0)) && Tile<32, 128>::shared_bytes(c) <= shared_bytes &&
          aligned(df) && aligned(f) && aligned(dg);
@@ -247,7 +250,8 @@ cudaError_t gram_backward(const Launch& launch, void* df, const void* f, const v
                              mask == Relu::kYes,
                              launch.scaled};
     if (c == 64) return launch_tiles<T, 64, 64>(launch, problem);
-    if (Tile<64, 128>::shared_bytes(c) <= launch.shared_bytes) return launch_tiles<T, 64, 128>(launch, problem);
+    if (Tile<64, 128>::shared_bytes(c) <= launch.shared_bytes)
+      return launch_tiles<T, 64, 128>(launch, problem);
     return launch_tiles<T, 32, 128>(launch, problem);
   };
   if (storage == Storage::kFloat16) return launch_as(std::type_identity<__half>{});

@@ -15,7 +15,8 @@ __global__ void __launch_bounds__(kThreads)
   double sum[1] = {};
   const float gradient_scale = static_cast<float>(scales.gradient) * scale_of<T>(scaled);
   float peak = 0;
-  for_each_pack<N>(n, [&](std::int64_t i, auto width) {
+  // From the end of d, which the layer above has just written.
+  for_each_pack_from_end<N>(n, [&](std::int64_t i, auto width) {
     const auto found = load<width>(x + i);
     const auto wanted = load<width>(target + i);
     Pack<float, width> difference;

@@ -234,7 +234,7 @@ void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
 }
 
 void StyleObjective::run(ConstTensorView x, TensorView gradient) {
-  IMPASTO_TRACE_RANGE("objective");
+  const TraceRange trace("objective");
   executor_.run(memory_, {x, gradient, 1 / gradient_scale_}, hooks_);
   for (const auto& term : terms_) {
     const TapRows all{{0, x.shape.h}, x.shape.h, 0};

@@ -7,10 +7,9 @@
 # program than build/bin/one_iteration. Kernels inside of CUDA graphs are traced one by one. Clocks and caches
 # are as the program has them, as in profiling/ncu.sh.
 #
-# ROOFLINE="--gpu H100", with --steps and a program built with IMPASTO_NVTX: a second table, OUT_steps.md, sets
-# each step of the iteration (a convolution by its layer, a product, an operation) beside what roofline.py
-# predicts; further words as summarise.py takes them (--network vgg19 --plain). Size and precision are taken
-# from the arguments.
+# ROOFLINE="--gpu H100", with --steps: a second table, OUT_steps.md, sets each step of the iteration (a
+# convolution by its layer, a product, an operation) beside what roofline.py predicts; further words as
+# summarise.py takes them (--network vgg19 --plain). Size and precision are taken from the arguments.
 set -eu
 [ $# -ge 1 ] || { echo "usage: $0 OUT [ARGUMENTS OF one_iteration]" >&2; exit 2; }
 out=$1

@@ -8,8 +8,8 @@
 // profiling/nsys.sh and ncu.sh export and summarise as well. The picture is noise, 4:3, and the weights are
 // random: both cost what others do. The default preset; with --plain L-BFGS without line search and
 // preconditioner, history 10, so that every iteration is the same work. Enough iterations come before that
-// its history is full. --steps: nothing is recorded, so that in a build with IMPASTO_NVTX each step has its
-// own range on the timeline. On a CPU the same is done for other profilers, without the two calls.
+// its history is full. --steps: nothing is recorded, so that each step has its own range on the timeline. On
+// a CPU the same is done for other profilers, without the two calls.
 #include <dlfcn.h>
 
 #include <algorithm>

@@ -51,12 +51,14 @@ GPUS = {
 @dataclasses.dataclass(frozen=True)
 class Operation:
     """One kernel, or several that follow one another. `pipe`: network (its precision's), fp32 or fp64;
-    `product`: rows, columns, length and number of the products that a convolution or Gram matrix is."""
+    `product`: rows, columns, length and number of the products that a convolution or Gram matrix is;
+    `launches`: calls of cuDNN and cuBLAS, and our kernels."""
     name: str
     flops: float
     bytes: float
     pipe: str = "network"
     product: tuple = None
+    launches: int = 1
 
     def computed(self, gpu):
         """flops, with tiles that are not full and waves of tiles that leave multiprocessors idle."""
@@ -72,7 +74,7 @@ class Operation:
         pipe = precision if self.pipe == "network" else self.pipe
         efficiency = EFFICIENCY[pipe if pipe in EFFICIENCY else "tensor"]
         return max(self.computed(gpu) / (gpu.flops[pipe] * efficiency),
-                   self.bytes / (gpu.bandwidth * EFFICIENCY["memory"])) + LAUNCH_SECONDS
+                   self.bytes / (gpu.bandwidth * EFFICIENCY["memory"])) + self.launches * LAUNCH_SECONDS
 
     def step(self):
         """The range that it has on a profiler's timeline (engine/network/program.h, kernels/ops.h)."""
@@ -89,7 +91,9 @@ class Operation:
 RANGES = {"picture to input": "picture to input", "input to picture": "input to picture",
           "L-BFGS pair": "lbfgs_push", "L-BFGS inner products": "lbfgs_dots",
           "L-BFGS coefficients": "lbfgs_direction", "L-BFGS step": "lincomb_step", "L-BFGS direction": "lincomb",
-          "pyramid down": "halve", "pyramid up": "halve_transposed_add", "slope": "dot", "move": "add_scaled"}
+          "pyramid down": "halve", "pyramid up": "halve_transposed_add", "slope": "dot", "move": "add_scaled",
+          "copies": "copy", "L-BFGS pair products": "lbfgs_pair_dots", "preconditioned products": "dot",
+          "decisions": "lbfgs_decide"}
 
 
 def layers(width, height, network):
@@ -111,15 +115,22 @@ def gram_parts(positions, channels, multiprocessors=128):
 
 
 def optimiser(n, plain):
-    """Of one step on n numbers."""
+    """Of one step on n numbers; with the line search one that is accepted."""
     rows = 2 * (PLAIN_HISTORY if plain else HISTORY) + 2
     levels = [n, n / 4, n / 16, n / 64]
     pyramid = [
-        Operation("pyramid down", 0, 4 * sum(a + b for a, b in zip(levels, levels[1:])), "fp32"),
+        Operation("pyramid down", 0, 4 * sum(a + b for a, b in zip(levels, levels[1:])), "fp32", launches=3),
         # A copy, then each level read, and the finer one read and written.
-        Operation("pyramid up", 0, 4 * (2 * n + sum(2 * a + b for a, b in zip(levels, levels[1:]))), "fp32"),
+        Operation("pyramid up", 0, 4 * (2 * n + sum(2 * a + b for a, b in zip(levels, levels[1:]))), "fp32",
+                  launches=4),
         Operation("slope", 2 * n, 8 * n, "fp64"),
         Operation("move", 2 * n, 12 * n, "fp32"),
+        Operation("copies", 0, 16 * n, "fp32", launches=2),  # of the picture and its gradient
+        Operation("L-BFGS pair products", 4 * n, 16 * n, "fp64", launches=2),
+        Operation("preconditioned products", 4 * n, 12 * n, "fp64", launches=2),
+        # J, three decisions, the products as the preconditioner changes them; and what they rule out of a
+        # restart and a stop, which leaves at once: six fills, a copy, inner products, a direction.
+        Operation("decisions", 0, 0, "fp64", launches=14),
     ]
     step = (Operation("L-BFGS step", 2 * (rows - 2) * n, 4 * (rows - 2 + 4) * n, "fp32") if plain else
             Operation("L-BFGS direction", 2 * (rows - 2) * n, 4 * (rows - 2 + 2) * n, "fp32"))
@@ -183,6 +194,15 @@ def iteration(width, height, precision, network="vgg16", plain=False):
     ]
 
 
+def launches(operations):
+    """Convolutions forward and backward, products, other kernels."""
+    counts = [0, 0, 0, 0]
+    for o in operations:
+        kind = 3 if not o.product else 2 if o.name.startswith("relu") else 0 if o.name.endswith("forward") else 1
+        counts[kind] += o.launches
+    return tuple(counts)
+
+
 def seconds(width, height, precision, gpu, network="vgg16", plain=False):
     """None where the GPU does not offer the precision."""
     if precision not in gpu.flops:
@@ -224,7 +244,7 @@ def operations_table(gpu, size, precision, network, plain):
         time = o.seconds(gpu, precision)
         compute = o.computed(gpu) / (gpu.flops[precision if o.pipe == "network" else o.pipe])
         bound = "arithmetic" if compute > o.bytes / gpu.bandwidth else "memory"
-        bound = "launch" if time < 2 * LAUNCH_SECONDS else bound
+        bound = "launch" if time < 2 * o.launches * LAUNCH_SECONDS else bound
         full = f"{o.flops / o.computed(gpu):.2f}" if o.product else ""
         rows.append([o.name, f"{o.flops / 1e9:.2f}", full, f"{o.bytes / 1e6:.1f}", f"{1000 * time:.4f}", bound])
     return table(["operation", "GFLOP", "of the tiles", "MB", "ms", "bound by"], rows)

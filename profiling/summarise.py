@@ -17,7 +17,7 @@ bytes: those columns stay empty.
     nsys stats --report nvtx_kern_sum --format csv one.nsys-rep > steps.csv
     profiling/summarise.py --nvtx steps.csv --gpu H100 --size 1024 --precision bf16 [--network vgg19] [--plain]
 
-of `one_iteration --steps` in a build with IMPASTO_NVTX, where each step of the iteration is a range: a table of
+of `one_iteration --steps`, where each step of the iteration is a range: a table of
 the steps in their order, each with its kernels' time, the floor that roofline.py predicts, their ratio, and the
 share of the whole. Ranges within a step, and around several, are passed over.
 """
@@ -183,7 +183,7 @@ def against_floors(steps, floors, path):
     seen = [name for name in floors if name in steps]
     if not any(name.startswith("conv") for name in seen):
         raise Failure(f"{path}: expected ranges such as 'conv1_1 forward', found {', '.join(list(steps)[:3]) or 'none'}; "
-                      "use one_iteration --steps of a build with IMPASTO_NVTX")
+                      "use one_iteration --steps of a build that has not IMPASTO_NVTX=OFF")
     whole = sum(steps[name][1] for name in seen)
     return [(name, steps[name][0], steps[name][1] / 1e6, 1e3 * floors[name], steps[name][1] / 1e9 / floors[name],
              steps[name][1] / whole if whole else 0) for name in seen]

@@ -93,7 +93,7 @@ class Check {
   }
 
   const char* operation_;
-  IMPASTO_TRACE_RANGE(operation_);  // as long as the call
+  TraceRange trace_{operation_};  // as long as the call
   std::array<Range, 8> ranges_{};
   int num_ranges_ = 0;
 };

@@ -14,7 +14,7 @@ Executor::Executor(Backend& backend, const Weights& weights, NodeGraph graph)
 
 void Executor::run(const NetworkMemory& memory, const ExternalTensors& external, const TapHooks& hooks) {
   for (const Step& step : memory.plan->program.steps) {
-    IMPASTO_TRACE_RANGE(step_name(graph_, step));
+    const TraceRange trace(step_name(graph_, step));
     run_step(step, memory, external, hooks);
   }
 }

@@ -234,7 +234,7 @@ void StyleObjective::evaluate(ConstTensorView x, TensorView gradient) {
 }
 
 void StyleObjective::run(ConstTensorView x, TensorView gradient, GradientRoom room) {
-  IMPASTO_TRACE_RANGE("objective");
+  const TraceRange trace("objective");
   executor_.run(memory_, {x, gradient}, hooks_);
   for (const auto& term : terms_) {
     const TapRows all{{0, x.shape.h}, x.shape.h, 0};

@@ -308,7 +308,7 @@ void Render::Impl::begin() {
 
 void Render::Impl::enter(int number) {
   const ScaleLayout& layout = planned.scales[static_cast<std::size_t>(number)];
-  IMPASTO_TRACE_RANGE(fmt::format("scale {}: targets", number + 1));
+  const TraceRange trace(fmt::format("scale {}: targets", number + 1));
   scale.reset();
   scale.emplace(*session.backend, *executor, options, layout.evaluation,
                 divide(layout, session.backend->traits().alignment, arena.data()),

@@ -109,7 +109,7 @@ bool ScaleInWork::may_run_ahead(int exact_every) const {
 
 void ScaleInWork::queue() {
   ++iteration_;
-  IMPASTO_TRACE_RANGE(fmt::format("iteration {}", iteration_));
+  const TraceRange trace(fmt::format("iteration {}", iteration_));
   const std::size_t turn = turn_of(iteration_);
   if (good_ != turn || num_bad_ == 0) {
     backend_.copy(memory_.pictures[turn], optimizer_->tensors().front().second);

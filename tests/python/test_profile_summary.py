@@ -11,7 +11,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.append(str(ROOT))
-from profiling import optimizers_table, roofline, summarise  # noqa: E402
+from profiling import bytes_an_iteration, optimizers_table, roofline, summarise  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden" / "profiling"
 CONV = "sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize128x128x64"
@@ -151,7 +151,7 @@ class Steps(unittest.TestCase):
                 for o in roofline.iteration(512, 384, "fp16", network, plain):
                     self.assertRegex(o.step(), r"^(conv\d_\d|relu5_1|pool\d) (for|back)ward$|^loss(es| gradient) relu\d_\d$|"
                                      r"^(picture to input|input to picture|lbfgs_(push|dots|direction)|lincomb(_step)?|"
-                                     r"halve(_transposed_add)?|dot|add_scaled)$")
+                                     r"halve(_transposed_add)?|dot|add_scaled|copy|lbfgs_(pair_dots|decide))$")
 
     def test_the_tool_prints_the_table_and_says_what_is_missing(self):
         result = tool("summarise.py", "--nvtx", self.FILE, "--size", 1024, "--gpu", "A100")
@@ -165,6 +165,25 @@ class Steps(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         with self.assertRaisesRegex(summarise.Failure, "found replay; use one_iteration --steps"):
             summarise.against_floors({"replay": (60, 1e6)}, roofline.floors(512, "bf16", roofline.GPUS["H100"]), "file")
+
+
+class BytesAnIteration(unittest.TestCase):
+    def test_the_page_holds_the_rows_that_the_tool_writes(self):
+        page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+        for method, precision in bytes_an_iteration.BEFORE:
+            launches = roofline.launches(roofline.iteration(64, 48, precision, plain=method == "plain"))
+            row = bytes_an_iteration.row(method, precision, launches, 1)
+            self.assertIn(f"| {' | '.join(row)} |\n", page)
+
+    def test_launches_that_are_not_listed_are_refused(self):
+        bytes_an_iteration.require_same("default", "fp16", (11, 11, 10, 66))
+        with self.assertRaisesRegex(bytes_an_iteration.Failure, r"default fp16: expected .*\(11, 11, 10, 66\).*found .*65"):
+            bytes_an_iteration.require_same("default", "fp16", (11, 11, 10, 65))
+
+    def test_a_build_without_the_program_is_one_line(self):
+        result = tool("bytes_an_iteration.py", "--build", "/nowhere")
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, r"^bytes_an_iteration: .*/nowhere/bin/impasto-paint.*\n$")
 
 
 class Roofline(unittest.TestCase):
@@ -184,6 +203,14 @@ class Roofline(unittest.TestCase):
         self.assertIn("conv3_4 forward", plain)
         self.assertNotIn("pyramid up", plain)
         self.assertEqual(plain["L-BFGS inner products"].bytes, 4 * 23 * 3 * 512 * 384)
+
+    def test_launches_are_counted_by_kind(self):
+        for precision, saturations in (("bf16", 0), ("fp16", 10)):
+            operations = roofline.iteration(512, 384, precision, plain=True)
+            self.assertEqual(roofline.launches(operations), (11, 11, 10, 27 + saturations))
+        gpu = roofline.Gpu({"fp64": 1e12}, 1e12, 10)
+        several = roofline.Operation("", 0, 0, "fp64", launches=3)
+        self.assertAlmostEqual(several.seconds(gpu, "bf16"), 3 * roofline.LAUNCH_SECONDS)
 
     def test_flops_of_a_convolution(self):
         operations = {o.name: o for o in roofline.iteration(512, 384, "fp32")}

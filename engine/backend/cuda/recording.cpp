@@ -21,7 +21,7 @@ void GraphRecording::run(const std::function<void()>& work, RecordingStatistics&
   }
   prepared_ = true;
   if (graph_ != nullptr) {
-    IMPASTO_TRACE_RANGE("replay");
+    const TraceRange trace("replay");
     const cudaError_t status = cudaGraphLaunch(graph_.get(), context_.stream());
     if (status == cudaSuccess || is_of_queued_work(status)) {
       ++(captured ? statistics.replayed : statistics.captured);
@@ -37,7 +37,7 @@ void GraphRecording::run(const std::function<void()>& work, RecordingStatistics&
 }
 
 std::string GraphRecording::capture(const std::function<void()>& work) {
-  IMPASTO_TRACE_RANGE("capture");
+  const TraceRange trace("capture");
   // Other threads may allocate meanwhile: they work for other backends.
   cudaError_t status = cudaStreamBeginCapture(context_.stream(), cudaStreamCaptureModeThreadLocal);
   std::string why;

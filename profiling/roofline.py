@@ -52,13 +52,14 @@ GPUS = {
 class Operation:
     """One kernel, or several that follow one another. `pipe`: network (its precision's), fp32 or fp64;
     `product`: rows, columns, length and number of the products that a convolution or Gram matrix is;
-    `launches`: calls of cuDNN and cuBLAS, and our kernels."""
+    `launches`: calls of cuDNN and cuBLAS, and our kernels; `ours`: a product that none of these forms."""
     name: str
     flops: float
     bytes: float
     pipe: str = "network"
     product: tuple = None
     launches: int = 1
+    ours: bool = False
 
     def computed(self, gpu):
         """flops, with tiles that are not full and waves of tiles that leave multiprocessors idle."""
@@ -83,7 +84,7 @@ class Operation:
         where, what = self.name.split(" ", 1)
         if where.startswith("relu") and what in ("Gram matrix", "style loss"):
             return f"losses {where}"
-        if where.startswith("relu") and what != "mask":
+        if where.startswith("relu"):
             return f"loss gradient {where}"
         return f"{where} {'forward' if what == 'forward' else 'backward'}"
 
@@ -93,7 +94,7 @@ RANGES = {"picture to input": "picture to input", "input to picture": "input to 
           "L-BFGS coefficients": "lbfgs_direction", "L-BFGS step": "lincomb_step", "L-BFGS direction": "lincomb",
           "pyramid down": "halve", "pyramid up": "halve_transposed_add", "slope": "dot", "move": "add_scaled",
           "copies": "copy", "L-BFGS pair products": "lbfgs_pair_dots", "preconditioned products": "dot",
-          "decisions": "lbfgs_decide"}
+          "decisions": "lbfgs_decide", "gradients' scale": "watch_gradients"}
 
 
 def layers(width, height, network):
@@ -149,7 +150,8 @@ def iteration(width, height, precision, network="vgg16", plain=False):
     a, n = ACTIVATION_BYTES[precision], width * height
     forward = [Operation("picture to input", 0, n * (3 * 4 + INPUT_CHANNELS * a))]
     backward = []  # from the picture up; reversed below
-    tap, below, previous = [], None, (0, 0)
+    below, previous = None, (0, 0)
+    *_, (last_layer, *_) = layers(width, height, network)
     for name, h, w, c, k, pooled in layers(width, height, network):
         p = h * w
         filter_size = 9 * c * k
@@ -160,36 +162,33 @@ def iteration(width, height, precision, network="vgg16", plain=False):
             backward.append(Operation(f"pool{int(name[0]) - 1} backward", 0, a * (x + y) + y))
         forward.append(Operation(f"conv{name} forward", 18 * p * c * k, a * (p * c + p * k + filter_size),
                                  product=(p, k, 9 * c, 1)))
-        masks = below is not None and not pooled
-        adds = masks and below in STYLE | CONTENT
-        if masks:  # reads the gradient and the feature map, writes the gradient
+        if below is not None and not pooled and below not in STYLE | CONTENT:
+            # Reads the gradient and the feature map, writes the gradient. A tap's losses do it themselves.
             backward.append(Operation(f"conv{name} mask", 0, 3 * a * p * c))
-        elif precision == "fp16":  # saturates and finds the largest gradient: reads and writes it
-            backward.append(Operation(f"conv{name} saturate", 0, 2 * a * p * c))
-        # A tap's gradient is written before the layer above it adds its own.
-        backward.append(Operation(f"conv{name} backward", 18 * p * c * k,
-                                  a * (p * c * (2 if adds else 1) + p * k + filter_size),
+        backward.append(Operation(f"conv{name} backward", 18 * p * c * k, a * (p * c + p * k + filter_size),
                                   product=(p, c, 9 * k, 1)))
-        backward += tap
-        tap = []
+        # A tap adds to what the layer above has left; the last layer's has nothing to add to.
+        adds = name != last_layer
         if name in STYLE:
             parts = gram_parts(p, k)
             forward.append(Operation(f"relu{name} Gram matrix", 2 * p * k * k, a * p * k + 4 * parts * k * k,
                                      product=(k, k, -(-p // parts), parts)))
             forward.append(
                 Operation(f"relu{name} style loss", 4 * k * k, (4 * (parts + 1) + a) * k * k, "fp32"))
-            if precision == "fp16":
-                tap.append(Operation(f"relu{name} saturate", 0, 2 * a * p * k))
-            tap.append(Operation(f"relu{name} Gram gradient", 2 * p * k * k, a * (2 * p * k + k * k),
-                                 product=(p, k, k, 1)))
+            ours = precision in ("bf16", "fp16")
+            if not ours:
+                backward.append(Operation(f"relu{name} mask", 0, 3 * a * p * k))
+            backward.append(Operation(f"relu{name} Gram gradient", 2 * p * k * k,
+                                      a * ((3 if adds else 2) * p * k + k * k), product=(p, k, k, 1), ours=ours))
         if name in CONTENT:
-            tap.append(Operation(f"relu{name} content loss", 4 * p * k, 3 * a * p * k, "fp32"))
-        below, previous, last = name, (h, w), p * k
-    backward += [Operation(f"relu{below} mask", 0, 3 * a * last), *tap]  # no layer above to mask it
+            backward.append(
+                Operation(f"relu{name} content loss", 4 * p * k, (4 if adds else 3) * a * p * k, "fp32"))
+        below, previous = name, (h, w)
     return [
         *forward,
         *reversed(backward),
         Operation("input to picture", 0, n * (INPUT_CHANNELS * a + 3 * 4)),
+        *([Operation("gradients' scale", 0, 0, "fp64")] if precision == "fp16" else []),
         *optimiser(3 * n, plain),
     ]
 
@@ -198,7 +197,7 @@ def launches(operations):
     """Convolutions forward and backward, products, other kernels."""
     counts = [0, 0, 0, 0]
     for o in operations:
-        kind = 3 if not o.product else 2 if o.name.startswith("relu") else 0 if o.name.endswith("forward") else 1
+        kind = 3 if not o.product or o.ours else 2 if o.name.startswith("relu") else 0 if o.name.endswith("forward") else 1
         counts[kind] += o.launches
     return tuple(counts)
 

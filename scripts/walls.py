@@ -15,7 +15,8 @@ import sources
 # Every room may include itself.
 ROOMS = {
     "core": ["engine/core/"],
-    "ops": ["kernels/ops.h", "kernels/line_search.h", "kernels/lbfgs_search.h", "kernels/descent_search.h"],
+    "ops": ["kernels/ops.h", "kernels/line_search.h", "kernels/lbfgs_search.h", "kernels/descent_search.h",
+            "kernels/gradient_scale.h"],
     "kernels": ["kernels/"],
     "image": ["engine/image/"],
     "options": ["engine/options/"],

@@ -1,6 +1,6 @@
-// The gradient of a Gram matrix on tensor cores: added to what the layers above have left in the feature map's
-// gradient, and masked, in one pass. By cuBLAS the sum and the mask would be passes of their own: of memory,
-// which bounds all of them for 64 and 128 channels.
+// The gradient of a Gram matrix on tensor cores: added to what the layers above have left in the feature
+// map's gradient, and masked, in one pass. By cuBLAS the sum and the mask would be passes of their own: of
+// memory, which bounds all of them for 64 and 128 channels.
 //
 // A block takes kRows positions with all their channels, which stay in shared memory: they are the product's
 // left side, and the mask. Past them go the rows of dg, which is symmetric, so a row is what a column would
@@ -111,59 +111,42 @@ __device__ __forceinline__ void fetch_matrix(T* to, const Problem<T>& p, int col
   }
 }
 
-/// Positions from the end first, which the pass before wrote last: it is still in the cache.
-template <class T, int kRows, int kColumns>
-__global__ void __launch_bounds__(kThreads, kColumns == 64 ? 4 : 2)  // so many blocks' registers fit
-    gram_backward_kernel(Problem<T> p) {
-  using Tile = Tile<kRows, kColumns>;
-  extern __shared__ uint4 shared[];
-  T* const features = reinterpret_cast<T*>(shared);
-  T* const matrices = features + kRows * (p.c + kGap);  // two, in turn
-  constexpr int kMatrix = kColumns * (kDepth + kGap);
-  const int stride = p.c + kGap, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int top = warp / Tile::kAcross * (Tile::kBands * 16), left = warp % Tile::kAcross * kWarpColumns;
-  const std::int64_t first = std::int64_t{gridDim.x - 1 - blockIdx.x} * kRows;
+/// What a warp forms of df: a thread has eight columns from `column` on of two rows of each band.
+template <class T, int kBands>
+struct Part {
+  int top, left;             // in the tile
+  float sums[kBands][4][4];  // of 16 rows, of 8 columns
+  Pack<float, 8> df[kBands][2];
 
-  const int depths = p.c / kDepth, tiles = p.c / kColumns;
-  const int steps = (tiles - static_cast<int>(blockIdx.y) + gridDim.y - 1) / gridDim.y * depths;
-  const auto column_of = [&](int step) { return (blockIdx.y + step / depths * gridDim.y) * kColumns; };
-  const auto fetch = [&](int step) {
-    if (step < steps) {
-      fetch_matrix<T, kColumns>(matrices + step % 2 * kMatrix, p, column_of(step), step % depths * kDepth);
-    }
-    __pipeline_commit();
-  };
-  fetch_features<T, kRows>(features, p, first);
-  fetch(0);
+  /// In the block's features, of lane / 4 and of the row 8 below it.
+  __device__ __forceinline__ int row(int band, int half) const {
+    return top + band * 16 + half * 8 + static_cast<int>(threadIdx.x % 32) / 4;
+  }
+  __device__ __forceinline__ int column(int of_tile) const {
+    return of_tile + left + static_cast<int>(threadIdx.x % 4) * 8;
+  }
 
-  float sums[Tile::kBands][4][4];  // of 16 rows, of 8 columns
-  Pack<float, 8> before[Tile::kBands][2];
-  float peak = 0;
-  for (int step = 0; step < steps; ++step) {
-    const int depth = step % depths * kDepth;
-    const int column = column_of(step) + left + lane % 4 * 8;
-    // The thread's rows: lane / 4 and 8 below it, in each band.
-    const auto row_of = [&](int band, int half) { return top + band * 16 + half * 8 + lane / 4; };
-    if (depth == 0) {
+  /// df is on its way while the products are formed.
+  __device__ __forceinline__ void begin(const Problem<T>& p, std::int64_t first, int of_tile) {
 #pragma unroll
-      for (int band = 0; band < Tile::kBands; ++band) {
+    for (int band = 0; band < kBands; ++band) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          before[band][half] = {};
-          const std::int64_t row = first + row_of(band, half);
-          if (p.add && row < p.n) before[band][half] = load<8>(p.df + row * p.c + column);
-        }
+      for (int half = 0; half < 2; ++half) {
+        df[band][half] = {};
+        const std::int64_t at = first + row(band, half);
+        if (p.add && at < p.n) df[band][half] = load<8>(p.df + at * p.c + column(of_tile));
+      }
 #pragma unroll
-        for (auto& tile : sums[band]) {
+      for (auto& tile : sums[band]) {
 #pragma unroll
-          for (float& sum : tile) sum = 0;
-        }
+        for (float& sum : tile) sum = 0;
       }
     }
-    fetch(step + 1);
-    __pipeline_wait_prior(1);
-    __syncthreads();
-    const T* const matrix = matrices + step % 2 * kMatrix;
+  }
+
+  /// kDepth elements of each, from features' column on.
+  __device__ __forceinline__ void add_products(const T* features, int stride, const T* matrix) {
+    const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int k = 0; k < kDepth; k += 16) {
       unsigned b[2][4];  // of two tiles of 8 columns each: k..k+7, k+8..k+15
@@ -173,34 +156,77 @@ __global__ void __launch_bounds__(kThreads, kColumns == 64 ? 4 : 2)  // so many 
                                    lane / 8 % 2 * 8);
       }
 #pragma unroll
-      for (int band = 0; band < Tile::kBands; ++band) {
+      for (int band = 0; band < kBands; ++band) {
         unsigned a[4];
-        load_matrices(a, features + (top + band * 16 + lane % 16) * stride + depth + k + lane / 16 * 8);
+        load_matrices(a, features + (top + band * 16 + lane % 16) * stride + k + lane / 16 * 8);
 #pragma unroll
         for (int tile = 0; tile < 4; ++tile) {
           multiply<T>(sums[band][tile], a, b[tile / 2][tile % 2 * 2], b[tile / 2][tile % 2 * 2 + 1]);
         }
       }
     }
-    if (depth + kDepth == p.c) {
+  }
+
+  __device__ __forceinline__ void finish(const Problem<T>& p, std::int64_t first, int of_tile,
+                                         const T* features, int stride, float& peak) {
 #pragma unroll
-      for (int band = 0; band < Tile::kBands; ++band) {
+    for (int band = 0; band < kBands; ++band) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int row = row_of(band, half);
-          if (first + row >= p.n) continue;
-          const auto kept = load<8>(features + row * stride + column);
-          auto& values = before[band][half];
+      for (int half = 0; half < 2; ++half) {
+        const int at = row(band, half);
+        if (first + at >= p.n) continue;
+        const auto kept = load<8>(features + at * stride + column(of_tile));
+        auto& values = df[band][half];
 #pragma unroll
-          for (int j = 0; j < 8; ++j) {
-            values.at[j] += p.scale * sums[band][j / 2][half * 2 + j % 2];
-            if (p.mask && !(kept.at[j] > 0)) values.at[j] = 0;
-          }
-          saturate<T>(values, peak);
-          store(p.df + (first + row) * p.c + column, values);
+        for (int j = 0; j < 8; ++j) {
+          values.at[j] += p.scale * sums[band][j / 2][half * 2 + j % 2];
+          if (p.mask && !(kept.at[j] > 0)) values.at[j] = 0;
         }
+        saturate<T>(values, peak);
+        store(p.df + (first + at) * p.c + column(of_tile), values);
       }
     }
+  }
+};
+
+/// Positions from the end first, which the pass before wrote last: it is still in the cache.
+template <class T, int kRows, int kColumns>
+__global__ void __launch_bounds__(kThreads, kColumns == 64 ? 4 : 2)  // so many blocks' registers fit
+    gram_backward_kernel(Problem<T> p) {
+  using Tile = Tile<kRows, kColumns>;
+  extern __shared__ uint4 shared[];
+  T* const features = reinterpret_cast<T*>(shared);
+  T* const matrices = features + kRows * (p.c + kGap);  // two, in turn
+  constexpr int kMatrix = kColumns * (kDepth + kGap);
+  const int stride = p.c + kGap, warp = threadIdx.x / 32;
+  const std::int64_t first = std::int64_t{gridDim.x - 1 - blockIdx.x} * kRows;
+
+  const int depths = p.c / kDepth, tiles = p.c / kColumns;
+  const int steps = (tiles - static_cast<int>(blockIdx.y) + gridDim.y - 1) / gridDim.y * depths;
+  const auto tile_of = [&](int step) {
+    return static_cast<int>(blockIdx.y + step / depths * gridDim.y) * kColumns;
+  };
+  const auto fetch = [&](int step) {
+    if (step < steps) {
+      fetch_matrix<T, kColumns>(matrices + step % 2 * kMatrix, p, tile_of(step), step % depths * kDepth);
+    }
+    __pipeline_commit();
+  };
+  fetch_features<T, kRows>(features, p, first);
+  fetch(0);
+
+  Part<T, Tile::kBands> part;
+  part.top = warp / Tile::kAcross * (Tile::kBands * 16);
+  part.left = warp % Tile::kAcross * kWarpColumns;
+  float peak = 0;
+  for (int step = 0; step < steps; ++step) {
+    const int depth = step % depths * kDepth;
+    if (depth == 0) part.begin(p, first, tile_of(step));
+    fetch(step + 1);
+    __pipeline_wait_prior(1);
+    __syncthreads();
+    part.add_products(features + depth, stride, matrices + step % 2 * kMatrix);
+    if (depth + kDepth == p.c) part.finish(p, first, tile_of(step), features, stride, peak);
     __syncthreads();  // the matrix may be overwritten
   }
   __pipeline_wait_prior(0);

@@ -63,8 +63,8 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
                                            std::int64_t channels, std::int64_t n, Accumulate);
 
 // --- ReLU and pooling (activations.cu)
-// Gradients stored as fp16 saturate at +-65504 instead of becoming infinite, and raise launch.scaled->peak (if
-// not null) to the largest magnitude before saturation (an integer atomicMax on its bits). cuDNN and cuBLAS
+// Gradients stored as fp16 saturate at +-65504 instead of becoming infinite, and raise launch.scaled->peak,
+// if it is there, to the largest magnitude before that (an integer atomicMax on its bits). cuDNN and cuBLAS
 // write infinities; every kernel that reads a gradient takes them for that number.
 
 [[nodiscard]] cudaError_t relu_forward(const Launch&, void* y, const void* x, Storage, std::int64_t n);

@@ -310,14 +310,18 @@ TEST_CASE("a convolution is prepared and planned for in the forms that a program
   struct Case {
     Taps taps;
     Pass pass;
+    std::int64_t rows;  // of a strip behind the first pool
     std::size_t workspace_bytes;
   };
-  for (const auto& [taps, pass, bytes] : {Case{{"relu2_2"}, Pass::kForward, 1000},
-                                          {{"relu2_1", "conv2_2"}, Pass::kForward, 2000},
-                                          {{"relu2_2"}, Pass::kForwardBackward, 3000},
-                                          {{"relu2_1", "relu2_2"}, Pass::kForwardBackward, 4000}}) {
+  for (const auto& [taps, pass, rows, bytes] :
+       {Case{{"relu2_2"}, Pass::kForward, 0, 1000},
+        {{"relu2_1", "conv2_2"}, Pass::kForward, 0, 2000},
+        {{"relu2_1", "relu2_2"}, Pass::kForwardBackward, 0, 3000},
+        {{"relu2_2"}, Pass::kForwardBackward, 5, 4000}}) {  // strips add where they overlap
     const NodeGraph graph = build_graph(random_weights("vgg16", 1), taps);
-    const Program program = whole_program(graph, {24, 32, 3}, Pooling::kMax, pass, traits);
+    const int last = static_cast<int>(graph.nodes.size()) - 1;
+    const Program program =
+        make_program(graph, {{24, 32, 3}, Pooling::kMax, pass, last}, traits, {{2, 0}, {last, rows}});
     CHECK(plan_memory(program, traits).workspace_bytes == bytes);
     backend->tuning()->begin({}, {});
     prepare_convolutions(*backend, program);

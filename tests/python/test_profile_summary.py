@@ -205,9 +205,9 @@ class Roofline(unittest.TestCase):
         self.assertEqual(plain["L-BFGS inner products"].bytes, 4 * 23 * 3 * 512 * 384)
 
     def test_launches_are_counted_by_kind(self):
-        for precision, saturations in (("bf16", 0), ("fp16", 10)):
+        for precision, products, others in (("bf16", 5, 26), ("fp16", 5, 27), ("tf32", 10, 26)):
             operations = roofline.iteration(512, 384, precision, plain=True)
-            self.assertEqual(roofline.launches(operations), (11, 11, 10, 27 + saturations))
+            self.assertEqual(roofline.launches(operations), (11, 11, products, others))
         gpu = roofline.Gpu({"fp64": 1e12}, 1e12, 10)
         several = roofline.Operation("", 0, 0, "fp64", launches=3)
         self.assertAlmostEqual(several.seconds(gpu, "bf16"), 3 * roofline.LAUNCH_SECONDS)
@@ -221,12 +221,15 @@ class Roofline(unittest.TestCase):
         operations = {o.name: o for o in roofline.iteration(33, 35, "bf16")}
         self.assertEqual(operations["conv5_1 forward"].flops, 18 * 2 * 2 * 512 * 512)
 
-    def test_backward_adds_at_taps_and_masks_above_relus(self):
+    def test_taps_add_to_what_lies_there_and_mask_it(self):
         operations = {o.name: o for o in roofline.iteration(64, 64, "bf16")}
-        plain, added = operations["conv3_3 backward"], operations["conv3_2 backward"]
-        self.assertEqual(added.bytes - plain.bytes, 2 * 16 * 16 * 256)
+        added, last = operations["relu3_1 Gram gradient"], operations["relu5_1 Gram gradient"]
+        self.assertEqual(added.bytes, 2 * (3 * 16 * 16 * 256 + 256 * 256))
+        self.assertEqual(last.bytes, 2 * (2 * 4 * 4 * 512 + 512 * 512))  # nothing lies there
         self.assertIn("conv3_3 mask", operations)
         self.assertNotIn("conv3_1 mask", operations)  # the pool's backward masks
+        self.assertNotIn("conv3_2 mask", operations)  # the tap's gradient masks
+        self.assertIn("relu3_1 mask", {o.name for o in roofline.iteration(64, 64, "fp32")})  # cuBLAS does not
 
     def test_a_gpu_without_a_precision_has_no_time(self):
         self.assertIsNone(roofline.seconds(512, 384, "bf16", roofline.GPUS["T4"]))

@@ -197,10 +197,10 @@ double Context::gradient_scale() {
 
 void Context::set_gradient_scale(double scale) {
   if (launch_.scaled == nullptr) return;
+  join();
   enter();
-  const ScaledGradients scaled{.scale = static_cast<float>(scale)};
-  check(cudaMemcpyAsync(launch_.scaled, &scaled, sizeof scaled, cudaMemcpyHostToDevice, stream()),
-        "cudaMemcpy");
+  check(fill(launch_, &launch_.scaled->scale, Storage::kFloat32, scale, 1), "fill");
+  check(fill(launch_, &launch_.scaled->peak, Storage::kFloat32, 0, 1), "fill");
 }
 
 }  // namespace impasto::cuda

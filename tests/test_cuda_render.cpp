@@ -341,7 +341,7 @@ TEST_CASE("memory that the GPU does not have is an error with the numbers, befor
     CHECK_THAT(error.what(), ContainsSubstring("expected 1125899906842624 bytes more"));
   }
   StyleOptions options = on_gpu(options_of(OptimizerKind::kAdam, Scaling::kRelative));
-  options.memory_bytes = static_cast<std::int64_t>(backend->traits().fixed_bytes);  // and nothing for pictures
+  options.memory_bytes = static_cast<std::int64_t>(backend->traits().fixed_bytes);
   Stylizer stylizer(options, weights());
   CHECK_THROWS_AS(stylizer.run(content(), styles()), Error);
 }

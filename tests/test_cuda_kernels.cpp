@@ -280,7 +280,7 @@ TEST_CASE("a Gram gradient on tensor cores is the product, added and masked, in 
       const Vector<__half> on_device(df), features(f), matrix(dg);
       Launch launch;
       launch.shared_bytes = shared_bytes;
-      launch.num_sms = c == 128 ? 1 : 8;  // more than one share few positions' columns
+      launch.num_sms = c == 128 ? 1 : 2;  // then two blocks share few positions' columns
       const auto storage = Storage::kFloat16;
       REQUIRE(takes_gram_backward(shared_bytes, storage, on_device, features, matrix, c));
       check(gram_backward(launch, on_device, features, matrix, storage, kPositions, c, 2, Accumulate::kAdd,

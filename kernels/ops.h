@@ -65,7 +65,7 @@ struct DescentDecisionParameters {
 };
 
 /// Of a squared error: the value's factor and the gradient's. They are apart, because a loss's weight belongs
-/// to the gradient alone, and a gradient may be scaled against underflow.
+/// to the gradient alone.
 struct LossScales {
   double value = 1, gradient = 1;
 };

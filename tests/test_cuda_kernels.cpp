@@ -73,6 +73,14 @@ void require_same(Run run) {
   CHECK(same);
 }
 
+Vector<__half> halves(const std::vector<float>& values) {
+  return Vector<__half>(std::vector<__half>(values.begin(), values.end()));
+}
+std::vector<float> floats(const Vector<__half>& on_device) {
+  const std::vector<__half> values = on_device.read();
+  return {values.begin(), values.end()};
+}
+
 }  // namespace
 
 TEST_CASE("pictures to the network's input and back") {
@@ -212,15 +220,11 @@ TEST_CASE("inner products of an L-BFGS history") {
 }
 
 TEST_CASE("gradients that half cannot hold saturate, and their peak is told") {
-  const auto halves = [](const std::vector<float>& values) {
-    return Vector<__half>(std::vector<__half>(values.begin(), values.end()));
-  };
   const auto require_halves = [](const Vector<__half>& found, const std::vector<float>& expected) {
-    const std::vector<__half> values = found.read();
-    const std::vector<float> floats(values.begin(), values.end());
+    const std::vector<float> values = floats(found);
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      INFO(i << ": " << floats[i] << ", expected " << expected[i]);
-      CHECK((std::isnan(expected[i]) ? std::isnan(floats[i]) : floats[i] == expected[i]));
+      INFO(i << ": " << values[i] << ", expected " << expected[i]);
+      CHECK((std::isnan(expected[i]) ? std::isnan(values[i]) : values[i] == expected[i]));
     }
   };
   const Vector<ScaledGradients> scaled(std::vector<ScaledGradients>(1));
@@ -309,13 +313,6 @@ TEST_CASE("a Gram gradient on tensor cores is the product, added and masked, in 
 }
 
 TEST_CASE("gradients in half are written by the losses with their scale, and leave it at the picture") {
-  const auto halves = [](const std::vector<float>& values) {
-    return Vector<__half>(std::vector<__half>(values.begin(), values.end()));
-  };
-  const auto floats = [](const Vector<__half>& on_device) {
-    const std::vector<__half> values = on_device.read();
-    return std::vector<float>(values.begin(), values.end());
-  };
   const Vector<ScaledGradients> scaled({{.scale = 8, .peak = 0}, {}});
   const Vector<double> partials(std::vector<double>(64, 0)), loss({-1});
   const Vector<unsigned> ticket({0});

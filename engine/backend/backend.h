@@ -5,7 +5,7 @@
 // do_x(). devices.h opens a backend by name.
 //
 // A backend is used by one thread at a time; several backends (and several of one kind) live side by side.
-// Work is queued in order on the backend's own stream; download(), the gradients' scale and
+// Work is queued in order on the backend's own stream; download(), gradient_scale() and
 // make_conv_filter() may wait for it, the others do not.
 #include <array>
 #include <atomic>
@@ -154,7 +154,7 @@ class Backend {
   [[nodiscard]] virtual std::string activity() const { return {}; }
 
   /// Where traits().scaled_gradients: what the gradients of activations are multiplied by, a power of two,
-  /// 1 at first. The losses write them so, and input_to_picture takes it out again. Both wait.
+  /// 1 at first; waits. The losses write them so, and input_to_picture takes it out again.
   [[nodiscard]] virtual double gradient_scale() { return 1; }
   virtual void set_gradient_scale(double /*scale*/) {}
   /// The largest magnitude among these gradients since the last call, before saturation, into the slot; and

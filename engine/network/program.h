@@ -18,10 +18,10 @@ enum class Op : std::uint8_t {
   kPool,            ///< out = pool(in); codes: what its backward step needs to know of in
   kTapFeatures,     ///< in: rows of a tap's features, for its losses to read
   kTapComplete,     ///< all rows of a tap's features have been there, in several steps
-  kTapGradient,   ///< out (+)= gradient of the tap's losses, in: the features, which mask where relu is kYes
-  kConvBackward,  ///< out (+)= gradient with respect to the layer's input, in: with respect to its output
-  kReluBackward,  ///< the same; features: the ReLU's output or input; out may be in
-  kPoolBackward,  ///< the same, by the codes
+  kTapGradient,     ///< out (+)= gradient of the tap's losses, in: the features, the mask where relu says so
+  kConvBackward,    ///< out (+)= gradient with respect to the layer's input, in: with respect to its output
+  kReluBackward,    ///< the same; features: the ReLU's output or input; out may be in
+  kPoolBackward,    ///< the same, by the codes
   kInputToPicture,  ///< out: gradient with respect to the picture, in: with respect to the input
   kZero,            ///< out: rows of a gradient that later steps add to
 };

@@ -255,7 +255,7 @@ void StyleObjective::calibrate(ConstTensorView x, TensorView gradient) {
   for (int i = 0; i < kMostTries; ++i) {
     run(x, gradient, GradientRoom::kNarrow);
     backend_.download(std::span<double>(&peak, 1), peak_slot());
-    if (peak >= 1 && peak < 32768) return;  // the right scale is known
+    if (tells_gradient_scale(peak)) return;
   }
   // Zero everywhere says nothing of the iterations to come.
   if (peak == 0) backend_.set_gradient_scale(before);

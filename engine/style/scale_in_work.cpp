@@ -175,9 +175,8 @@ std::string ScaleInWork::advice() const {
   if (std::string own = optimizer_->advice(); !own.empty()) return own;
   if (const int saturated = objective_.num_saturated(); 10 * saturated > reported_) {
     return fmt::format(
-        "precision: expected gradients within fp16's largest number, found that {} of {} evaluations of "
-        "scale "
-        "{} met larger ones, which were cut; --precision bf16 has room for them",
+        "precision: expected gradients within fp16's largest number, found that {} of {} evaluations "
+        "of scale {} met larger ones, which were cut; --precision bf16 has room for them",
         saturated, reported_, place_.scale + 1);
   }
   if (!searches() || !first_ || reported_ < kEnough || !(*first_ > 0) || lowest_ < *first_) return {};

@@ -48,8 +48,8 @@ cudaError_t run_when(const Launch& launch, void (*kernel)(When, Parameters...), 
 }
 
 template <class... Parameters, class... Arguments>
-cudaError_t run(const Launch& launch, void (*kernel)(Parameters...), unsigned blocks,
-                std::size_t shared_bytes, Arguments... arguments) {
+cudaError_t run(const Launch& launch, void (*kernel)(Parameters...), dim3 blocks, std::size_t shared_bytes,
+                Arguments... arguments) {
   if (launch.when != nullptr) return cudaErrorNotSupported;
   kernel<<<blocks, kThreads, shared_bytes, launch.stream>>>(arguments...);
   return cudaGetLastError();
@@ -153,9 +153,9 @@ __device__ __forceinline__ void store(T* to, const Pack<From, N>& values) {
 /// times the zeros of a feature map is no number. NaN stays.
 template <class T>
 __device__ __forceinline__ float saturated(float value) {
-  constexpr float kLargestHalf = 65504;
+  constexpr auto kLargest = static_cast<float>(kLargestHalf);
   if constexpr (!std::is_same_v<T, __half>) return value;
-  return fabsf(value) > kLargestHalf ? copysignf(kLargestHalf, value) : value;
+  return fabsf(value) > kLargest ? copysignf(kLargest, value) : value;
 }
 
 /// What may be stored of a gradient's values, and the largest magnitude among them.

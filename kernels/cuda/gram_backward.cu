@@ -240,14 +240,12 @@ cudaError_t launch_tiles(const Launch& launch, const Problem<T>& problem) {
   const cudaError_t status =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
   if (status != cudaSuccess) return status;
-  if (launch.when != nullptr) return cudaErrorNotSupported;
   const std::int64_t down = (problem.n + kRows - 1) / kRows;
   // Few positions: their columns are shared by several blocks.
   const std::int64_t across =
       std::clamp<std::int64_t>(2 * launch.num_sms / down, 1, std::int64_t{problem.c / kColumns});
   const dim3 blocks(static_cast<unsigned>(down), static_cast<unsigned>(across));
-  kernel<<<blocks, kThreads, bytes, launch.stream>>>(problem);
-  return cudaGetLastError();
+  return run(launch, kernel, blocks, bytes, problem);
 }
 
 }  // namespace

@@ -161,11 +161,11 @@ __global__ void __launch_bounds__(kThreads)
       [&](std::int64_t a, std::int64_t b, double sum) {
         const double difference = gram_scale * sum - target[a * c + b];
         squares[0] += (a == b ? 1 : 2) * difference * difference;  // (b, a) as well
-        const auto gradient = static_cast<float>(gradient_scale * difference);
-        if constexpr (std::is_same_v<T, __half>) peak = fmaxf(peak, fabsf(gradient));
-        return gradient;
+        Pack<float, 1> gradient{static_cast<float>(gradient_scale * difference)};
+        saturate<T>(gradient, peak);
+        return gradient.at[0];
       },
-      [=](std::int64_t a, std::int64_t b, float value) { d[a * c + b] = cast<T>(saturated<T>(value)); });
+      [=](std::int64_t a, std::int64_t b, float value) { d[a * c + b] = cast<T>(value); });
   raise_peak<T>(scaled, peak);
   if (grid_sum(squares, partials, ticket)) *loss = scales.value * squares[0];
 }

@@ -16,51 +16,49 @@ namespace impasto::apps {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
-
 constexpr std::size_t kMaxManifest = std::size_t{1} << 30, kMaxDepth = 4;
 
 /// One line as an object. Error(kBadInput) for what is none; `twice` is a key that it has more than once.
-Json parse_object(const std::string& where, std::string_view line, std::string& twice) {
+nlohmann::json parse_object(const std::string& where, std::string_view line, std::string& twice) {
   std::vector<std::string> keys;
-  const auto look = [&](int depth, Json::parse_event_t event, Json& parsed) {
+  const auto look = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
     if (static_cast<std::size_t>(depth) > kMaxDepth) {
       throw file_error(where, "an object of texts and numbers", "one that is too deep");
     }
-    if (event != Json::parse_event_t::key || depth != 1) return true;
+    if (event != nlohmann::json::parse_event_t::key || depth != 1) return true;
     const auto& key = parsed.get_ref<const std::string&>();
     if (std::find(keys.begin(), keys.end(), key) != keys.end()) twice = key;
     keys.push_back(key);
     return true;
   };
   try {
-    Json object = Json::parse(line.begin(), line.end(), look);
+    nlohmann::json object = nlohmann::json::parse(line.begin(), line.end(), look);
     if (!object.is_object()) throw file_error(where, "a JSON object", object.type_name());
     return object;
-  } catch (const Json::parse_error& error) {
+  } catch (const nlohmann::json::parse_error& error) {
     throw file_error(where, "a JSON object", fmt::format("an error at byte {}", error.byte));
-  } catch (const Json::exception&) {  // a number that is too large
+  } catch (const nlohmann::json::exception&) {  // a number that is too large
     throw file_error(where, "a JSON object", "a value that cannot be read");
   }
 }
 
 /// A name of a file.
-std::string file_of(const std::string& key, const Json& value) {
+std::string file_of(const std::string& key, const nlohmann::json& value) {
   const std::string text = value.is_string() ? value.get<std::string>() : std::string();
   if (!text.empty() && text.find('\0') == std::string::npos) return text;
   throw make_error(ErrorCode::kUsage, "'{}': expected the name of a file, found {}", key,
                    value.is_string() ? "none" : value.type_name());
 }
 
-std::vector<std::string> styles_of(const Json& value) {
+std::vector<std::string> styles_of(const nlohmann::json& value) {
   if (!value.is_array()) return {file_of("style", value)};
   if (value.empty()) throw Error(ErrorCode::kUsage, "'style': expected at least one file, found none");
   std::vector<std::string> files;
-  for (const Json& one : value) files.push_back(file_of("style", one));
+  for (const nlohmann::json& one : value) files.push_back(file_of("style", one));
   return files;
 }
 
-void set_option_of(RenderArguments& arguments, const std::string& key, const Json& value) {
+void set_option_of(RenderArguments& arguments, const std::string& key, const nlohmann::json& value) {
   const EntryOption option = find_entry_option(key);
   const bool fits = option.is_flag ? value.is_boolean() : value.is_string() || value.is_number();
   if (!fits) {
@@ -75,8 +73,8 @@ void set_option_of(RenderArguments& arguments, const std::string& key, const Jso
 }
 
 /// The files first, so that an entry whose option is wrong is known by them.
-void read_object(const Json& object, RenderArguments& arguments) {
-  const auto take = [&](const char* key) -> const Json& {
+void read_object(const nlohmann::json& object, RenderArguments& arguments) {
+  const auto take = [&](const char* key) -> const nlohmann::json& {
     if (object.contains(key)) return object.at(key);
     throw make_error(ErrorCode::kUsage, "'{}': expected a file, found none", key);
   };
@@ -166,7 +164,7 @@ std::vector<BatchEntry> read_manifest(const fs::path& file, const RenderArgument
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const std::string where = fmt::format("{} line {}", what, number);
     std::string twice;
-    const Json object = parse_object(where, line, twice);
+    const nlohmann::json object = parse_object(where, line, twice);
     BatchEntry& entry = entries.emplace_back(begin_entry(entries.size(), number, where, defaults));
     blame(entry, [&] {
       if (!twice.empty())

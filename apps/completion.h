@@ -1,7 +1,10 @@
 #pragma once
 // Completion in shells, from the same declarations as --help.
-#include <CLI/CLI.hpp>
 #include <string>
+
+namespace CLI {
+class App;
+}
 
 namespace impasto::apps {
 

@@ -1,6 +1,5 @@
 #pragma once
 // What `render` and `plan` take: pictures, weights, every option of StyleOptions, and where results go.
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -12,6 +11,11 @@
 #include "apps/progress_display.h"
 #include "engine/backend/backend.h"
 #include "engine/impasto.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace impasto::apps {
 

@@ -143,7 +143,7 @@ FileBytes make_tiff(const std::vector<T>& sample, std::uint16_t photometric, con
   std::vector<T> copy(sample);
   TIFFWriteEncodedStrip(out, 0, copy.data(), static_cast<tmsize_t>(copy.size() * sizeof(T)));
   TIFFClose(out);
-  return read_bytes(folder / "a.tif");
+  return file_bytes(folder / "a.tif");
 }
 
 FileBytes make_webp(std::uint8_t r, std::uint8_t g, std::uint8_t b, const FileBytes& profile) {
@@ -155,7 +155,7 @@ FileBytes make_webp(std::uint8_t r, std::uint8_t g, std::uint8_t b, const FileBy
     flat.rgb[i] = static_cast<float>(value) / 255.0F;
   }
   write_image(folder / "a.webp", flat);
-  const FileBytes still = read_bytes(folder / "a.webp");
+  const FileBytes still = file_bytes(folder / "a.webp");
   const WebPData input{still.data(), still.size()}, chunk{profile.data(), profile.size()};
   WebPMux* mux = WebPMuxCreate(&input, 1);
   REQUIRE(WebPMuxSetChunk(mux, "ICCP", &chunk, 1) == WEBP_MUX_OK);

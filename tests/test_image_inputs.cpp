@@ -10,7 +10,7 @@ using namespace impasto::test;
 
 namespace {
 
-FileBytes jpeg_sample() { return read_bytes(golden_path("plain_420.jpg")); }
+FileBytes jpeg_sample() { return file_bytes(golden_path("plain_420.jpg")); }
 
 /// Where the first segment with that marker starts.
 std::ptrdiff_t segment(const FileBytes& file, std::uint8_t marker) {
@@ -58,7 +58,7 @@ TEST_CASE("bytes that belong to nothing between a JPEG's header segments do no h
 }
 
 TEST_CASE("a few bytes between the scans of a progressive JPEG do no harm, many are an error", "[image]") {
-  const FileBytes good = read_bytes(golden_path("plain_progressive.jpg"));
+  const FileBytes good = file_bytes(golden_path("plain_progressive.jpg"));
   const FileBytes marker = {0xFF, 0xDA};
   const auto first = std::search(good.begin(), good.end(), marker.begin(), marker.end());
   const auto second = std::search(first + 2, good.end(), marker.begin(), marker.end());
@@ -69,7 +69,7 @@ TEST_CASE("a few bytes between the scans of a progressive JPEG do no harm, many 
 
 TEST_CASE("a JPEG without its end marker is read with one line of warning", "[image]") {
   for (const char* name : {"plain_420.jpg", "plain_progressive.jpg", "grey.jpg", "cmyk.jpg"}) {
-    FileBytes bytes = read_bytes(golden_path(name));
+    FileBytes bytes = file_bytes(golden_path(name));
     const Image expected = decode(bytes);
     CHECK(warnings_of(bytes).empty());
     for (int missing = 1; missing <= 2; ++missing) {
@@ -84,7 +84,7 @@ TEST_CASE("a JPEG without its end marker is read with one line of warning", "[im
 
 TEST_CASE("a progressive JPEG that lacks its last scans is an error, with or without an end marker",
           "[image]") {
-  const FileBytes good = read_bytes(golden_path("plain_progressive.jpg"));
+  const FileBytes good = file_bytes(golden_path("plain_progressive.jpg"));
   const FileBytes marker = {0xFF, 0xDA};
   int scans = 0;
   for (auto at = good.begin();; at += 2) {
@@ -133,7 +133,7 @@ TEST_CASE("orientation is taken from XMP where EXIF has none", "[image]") {
 }
 
 TEST_CASE("a PNG is turned by eXIf, by EXIF as text, or by XMP, in this order", "[image]") {
-  const FileBytes good = read_bytes(golden_path("plain.png"));
+  const FileBytes good = file_bytes(golden_path("plain.png"));
   const auto itxt = [](const std::string& packet) {
     return bytes_of(std::string("XML:com.adobe.xmp\0\0\0\0\0", 22) + packet);
   };
@@ -202,7 +202,7 @@ TEST_CASE("a file of another format is named, with the next step", "[image]") {
 }
 
 TEST_CASE("of an animated PNG the first picture is read, with one line of warning", "[image]") {
-  const FileBytes good = read_bytes(golden_path("plain.png"));
+  const FileBytes good = file_bytes(golden_path("plain.png"));
   const FileBytes file = with_png_chunk(good, "acTL", {0, 0, 0, 3, 0, 0, 0, 0});
   check_same(decode(file), decode(good));
   const std::vector<std::string> warnings = warnings_of(file);
@@ -211,7 +211,7 @@ TEST_CASE("of an animated PNG the first picture is read, with one line of warnin
 }
 
 TEST_CASE("Apple's variant of PNG is refused by name", "[image]") {
-  FileBytes file = read_bytes(golden_path("plain.png"));
+  FileBytes file = file_bytes(golden_path("plain.png"));
   const FileBytes chunk = {0, 0, 0, 4, 'C', 'g', 'B', 'I', 0, 0, 0, 2, 0, 0, 0, 0};
   check_refused(inserted(file, 8, chunk), "CgBI");
 }

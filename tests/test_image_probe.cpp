@@ -18,7 +18,7 @@ std::map<std::string, FileBytes> samples() {
   std::map<std::string, FileBytes> files;
   for (const std::string suffix : {".png", ".jpg", ".webp", ".tif"}) {
     write_image(folder / ("a" + suffix), make_picture(24, 16, suffix != ".jpg"));
-    files[suffix] = read_bytes(folder / ("a" + suffix));
+    files[suffix] = file_bytes(folder / ("a" + suffix));
   }
   return files;
 }

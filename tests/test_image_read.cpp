@@ -232,7 +232,7 @@ FileBytes make_animation(const FileBytes& still, int count, int x = 0, int y = 0
 }  // namespace
 
 TEST_CASE("of an animated WebP the first frame is read, with one line of warning", "[image]") {
-  const FileBytes still = read_bytes(golden_path("orientation_1.webp"));
+  const FileBytes still = file_bytes(golden_path("orientation_1.webp"));
   const Image expected = decode(still);
   for (const int count : {1, 2}) {
     const FileBytes file = make_animation(still, count);
@@ -245,7 +245,7 @@ TEST_CASE("of an animated WebP the first frame is read, with one line of warning
 }
 
 TEST_CASE("an animated WebP's first frame stands at its place on a transparent canvas", "[image]") {
-  const FileBytes still = read_bytes(golden_path("orientation_1.webp"));
+  const FileBytes still = file_bytes(golden_path("orientation_1.webp"));
   const Image frame = decode(still), canvas = decode(make_animation(still, 1, 6, 4));
   REQUIRE(canvas.width == frame.width + 6);
   REQUIRE(canvas.height == frame.height + 4);
@@ -324,7 +324,7 @@ FileBytes make_tiff(const TiffKind& kind) {
     }
   }
   TIFFClose(out);
-  return read_bytes(folder / "a.tif");
+  return file_bytes(folder / "a.tif");
 }
 
 /// colour(x, y, c) and alpha(x, y) are in 0..1.

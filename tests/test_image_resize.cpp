@@ -60,7 +60,7 @@ TEST_CASE("resize agrees with Pillow's float filter, overshoot included", "[imag
   };
   for (const Size s : {Size{5, 4}, {17, 23}, {13, 3}}) {
     const FileBytes bytes =
-        read_bytes(golden_path("resize_exact_" + std::to_string(s.w) + "x" + std::to_string(s.h) + ".f32"));
+        file_bytes(golden_path("resize_exact_" + std::to_string(s.w) + "x" + std::to_string(s.h) + ".f32"));
     std::vector<float> expected(bytes.size() / 4);
     std::memcpy(expected.data(), bytes.data(), bytes.size());
     const Image result = resize(source, {s.w, s.h});

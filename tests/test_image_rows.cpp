@@ -110,7 +110,7 @@ TEST_CASE("every picture of the collection has the same bits read at a size and 
     const std::string suffix = entry.path().extension();
     if (suffix == ".py" || suffix == ".f32") continue;
     INFO(entry.path().filename().string());
-    check_sizes(read_bytes(entry.path()));
+    check_sizes(file_bytes(entry.path()));
     ++pictures;
   }
   CHECK(pictures > 60);
@@ -123,7 +123,7 @@ TEST_CASE("alpha and 16 bits have the same bits in every orientation", "[image]"
       WriteOptions options;
       options.bits = bits;
       write_image(folder / "a.png", random_picture({37, 23}, alpha), options);
-      const FileBytes upright = read_bytes(folder / "a.png");
+      const FileBytes upright = file_bytes(folder / "a.png");
       for (int orientation = 1; orientation <= 8; ++orientation) {
         INFO("alpha " << alpha << " bits " << bits << " orientation " << orientation);
         check_sizes(with_png_chunk(upright, "eXIf", exif(orientation, 3, false)));
@@ -164,7 +164,7 @@ TEST_CASE("a large strip is read by scanlines, to the same bits", "[image]") {
     write_strips(folder / "one.tif", size, 16, size.height, compression);
     write_strips(folder / "many.tif", size, 16, 10, compression);
     CHECK(same_bits(shrunk(folder / "one.tif"), shrunk(folder / "many.tif")));
-    FileBytes cut = read_bytes(folder / "one.tif");
+    FileBytes cut = file_bytes(folder / "one.tif");
     cut.resize(cut.size() / 2);
     CHECK_THAT(error_of(ErrorCode::kBadInput, [&] { (void)decode(cut); }), ContainsSubstring("TIFF"));
   }
@@ -173,7 +173,7 @@ TEST_CASE("a large strip is read by scanlines, to the same bits", "[image]") {
 TEST_CASE("damage is told in the same words whatever size is read", "[image]") {
   for (const std::string name : {"plain.png", "plain_420.jpg", "plain_progressive.jpg", "orientation_6.webp",
                                  "orientation_3.tiff", "palette.tiff", "jpeg_inside.tiff", "cmyk.jpg"}) {
-    const FileBytes whole = read_bytes(golden_path(name));
+    const FileBytes whole = file_bytes(golden_path(name));
     for (std::size_t part = 1; part < 16; ++part) {
       FileBytes cut = whole;
       cut.resize(whole.size() * part / 16);
@@ -188,7 +188,7 @@ TEST_CASE("damage is told in the same words whatever size is read", "[image]") {
 }
 
 TEST_CASE("no size or one that no picture has is no reason to fail otherwise than in words", "[image]") {
-  const FileBytes bytes = read_bytes(golden_path("plain.png"));
+  const FileBytes bytes = file_bytes(golden_path("plain.png"));
   const auto at = [&](std::vector<PixelSize> sizes) {
     return decode_image_at(bytes.data(), bytes.size(), "test", [&](PixelSize) { return sizes; });
   };
@@ -219,7 +219,7 @@ TEST_CASE("a picture of 20000 x 15000 pixels is let in, and one column more is n
              ContainsSubstring("at most 300000000 pixels"));
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef IMPASTO_SANITIZED
 TEST_CASE("a picture is read at a size in less memory than the whole takes", "[image]") {
   const TemporaryFolder folder;
   const PixelSize size{6000, 4000};  // 288 MB in float, 72 in 8 bits

@@ -44,7 +44,7 @@ struct TemporaryFolder {
 
 inline fs::path golden_path(const std::string& name) { return fs::path(IMPASTO_TEST_DATA) / "image" / name; }
 
-inline FileBytes read_bytes(const fs::path& path) {
+inline FileBytes file_bytes(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   REQUIRE(in.good());
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};

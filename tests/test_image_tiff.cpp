@@ -288,7 +288,7 @@ TEST_CASE("what libtiff says in several lines is one line of message", "[image]"
 }
 
 TEST_CASE("odd spectral numbers in a JPEG inside of a TIFF do not stop it", "[image]") {
-  const FileBytes good = read_bytes(golden_path("jpeg_inside.tiff"));
+  const FileBytes good = file_bytes(golden_path("jpeg_inside.tiff"));
   FileBytes odd = good;
   int scans = 0;
   for (std::size_t i = 0; i + 12 < odd.size(); ++i) {

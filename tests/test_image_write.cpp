@@ -136,7 +136,7 @@ TEST_CASE("the same picture gives the same bytes", "[image]") {
   for (const std::string suffix : {".png", ".jpg", ".webp", ".tif"}) {
     write_image(folder / ("a" + suffix), make_picture(20, 20));
     write_image(folder / ("b" + suffix), make_picture(20, 20));
-    CHECK(read_bytes(folder / ("a" + suffix)) == read_bytes(folder / ("b" + suffix)));
+    CHECK(file_bytes(folder / ("a" + suffix)) == file_bytes(folder / ("b" + suffix)));
   }
 }
 
@@ -244,7 +244,7 @@ TEST_CASE("JPEG metadata larger than a marker is split, not lost", "[image]") {
   WriteOptions options;
   options.metadata["Recipe"] = std::string(100'000, 'r');
   write_image(folder / "a.jpg", make_picture(8, 8), options);
-  const FileBytes bytes = read_bytes(folder / "a.jpg");
+  const FileBytes bytes = file_bytes(folder / "a.jpg");
   CHECK(std::count(bytes.begin(), bytes.end(), 'r') >= 100'000);
   CHECK(read_image(folder / "a.jpg").width == 8);
 }
@@ -252,7 +252,7 @@ TEST_CASE("JPEG metadata larger than a marker is split, not lost", "[image]") {
 TEST_CASE("WebP carries an XMP packet and the sRGB profile", "[image]") {
   const TemporaryFolder folder;
   write_image(folder / "a.webp", make_picture(8, 8, true), with_metadata());
-  const FileBytes bytes = read_bytes(folder / "a.webp");
+  const FileBytes bytes = file_bytes(folder / "a.webp");
   const WebPData data{bytes.data(), bytes.size()};
   WebPMux* mux = WebPMuxCreate(&data, 0);
   REQUIRE(mux != nullptr);
@@ -289,7 +289,7 @@ TEST_CASE("without metadata no packet is written", "[image]") {
   const TemporaryFolder folder;
   for (const std::string suffix : {".png", ".jpg", ".webp", ".tif"}) {
     write_image(folder / ("a" + suffix), make_picture(8, 8));
-    CHECK_FALSE(contains(read_bytes(folder / ("a" + suffix)), "xpacket"));
+    CHECK_FALSE(contains(file_bytes(folder / ("a" + suffix)), "xpacket"));
   }
 }
 

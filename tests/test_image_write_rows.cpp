@@ -53,9 +53,9 @@ TEST_CASE("a picture written from rows has the bytes of one written whole", "[im
           options.bits = bits;
           options.metadata = {{"Software", "test"}, {"Comment", "caf\xC3\xA9"}};
           write_image(folder / file, picture, options);
-          const FileBytes whole = read_bytes(folder / file);
+          const FileBytes whole = file_bytes(folder / file);
           write_image_rows(folder / file, rows_of(picture), options);
-          CHECK(read_bytes(folder / file) == whole);
+          CHECK(file_bytes(folder / file) == whole);
         }
       }
     }

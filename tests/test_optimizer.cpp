@@ -242,8 +242,8 @@ TEST_CASE("a step allocates nothing and needs no more than the tensors it names"
       CHECK(specs[0].name == "x");
       CHECK(specs[1].name == "gradient");
       for (const auto& [name, view] : rig.optimizer->tensors()) {
-        const auto spec =
-            std::find_if(specs.begin(), specs.end(), [&](const auto& s) { return s.name == name; });
+        const auto spec = std::find_if(specs.begin(), specs.end(),
+                                       [&wanted = name](const auto& s) { return s.name == wanted; });
         REQUIRE(spec != specs.end());
         CHECK(spec->shape == view.shape);
       }

@@ -97,7 +97,7 @@ TEST_CASE("a picture is read whole where less would not do, or would not save mu
   CHECK(read(folder / "opaque.png", {{9, 6}, {18, 12}}).picture().reduced() != nullptr);
   CHECK(read(folder / "opaque.png", {{9, 6}, {90, 60}}).picture().whole() != nullptr);
   CHECK(read(folder / "clear.png", {{9, 6}}).picture().whole() != nullptr);
-  const FileBytes upright = read_bytes(folder / "opaque.png");
+  const FileBytes upright = file_bytes(folder / "opaque.png");
   for (int orientation = 1; orientation <= 8; ++orientation) {
     write_bytes(folder / "turned.png", with_png_chunk(upright, "eXIf", exif(orientation, 3, false)));
     const SourceFile file = read(folder / "turned.png", {{9, 6}});
@@ -114,7 +114,7 @@ TEST_CASE("a picture is read whole where less would not do, or would not save mu
 TEST_CASE("damage and sizes that make no sense are told as by read_image") {
   const TemporaryFolder folder;
   write_image(folder / "a.png", random_image(90, 60, 3));
-  FileBytes cut = read_bytes(folder / "a.png");
+  FileBytes cut = file_bytes(folder / "a.png");
   cut.resize(cut.size() / 2);
   write_bytes(folder / "cut.png", cut);
   const auto at = [&](const std::string& name, PixelSize size) {

@@ -110,7 +110,7 @@ TEST_CASE("a pool goes on with the threads that the system gave") {
 }
 
 // The sanitizers map far more than a limit allows.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef IMPASTO_SANITIZED
 TEST_CASE("a processor that gives fewer threads than asked for is opened with these, and says so") {
   CHECK(impasto::testing::in_fork([] {
           // Room for some stacks, of 8 MiB mostly, but not for 500.

@@ -271,7 +271,7 @@ class JpegDecoder final : public Decoder {
   std::int64_t next_ = 0;
 };
 
-std::unique_ptr<Decoder> open(Bytes file, std::int64_t max_pixels) {
+std::unique_ptr<Decoder> open_jpeg(Bytes file, std::int64_t max_pixels) {
   return std::make_unique<JpegDecoder>(file, max_pixels);
 }
 
@@ -317,7 +317,7 @@ void write_marker(jpeg_compress_struct& info, int marker, const std::string& tex
                     static_cast<unsigned int>(text.size()));
 }
 
-void encode(const EncoderRows& rows, Output& output, const WriteOptions& options) {
+void encode_jpeg(const EncoderRows& rows, Output& output, const WriteOptions& options) {
   const std::vector<std::uint8_t>& profile = srgb_profile();
   std::string xmp;
   std::vector<std::string> comments;
@@ -366,13 +366,13 @@ void encode(const EncoderRows& rows, Output& output, const WriteOptions& options
   guarded(out.errors.c_error, "JPEG", [&] { jpeg_finish_compress(&info); });
 }
 
-bool recognises(Bytes file) { return file.size() >= 3 && file[0] == 0xFF && file[1] == 0xD8; }
+bool is_jpeg(Bytes file) { return file.size() >= 3 && file[0] == 0xFF && file[1] == 0xD8; }
 
 }  // namespace
 
 const Codec& jpeg() {
-  static const Codec codec{"JPEG", {".jpg", ".jpeg"}, false, false, JPEG_MAX_DIMENSION, recognises, open,
-                           encode};
+  static const Codec codec{"JPEG",  {".jpg", ".jpeg"}, false,      false, JPEG_MAX_DIMENSION,
+                           is_jpeg, open_jpeg,         encode_jpeg};
   return codec;
 }
 

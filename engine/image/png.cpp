@@ -116,7 +116,7 @@ class PngDecoder final : public Decoder {
   std::int64_t next_ = 0;
 };
 
-std::unique_ptr<Decoder> open(Bytes file, std::int64_t max_pixels) {
+std::unique_ptr<Decoder> open_png(Bytes file, std::int64_t max_pixels) {
   return std::make_unique<PngDecoder>(file, max_pixels);
 }
 
@@ -142,7 +142,7 @@ bool is_ascii(const std::string& text) {
   return true;
 }
 
-void encode(const EncoderRows& rows, Output& output, const WriteOptions& options) {
+void encode_png(const EncoderRows& rows, Output& output, const WriteOptions& options) {
   constexpr std::size_t kMaxKeyword = 79;  // PNG specification, 11.3.4
   std::map<std::string, std::string> entries;
   for (const auto& [key, value] : options.metadata) {
@@ -186,12 +186,12 @@ void encode(const EncoderRows& rows, Output& output, const WriteOptions& options
   guarded(out.error, "PNG", [&] { png_write_end(out.png, nullptr); });
 }
 
-bool recognises(Bytes file) { return file.size() >= 8 && png_sig_cmp(file.data(), 0, 8) == 0; }
+bool is_png(Bytes file) { return file.size() >= 8 && png_sig_cmp(file.data(), 0, 8) == 0; }
 
 }  // namespace
 
 const Codec& png() {
-  static const Codec codec{"PNG", {".png"}, true, true, PNG_UINT_31_MAX, recognises, open, encode};
+  static const Codec codec{"PNG", {".png"}, true, true, PNG_UINT_31_MAX, is_png, open_png, encode_png};
   return codec;
 }
 

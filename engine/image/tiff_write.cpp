@@ -119,7 +119,7 @@ void encode_tiff(const EncoderRows& picture, Output& output, const WriteOptions&
 
 namespace {
 
-bool recognises(Bytes file) {
+bool is_tiff(Bytes file) {
   if (file.size() < 4) return false;
   for (const char* magic : {"II*\0", "MM\0*", "II+\0", "MM\0+"}) {  // classic and BigTIFF
     if (std::memcmp(file.data(), magic, 4) == 0) return true;
@@ -131,8 +131,8 @@ bool recognises(Bytes file) {
 
 const Codec& tiff() {
   constexpr std::int64_t kMostSide = std::int64_t{1} << 31;
-  static const Codec codec{"TIFF",     {".tif", ".tiff"}, true,       true, kMostSide,
-                           recognises, open_tiff_decoder, encode_tiff};
+  static const Codec codec{"TIFF",  {".tif", ".tiff"}, true,       true, kMostSide,
+                           is_tiff, open_tiff_decoder, encode_tiff};
   return codec;
 }
 

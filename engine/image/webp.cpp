@@ -123,7 +123,7 @@ class WebpDecoder final : public Decoder {
   std::int64_t next_ = 0;
 };
 
-std::unique_ptr<Decoder> open(Bytes file, std::int64_t max_pixels) {
+std::unique_ptr<Decoder> open_webp(Bytes file, std::int64_t max_pixels) {
   return std::make_unique<WebpDecoder>(file, max_pixels);
 }
 
@@ -157,7 +157,7 @@ void import_rows(const EncoderRows& rows, WebPPicture& to) {
   }
 }
 
-void encode(const EncoderRows& rows, Output& output, const WriteOptions& options) {
+void encode_webp(const EncoderRows& rows, Output& output, const WriteOptions& options) {
   WebPConfig config;
   if (!WebPConfigPreset(&config, WEBP_PRESET_DEFAULT, static_cast<float>(options.quality))) {
     throw Error(ErrorCode::kInternal, "libwebp: another version");
@@ -192,7 +192,7 @@ void encode(const EncoderRows& rows, Output& output, const WriteOptions& options
   output.write(file.bytes, file.size);
 }
 
-bool recognises(Bytes file) {
+bool is_webp(Bytes file) {
   return file.size() >= 12 && std::memcmp(file.data(), "RIFF", 4) == 0 &&
          std::memcmp(file.data() + 8, "WEBP", 4) == 0;
 }
@@ -200,7 +200,8 @@ bool recognises(Bytes file) {
 }  // namespace
 
 const Codec& webp() {
-  static const Codec codec{"WebP", {".webp"}, true, false, WEBP_MAX_DIMENSION, recognises, open, encode};
+  static const Codec codec{"WebP",  {".webp"}, true,       false, WEBP_MAX_DIMENSION,
+                           is_webp, open_webp, encode_webp};
   return codec;
 }
 

@@ -175,7 +175,7 @@ Layers read_named(hid_t base, hsize_t file_bytes, const std::vector<std::string>
 }
 
 /// One `vars` group of a .weights.h5 that holds a 3x3 kernel.
-struct Candidate {
+struct ConvCandidate {
   std::string path;  ///< of the group that holds `vars`
   std::optional<ConvName> name;
 };
@@ -199,7 +199,7 @@ std::optional<ConvName> name_from_path(const std::string& path) {
 
 /// What a tree of groups holds of interest.
 struct Found {
-  std::vector<Candidate> convolutions;
+  std::vector<ConvCandidate> convolutions;
   std::vector<std::string> bare;  ///< layers with numbers and without a kernel: normalisation, PReLU
 };
 
@@ -230,9 +230,9 @@ Layers read_tree(hid_t root, hsize_t file_bytes, Weights& weights) {
   Found all;
   int budget = kMaxGroups;
   find_vars(root, "", 0, budget, all);
-  std::vector<Candidate>& found = all.convolutions;
+  std::vector<ConvCandidate>& found = all.convolutions;
   const auto named =
-      std::count_if(found.begin(), found.end(), [](const Candidate& c) { return c.name.has_value(); });
+      std::count_if(found.begin(), found.end(), [](const ConvCandidate& c) { return c.name.has_value(); });
   weights.layout = "Keras 3 .weights.h5";
   // Before Keras 3.6: only the counters of conv2d tell the order, and their number the network.
   if (named == 0) {
@@ -252,7 +252,7 @@ Layers read_tree(hid_t root, hsize_t file_bytes, Weights& weights) {
     }
   }
   Layers layers;
-  for (const Candidate& c : found) {
+  for (const ConvCandidate& c : found) {
     if (!c.name) continue;
     // A tree does not say in which order layers are computed: all in the convolution's own group count.
     for (const std::string& bare : all.bare)

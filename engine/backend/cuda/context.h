@@ -14,6 +14,9 @@
 
 namespace impasto::cuda {
 
+/// Bytes, of where tensors and what else lies on the device begin.
+inline constexpr std::size_t kAlignment = 256;
+
 /// Error(kInternal) unless it succeeded; memory that is not there is Error(kResources).
 void check(cublasStatus_t status, const char* what);
 
@@ -53,9 +56,9 @@ class Context {
   Context& operator=(const Context&) = delete;
 
   /// Memory that the handles and reductions work in, of
-  /// kScratchBytes plus cublas_bytes(), aligned to 256 bytes.
+  /// kScratchBytes plus cublas_bytes(), aligned to kAlignment.
   static constexpr std::size_t kReductionBytes =
-      static_cast<std::size_t>(kNumPartials) * sizeof(double) + 256;
+      static_cast<std::size_t>(kNumPartials) * sizeof(double) + kAlignment;
   static constexpr std::size_t kScratchBytes = 2 * kReductionBytes;  // a stream each
   [[nodiscard]] static std::size_t cublas_bytes(const DeviceProperties& properties);
   void give_memory(void* memory);

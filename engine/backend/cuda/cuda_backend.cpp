@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::int64_t kInputChannels =
     8;  // what cuDNN's tensor cores read at once; the picture's 3, then zeros
-constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kPinnedBytes = 4096;
 
 class CudaReadback final : public Readback {

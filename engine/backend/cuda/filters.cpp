@@ -8,8 +8,6 @@
 namespace impasto::cuda {
 namespace {
 
-constexpr std::size_t kAlignment = 256;
-
 DType dtype_of(Storage storage) {
   switch (storage) {
     case Storage::kFloat16: return DType::kFloat16;
@@ -21,8 +19,7 @@ DType dtype_of(Storage storage) {
 }
 
 std::size_t bias_offset(std::int64_t in_channels, std::int64_t out_channels, std::size_t element) {
-  return (static_cast<std::size_t>(9 * in_channels * out_channels) * element + kAlignment - 1) / kAlignment *
-         kAlignment;
+  return align_up(static_cast<std::size_t>(9 * in_channels * out_channels) * element, kAlignment);
 }
 
 template <class Use>
@@ -62,7 +59,7 @@ std::size_t filter_bytes(std::int64_t in_channels, std::int64_t out_channels, St
   const std::size_t element = size_of(dtype_of(storage));
   const std::size_t bytes =
       bias_offset(in_channels, out_channels, element) + static_cast<std::size_t>(out_channels) * element;
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return align_up(bytes, kAlignment);
 }
 
 CudaConvFilter::CudaConvFilter(const std::string& format, Context& context, Buffer memory,

@@ -1,6 +1,6 @@
 #pragma once
 // Filters and biases on a GPU, in the layout and type that cuDNN reads: (out, 3, 3, in), then the bias at the
-// next multiple of 256 bytes.
+// next multiple of kAlignment.
 #include <cstddef>
 
 #include "engine/backend/cuda/context.h"

@@ -48,9 +48,11 @@ class ContentTerm final : public LossTerm {
   TensorView target_, slots_;
 };
 
-const std::vector<LayerWeight>& layers(const ObjectiveOptions& options) { return options.content_layers; }
+const std::vector<LayerWeight>& layers_of_content(const ObjectiveOptions& options) {
+  return options.content_layers;
+}
 
-void add(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
+void add_content(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
   add_layer_terms<ContentTerm>(terms, options.content_layers, options.content_weight, options, graph,
                                picture);
 }
@@ -58,8 +60,11 @@ void add(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& gra
 }  // namespace
 
 const Loss& content_loss() {
-  static const Loss loss{
-      .name = "content", .layers = layers, .reads_content = true, .reads_style = false, .add = add};
+  static const Loss loss{.name = "content",
+                         .layers = layers_of_content,
+                         .reads_content = true,
+                         .reads_style = false,
+                         .add = add_content};
   return loss;
 }
 

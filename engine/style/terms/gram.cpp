@@ -87,17 +87,22 @@ class GramTerm final : public LossTerm {
   CoveredGram covered_;  // while a style picture is measured
 };
 
-const std::vector<LayerWeight>& layers(const ObjectiveOptions& options) { return options.style_layers; }
+const std::vector<LayerWeight>& layers_of_style(const ObjectiveOptions& options) {
+  return options.style_layers;
+}
 
-void add(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
+void add_style(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& graph, Shape picture) {
   add_layer_terms<GramTerm>(terms, options.style_layers, options.style_weight, options, graph, picture);
 }
 
 }  // namespace
 
 const Loss& gram_loss() {
-  static const Loss loss{
-      .name = "style", .layers = layers, .reads_content = false, .reads_style = true, .add = add};
+  static const Loss loss{.name = "style",
+                         .layers = layers_of_style,
+                         .reads_content = false,
+                         .reads_style = true,
+                         .add = add_style};
   return loss;
 }
 

@@ -26,7 +26,8 @@ class VariationTerm final : public LossTerm {
   TensorView slot_;
 };
 
-void add(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& /*graph*/, Shape /*picture*/) {
+void add_variation(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& /*graph*/,
+                   Shape /*picture*/) {
   if (options.tv_weight != 0) terms.push_back(std::make_unique<VariationTerm>(options.tv, options.tv_weight));
 }
 
@@ -34,7 +35,7 @@ void add(LossTerms& terms, const ObjectiveOptions& options, const NodeGraph& /*g
 
 const Loss& variation_loss() {
   static const Loss loss{
-      .name = "tv", .layers = nullptr, .reads_content = false, .reads_style = false, .add = add};
+      .name = "tv", .layers = nullptr, .reads_content = false, .reads_style = false, .add = add_variation};
   return loss;
 }
 

@@ -33,7 +33,7 @@ static void pool_windows(float* __restrict y, std::uint8_t* __restrict codes, co
     for (std::int64_t first = 0; first < c; first += kAtOnce) {
       const float* __restrict p00 = x + 2 * j * c + first;
       const float* __restrict p10 = p00 + w * c;
-      float* __restrict out = y + j * c + first;
+      float* __restrict out = kValues ? y + j * c + first : nullptr;
       const std::int64_t count = c - first < kAtOnce ? c - first : kAtOnce;
       for (std::int64_t k = 0; k < count; ++k) {
         const float a = p00[k], b = p00[c + k], d = p10[k], e = p10[c + k];

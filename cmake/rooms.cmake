@@ -14,6 +14,13 @@ if(IMPASTO_COVERAGE)
   target_link_options(impasto_flags INTERFACE --coverage)
 endif()
 
+# For what computes nothing, command line and tests: optimised as the engine is, it takes longer to compile than to run.
+if(IMPASTO_SANITIZE MATCHES "address")
+  set(IMPASTO_LIGHTLY -O0)
+else()
+  set(IMPASTO_LIGHTLY $<$<CONFIG:Release,RelWithDebInfo>:-O1>)
+endif()
+
 function(impasto_resolve out)
   set(result)
   foreach(lib IN LISTS ARGN)

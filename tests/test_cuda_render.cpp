@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "engine/core/error.h"
+#include "engine/core/text.h"
 #include "engine/network/executor.h"
 #include "engine/style/stylizer.h"
 #include "tests/support/catch.h"
@@ -173,6 +174,19 @@ TEST_CASE("a render stopped and resumed ends with the same bytes, on the plans t
         CHECK_THROWS_WITH(refusing.run(content(), styles(), hooks),
                           ContainsSubstring("a power of two as the gradients' scale, found"));
       }
+      // A scale far too large is left step by step; what was cut meanwhile is said, and only then.
+      int said = 0;
+      hooks.warn = [&](const std::string& line) {
+        said += line.find("met larger ones, which were cut; --precision bf16") != std::string::npos;
+      };
+      const bool adam = options.optimizer.kind == OptimizerKind::kAdam;
+      Checkpoint wild = checkpoint;
+      if (adam) wild.device["gradient_scale"] = format_number(0x1p60);
+      hooks.resume = &wild;
+      Stylizer saying(options, weights());
+      (void)saying.run(content(), styles(), hooks);
+      CHECK(said == (adam ? 1 : 0));
+      hooks.warn = nullptr;
       hooks.resume = &checkpoint;
     }
 

@@ -16,6 +16,7 @@ namespace impasto::apps {
 namespace {
 
 namespace fs = std::filesystem;
+
 constexpr std::size_t kMaxManifest = std::size_t{1} << 30, kMaxDepth = 4;
 
 /// One line as an object. Error(kBadInput) for what is none; `twice` is a key that it has more than once.

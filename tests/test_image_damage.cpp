@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <random>
 
+#include "engine/core/sanitizers.h"
 #include "engine/image/codec.h"
 #include "engine/image/exif.h"
 #include "tests/support/forked.h"
@@ -231,7 +232,7 @@ TEST_CASE("the EXIF reader stays inside of any block and says 1 to 8", "[image]"
   }
 }
 
-#ifndef IMPASTO_SANITIZED
+#if !IMPASTO_SANITIZED
 namespace {
 
 /// A file of `start` and then nothing up to `bytes`, which take no room on the disk.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 
+#include "engine/core/sanitizers.h"
 #include "engine/image/resample.h"
 #include "tests/support/forked.h"
 #include "tests/test_image_support.h"
@@ -219,7 +220,7 @@ TEST_CASE("a picture of 20000 x 15000 pixels is let in, and one column more is n
              ContainsSubstring("at most 300000000 pixels"));
 }
 
-#ifndef IMPASTO_SANITIZED
+#if !IMPASTO_SANITIZED
 TEST_CASE("a picture is read at a size in less memory than the whole takes", "[image]") {
   const TemporaryFolder folder;
   const PixelSize size{6000, 4000};  // 288 MB in float, 72 in 8 bits

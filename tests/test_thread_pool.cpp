@@ -1,4 +1,5 @@
 // The threads of the CPU backend. Also meant to be run under ThreadSanitizer (IMPASTO_SANITIZE=thread).
+#include "engine/core/sanitizers.h"
 #include "kernels/cpu/thread_pool.h"
 
 #include <atomic>
@@ -110,7 +111,7 @@ TEST_CASE("a pool goes on with the threads that the system gave") {
 }
 
 // The sanitizers map far more than a limit allows.
-#ifndef IMPASTO_SANITIZED
+#if !IMPASTO_SANITIZED
 TEST_CASE("a processor that gives fewer threads than asked for is opened with these, and says so") {
   CHECK(impasto::testing::in_fork([] {
           // Room for some stacks, of 8 MiB mostly, but not for 500.

@@ -15,6 +15,7 @@
 #include <memory>
 #include <thread>
 
+#include "engine/core/sanitizers.h"
 #include "tests/support/catch.h"
 #include "tests/support/forked.h"
 #include "tests/support/weights_files.h"
@@ -309,7 +310,7 @@ TEST_CASE("time for which this process and the reader were stopped does not coun
   CHECK(WEXITSTATUS(status) == 0);
 }
 
-#ifndef IMPASTO_SANITIZED
+#if !IMPASTO_SANITIZED
 TEST_CASE("weights for which this process has no memory are an error, and no reader is left behind") {
   CHECK(testing::in_fork([] {
           if (!testing::limit_memory(rlim_t{64} << 20)) return 3;
@@ -371,7 +372,7 @@ TEST_CASE("a child that crashes, hangs or eats memory costs an error and nothing
                  {.wall_seconds = 1}),
              ContainsSubstring("does not come to an end"));
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
-#ifndef IMPASTO_SANITIZED
+#if !IMPASTO_SANITIZED
   CHECK_THAT(message(
                  [](const std::filesystem::path&) -> Weights {
                    Weights w;
@@ -385,7 +386,7 @@ TEST_CASE("a child that crashes, hangs or eats memory costs an error and nothing
 
 // The C library's allocator takes its locks around a fork. AddressSanitizer's (before GCC 14) does not: a
 // child of it waits for ever on a lock that another thread held at that moment.
-#ifndef IMPASTO_SANITIZED
+#if !IMPASTO_SANITIZED
 TEST_CASE("the child reads while other threads run") {
   const TempFolder folder;
   const auto layers = tiny_layers("vgg16");
@@ -411,7 +412,7 @@ TEST_CASE("a caller that ignores its children still gets weights and errors") {
 }
 
 TEST_CASE("six thousand mutants of small files are read or refused, each in time") {
-#ifdef IMPASTO_SANITIZED
+#if IMPASTO_SANITIZED
   constexpr int kMutants = 1000;  // a fork costs more there
 #else
   constexpr int kMutants = 6000;

@@ -18,15 +18,8 @@
 #include <utility>
 
 #include "engine/core/file.h"
+#include "engine/core/sanitizers.h"
 #include "engine/network/weights_file.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IMPASTO_SHADOW_MEMORY 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define IMPASTO_SHADOW_MEMORY 1
-#endif
-#endif
 
 namespace impasto::weights {
 namespace {
@@ -174,7 +167,7 @@ void limit(int what, rlim_t value) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_CPU, static_cast<rlim_t>(limits.cpu_seconds));
-#ifdef IMPASTO_SHADOW_MEMORY
+#if IMPASTO_SANITIZED
   static_cast<void>(mapped);  // the sanitizer reserves terabytes, and maps more as it goes
 #else
   limit(RLIMIT_AS, static_cast<rlim_t>(mapped + limits.memory_bytes));

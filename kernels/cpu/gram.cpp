@@ -81,15 +81,17 @@ void gram(const Kernels& kernels, ThreadPool& pool, float* g, const float* f, st
 void gram_backward(const Kernels& kernels, ThreadPool& pool, float* df, const float* f, const float* dg,
                    std::int64_t positions, std::int64_t c, double scale, bool accumulate, bool mask,
                    void* workspace) {
-  constexpr std::int64_t kPackedRows = 32, kRowsAtOnce = 48;
+  constexpr std::int64_t kPackedRows = 32, kLeastRows = 48, kMostRows = 384;
+  const std::int64_t rows_at_once =
+      std::clamp(positions / (std::int64_t{16} * pool.num_threads()), kLeastRows, kMostRows);
   auto* const matrix = static_cast<float*>(workspace);
   pool.parallel_for(divide_up(c, kPackedRows), [&](std::int64_t item, int) {
     pack_matrix(kernels, matrix, dg, c, static_cast<float>(scale), item * kPackedRows,
                 std::min(c, (item + 1) * kPackedRows));
   });
-  pool.parallel_for(divide_up(positions, kRowsAtOnce), [&](std::int64_t item, int) {
-    const std::int64_t first = item * kRowsAtOnce;
-    kernels.multiply_rows(df + first * c, f + first * c, std::min(kRowsAtOnce, positions - first), c, matrix,
+  pool.parallel_for(divide_up(positions, rows_at_once), [&](std::int64_t item, int) {
+    const std::int64_t first = item * rows_at_once;
+    kernels.multiply_rows(df + first * c, f + first * c, std::min(rows_at_once, positions - first), c, matrix,
                           accumulate, mask);
   });
 }

@@ -113,6 +113,7 @@ static void conv_item(const ConvProblem& p, const ConvTiling& tiling, std::int64
       args.bias = p.bias == nullptr || !first ? nullptr : p.bias + k;
       args.accumulate = p.accumulate || !first;
       args.relu = p.relu && last;
+      args.ahead = 4 * kRows * p.out_c;  // the first layer's outputs come faster than memory takes them
       for (std::int64_t y = 0; y < tile_h; ++y) {
         const std::int64_t i = ((y0 + y) * p.out_w + x0) * p.out_c + k;
         args.a = scratch + y * cols * block;

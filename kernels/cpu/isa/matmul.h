@@ -11,6 +11,7 @@ struct MicroArgs {
   const float* bias;  // (kPanel) or null
   const float* mask;  // like c, or null
   bool accumulate, relu;
+  std::int64_t ahead;  // if not 0: so many floats behind c and mask, lines are asked for that come next
 };
 
 /// c[r][0..kPanel) = act((accumulate ? c : 0) + bias + sum_k a[r][k] * b[k]), masked, for kR pixels.
@@ -35,6 +36,14 @@ static __attribute__((noinline)) void micro(const MicroArgs& args) {
         const Vector left = broadcast(a[r * stride]);
 #pragma GCC unroll 4
         for (int j = 0; j < kVectors; ++j) sums[r][j] += left * right[j];
+      }
+    }
+  }
+  if (args.ahead != 0) {
+    for (std::int64_t r = 0; r < kR; ++r) {
+      for (std::int64_t k = 0; k < kPanel; k += kLine) {
+        __builtin_prefetch(c + args.ahead + r * ldc + k, 1, 2);
+        if (args.mask != nullptr) __builtin_prefetch(args.mask + args.ahead + r * ldc + k, 0, 2);
       }
     }
   }
@@ -118,10 +127,10 @@ static void micro_pixels(MicroArgs args, std::int64_t n, std::int64_t cols) {
 }
 
 /// out(n,cols) (+)= in(n,depth) * packed, rows ldc and stride floats apart; packed [panel][depth][kPanel].
-/// mask: like out, or null.
+/// mask: like out, or null. ahead: MicroArgs'.
 static void multiply_panels(float* out, std::int64_t ldc, const float* in, std::int64_t stride,
                             std::int64_t n, std::int64_t depth, const float* packed, std::int64_t cols,
-                            bool accumulate, const float* mask = nullptr) {
+                            bool accumulate, const float* mask = nullptr, std::int64_t ahead = 0) {
   constexpr std::int64_t kBlock = 256;  // rows of a panel that stay in the L1 cache
   for (std::int64_t first = 0; first < depth; first += kBlock) {
     for (std::int64_t k = 0; k < cols; k += kPanel) {
@@ -135,6 +144,7 @@ static void multiply_panels(float* out, std::int64_t ldc, const float* in, std::
       args.ldc = ldc;
       args.accumulate = accumulate || first != 0;
       args.mask = mask != nullptr && first + kBlock >= depth ? mask + k : nullptr;
+      args.ahead = first + kBlock >= depth ? ahead : 0;
       micro_pixels<0>(args, n, cols - k);
     }
   }
@@ -142,7 +152,13 @@ static void multiply_panels(float* out, std::int64_t ldc, const float* in, std::
 
 static void multiply_rows(float* out, const float* f, std::int64_t n, std::int64_t c, const float* matrix,
                           bool accumulate, bool mask) {
-  multiply_panels(out, c, f, c, n, c, matrix, c, accumulate, mask ? f : nullptr);
+  constexpr std::int64_t kAtOnce = 48;  // rows that stay in the caches while the panels take turns
+  for (std::int64_t first = 0; first < n; first += kAtOnce) {
+    const std::int64_t rows = least(kAtOnce, n - first);
+    const std::int64_t ahead = first + kAtOnce < n ? kAtOnce * c : 0;
+    multiply_panels(out + first * c, c, f + first * c, c, rows, c, matrix, c, accumulate,
+                    mask ? f + first * c : nullptr, ahead);
+  }
 }
 
 /// 2 * kRows * kVectors * kLanes floating-point operations `n` times over, on registers alone.

@@ -138,7 +138,7 @@ struct LossScales {
 ///                     then dots[3R] = sum |g|, dots[3R+1] = <g, g>.
 /// lbfgs_direction     keeps the pair in the spare slot if y.s > 1e-10 (else, and at the first call, it stays
 ///                     spare), drops the oldest beyond m, runs the recursion on the inner products with
-///                     H0 = y.s / y.y of the newest pair (1 without a pair), and writes the R + 1
+///                     H0 = h0_factor * y.s / y.y of the newest pair (1 without a pair), and writes the R + 1
 ///                     coefficients of the direction d = -H g (rows that are not in use get 0), the step
 ///                     length *t = learning_rate (first call: min(1, 1/sum|g|) * learning_rate) and the slope
 ///                     g.d into the state. Steps exactly as torch.optim.LBFGS without line search.

@@ -18,7 +18,7 @@ NETWORKS = {"vgg16": [(64, 2), (128, 2), (256, 3), (512, 3), (512, 1)],
             "vgg19": [(64, 2), (128, 2), (256, 4), (512, 4), (512, 1)]}
 STYLE = {"1_1", "2_1", "3_1", "4_1", "5_1"}
 CONTENT = {"4_2"}
-HISTORY, PLAIN_HISTORY = 40, 10
+HISTORY, PLAIN_HISTORY, PYRAMID_LEVELS = 40, 10, 4
 TILE = (128, 128, 32)  # rows and most columns of a product's tile; columns come in multiples of the last
 INPUT_CHANNELS = 8  # the picture's three, padded with zeros for the tensor cores
 ACTIVATION_BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
@@ -118,12 +118,13 @@ def gram_parts(positions, channels, multiprocessors=128):
 def optimiser(n, plain):
     """Of one step on n numbers; with the line search one that is accepted."""
     rows = 2 * (PLAIN_HISTORY if plain else HISTORY) + 2
-    levels = [n, n / 4, n / 16, n / 64]
+    levels = [n / 4**level for level in range(PYRAMID_LEVELS + 1)]
     pyramid = [
-        Operation("pyramid down", 0, 4 * sum(a + b for a, b in zip(levels, levels[1:])), "fp32", launches=3),
+        Operation("pyramid down", 0, 4 * sum(a + b for a, b in zip(levels, levels[1:])), "fp32",
+                  launches=PYRAMID_LEVELS),
         # A copy, then each level read, and the finer one read and written.
         Operation("pyramid up", 0, 4 * (2 * n + sum(2 * a + b for a, b in zip(levels, levels[1:]))), "fp32",
-                  launches=4),
+                  launches=PYRAMID_LEVELS + 1),
         Operation("slope", 2 * n, 8 * n, "fp64"),
         Operation("move", 2 * n, 12 * n, "fp32"),
         Operation("copies", 0, 16 * n, "fp32", launches=2),  # of the picture and its gradient

@@ -26,7 +26,8 @@ double dot(const Numbers& a, const Numbers& b) {
 
 class TwoLoops {
  public:
-  TwoLoops(std::size_t history, double learning_rate) : history_(history), learning_rate_(learning_rate) {}
+  TwoLoops(std::size_t history, double learning_rate, double h0_factor)
+      : history_(history), learning_rate_(learning_rate), h0_factor_(h0_factor) {}
 
   void step(const Numbers& g) {
     if (d.empty()) {
@@ -50,7 +51,8 @@ class TwoLoops {
       for (std::size_t i = 0; i < d.size(); ++i) d[i] -= alphas.back() * pair->y[i];
     }
     if (!pairs.empty()) {
-      const double h0 = dot(pairs.back().y, pairs.back().s) / dot(pairs.back().y, pairs.back().y);
+      const double h0 =
+          h0_factor_ * dot(pairs.back().y, pairs.back().s) / dot(pairs.back().y, pairs.back().y);
       for (double& value : d) value *= h0;
     }
     for (const auto& pair : pairs) {
@@ -70,7 +72,7 @@ class TwoLoops {
 
  private:
   std::size_t history_;
-  double learning_rate_;
+  double learning_rate_, h0_factor_;
   Numbers previous_;
 };
 
@@ -81,6 +83,7 @@ TEST_CASE("the L-BFGS primitives give the two-loop recursion's directions") {
   const std::int64_t history = GENERATE(1, 3, 10);
   constexpr std::int64_t kLength = 42;
   constexpr double kLearningRate = 0.8;
+  const double h0_factor = GENERATE(1.0, 2.5);
   const std::int64_t slots = history + 1;
   // Directions amplify the rounding of s and y: 4e-6 measured in float32.
   const double bound = device->traits().real == DType::kFloat64 ? 1e-9 : 2e-5;
@@ -95,7 +98,7 @@ TEST_CASE("the L-BFGS primitives give the two-loop recursion's directions") {
 
   // A quadratic bowl with eigenvalues 0.5 to 4.6; at two steps the gradient stands still, so that y = 0, and
   // at one it turns back, so that y.s < 0: those pairs are rejected.
-  TwoLoops expected(static_cast<std::size_t>(history), kLearningRate);
+  TwoLoops expected(static_cast<std::size_t>(history), kLearningRate, h0_factor);
   Numbers x(kLength, 1.0), g(kLength);
   int num_rejected = 0;
   for (int step = 0; step < 16; ++step) {
@@ -113,7 +116,7 @@ TEST_CASE("the L-BFGS primitives give the two-loop recursion's directions") {
     const auto device_g = device.real({1, 14, 3}, g);
     device->lbfgs_push(rows, previous, state, d, device_g);
     device->lbfgs_dots(dots, rows, state, device_g);
-    device->lbfgs_direction(coefficients, state, dots, kLearningRate);
+    device->lbfgs_direction(coefficients, state, dots, kLearningRate, h0_factor);
     device->lincomb(d, coefficients, rows, device_g);
 
     INFO("step " << step);

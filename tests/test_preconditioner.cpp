@@ -53,9 +53,9 @@ class Pyramid {
 
 using Matrix = std::function<Vector(const Vector&)>;
 
-/// The points at which L-BFGS with H0 = y.s / y.By * B evaluates, by the two-loop recursion (Nocedal, Wright,
-/// algorithm 7.4) on vectors of the host. The first move and restarts are not its business: it follows `path`
-/// until the first pair.
+/// The points at which L-BFGS with H0 = 2 y.s / y.By * B evaluates, by the two-loop recursion (Nocedal,
+/// Wright, algorithm 7.4) on vectors of the host. The first move and restarts are not its business: it
+/// follows `path` until the first pair.
 std::vector<Vector> two_loop_path(const Function& f, const std::vector<Vector>& path, const Matrix& b,
                                   std::size_t history) {
   std::deque<std::pair<Vector, Vector>> pairs;
@@ -85,7 +85,7 @@ std::vector<Vector> two_loop_path(const Function& f, const std::vector<Vector>& 
     }
     const auto& [newest_s, newest_y] = pairs.front();
     d = b(q);
-    const double gamma = dot(newest_s, newest_y) / dot(newest_y, b(newest_y));
+    const double gamma = 2 * dot(newest_s, newest_y) / dot(newest_y, b(newest_y));
     for (double& component : d) component *= gamma;
     for (std::size_t i = pairs.size(); i-- > 0;) {
       const auto& [s, y] = pairs[i];
@@ -142,13 +142,13 @@ TEST_CASE("the pyramid is symmetric and at least the identity at every size") {
 
 TEST_CASE("the pyramid multiplies a constant by its levels and the finest pattern by one") {
   const auto backend = make_reference();
-  Pyramid b(*backend, {16, 24, 3});
-  for (const double value : b(Vector(16 * 24 * 3, 2.0))) CHECK(std::abs(value - 8) < 1e-12);
-  Vector stripes(16 * 24 * 3);
+  Pyramid b(*backend, {16, 32, 3});
+  for (const double value : b(Vector(16 * 32 * 3, 2.0))) CHECK(std::abs(value - 10) < 1e-12);
+  Vector stripes(16 * 32 * 3);
   for (std::size_t i = 0; i < stripes.size(); ++i) stripes[i] = i / 3 % 2 == 0 ? 1 : -1;
   const Vector result = b(stripes);
   for (std::size_t x = 8; x < 16; ++x)
-    CHECK(std::abs(result[3 * (8 * 24 + x)] - stripes[3 * (8 * 24 + x)]) < 0.1);
+    CHECK(std::abs(result[3 * (8 * 32 + x)] - stripes[3 * (8 * 32 + x)]) < 0.1);
 }
 
 TEST_CASE("halve_transposed_add is the transpose of halve on every device") {

@@ -388,13 +388,13 @@ void Backend::lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorVi
 }
 
 void Backend::lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                              double learning_rate) {
+                              double learning_rate, double h0_factor) {
   Check check("lbfgs_direction");
   const std::int64_t slots = num_slots(check, "coefficients", coefficients.shape.elements() - 1);
   check.elements("coefficients", coefficients, DType::kFloat64, 2 * slots + 1, true);
   check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), true);
   check.elements("dots", dots, DType::kFloat64, LbfgsState::num_dots(slots), false);
-  do_lbfgs_direction(coefficients, state, dots, learning_rate);
+  do_lbfgs_direction(coefficients, state, dots, learning_rate, h0_factor);
 }
 
 void Backend::lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,

@@ -216,7 +216,8 @@ class Backend {
   void lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
                   ConstTensorView g);
   void lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g);
-  void lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots, double learning_rate);
+  void lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots, double learning_rate,
+                       double h0_factor = 1);
   /// with_previous float64 {1,1,2 * slots}; v of one row's size.
   void lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                        ConstTensorView v);
@@ -302,7 +303,7 @@ class Backend {
   virtual void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state,
                              ConstTensorView g) = 0;
   virtual void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                                  double learning_rate) = 0;
+                                  double learning_rate, double h0_factor) = 0;
   virtual void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                                   ConstTensorView v) = 0;
   virtual void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,

@@ -72,7 +72,7 @@ Call prepare_direction(OpBench& bench, const DirectionCase& c) {
   const auto coefficients = bench.output("coefficients", Role::kSlot, {1, 1, rows + 1});
   const auto state_view = bench.in_out("state", Role::kSlot, {1, 1, LbfgsState::size(c.slots)}, state);
   const auto dots_view = bench.input("dots", Role::kSlot, {1, 1, LbfgsState::num_dots(c.slots)}, dots);
-  return [=, &device] { device.lbfgs_direction(coefficients, state_view, dots_view, 0.8); };
+  return [=, &device] { device.lbfgs_direction(coefficients, state_view, dots_view, 0.8, 1.5); };
 }
 
 /// A search between two finite ends that tries t = 1, from a base where J = 5 with the slope -2.

@@ -6,13 +6,14 @@
 
 namespace impasto {
 
-/// B = I + g D'(I + g D'(I + g D'D) D) D with `halve`'s D and g = 4 kGain: symmetric and positive definite by
-/// its form (B = I + sum of g^k P_k P_k', P_k = D'...D'), for any size. A constant picture is multiplied by
-/// 1 + kGain + kGain^2 + kGain^3, the finest pattern by little more than 1. So a step moves coarse features
-/// further than the gradient does, in which they are faint because the objective is flat along them.
+/// B = I + sum of g^k P_k P_k', k = 1 to kLevels, P_k = D'...D' with `halve`'s D and g = 4 kGain: symmetric
+/// and positive definite by its form, for any size; computed as I + g D'(I + g D'(...) D) D. A constant
+/// picture is multiplied by 1 + kGain + ... + kGain^kLevels, the finest pattern by little more than 1. So a
+/// step moves coarse features further than the gradient does, in which they are faint because the objective
+/// is flat along them.
 class PyramidPreconditioner {
  public:
-  static constexpr int kLevels = 3;
+  static constexpr int kLevels = 4;
   static constexpr double kGain = 1;
 
   /// Its scratch, of the pictures that are halved.

@@ -46,7 +46,7 @@ void lbfgs_dots(const Kernels& kernels, const Runs& runs, double* dots, const fl
 /// NIPS 2014): every vector in it is a combination of s_i, y_i and g, so its products with s_i and y_i are
 /// sums of known products.
 void lbfgs_direction(double* coefficients, double* state, const double* dots, std::int64_t slots,
-                     double learning_rate) {
+                     double learning_rate, double h0_factor) {
   const std::int64_t num_rows = 2 * slots;
   double* const sy = state + LbfgsState::kMatrices;  // sy[i * slots + j] = <s_i, y_j>
   double* const yy = sy + slots * slots;
@@ -79,7 +79,8 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
     for (std::int64_t newer = 0; newer < k; ++newer) s_q += of_y[slot(newer)] * sy[i * slots + slot(newer)];
     of_y[i] = -s_q / sy[i * slots + i];
   }
-  const double scale = count == 0 ? 1 : sy[slot(0) * slots + slot(0)] / yy[slot(0) * slots + slot(0)];
+  const double scale =
+      count == 0 ? 1 : h0_factor * sy[slot(0) * slots + slot(0)] / yy[slot(0) * slots + slot(0)];
   // r = scale * q + sum of (alpha_i - beta_i) s_i, oldest first.
   for (std::int64_t k = count - 1; k >= 0; --k) {
     const std::int64_t i = slot(k);

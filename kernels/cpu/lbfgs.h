@@ -13,7 +13,7 @@ void lbfgs_dots(const Kernels& kernels, const Runs& runs, double* dots, const fl
 /// lbfgs_direction of kernels/ops.h. coefficients (2 * slots + 1),
 /// state (LbfgsState::size(slots)), dots (LbfgsState::num_dots(slots)).
 void lbfgs_direction(double* coefficients, double* state, const double* dots, std::int64_t slots,
-                     double learning_rate);
+                     double learning_rate, double h0_factor);
 
 /// lbfgs_condition of kernels/ops.h. dots (LbfgsState::num_dots(slots)), with_previous (2 * slots),
 /// products (2).

@@ -152,7 +152,8 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
                                      const float* g, std::int64_t slots, std::int64_t n);
 /// The recursion on the inner products, one block.
 [[nodiscard]] cudaError_t lbfgs_direction(const Launch&, double* coefficients, double* state,
-                                          const double* dots, std::int64_t slots, double learning_rate);
+                                          const double* dots, std::int64_t slots, double learning_rate,
+                                          double h0_factor);
 [[nodiscard]] cudaError_t lbfgs_condition(const Launch&, double* dots, double* with_previous,
                                           const double* state, const double* products, std::int64_t slots);
 /// out = sum_r coefficients[r] * rows[r] + coefficients[num_rows] * g; rows whose coefficient is 0 are not

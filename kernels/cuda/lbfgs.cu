@@ -285,7 +285,8 @@ __device__ __forceinline__ void recur_to_newest(double* s_part, double* sums, co
 /// arrays of `slots`.
 __global__ void __launch_bounds__(kThreads)
     lbfgs_direction_kernel(When when, double* __restrict__ coefficients, double* __restrict__ state,
-                           const double* __restrict__ dots, int slots, double learning_rate) {
+                           const double* __restrict__ dots, int slots, double learning_rate,
+                           double h0_factor) {
   if (when.skips()) return;
   extern __shared__ double shared[];
   double* const alpha = shared;           // of pair k: the part of y
@@ -309,7 +310,7 @@ __global__ void __launch_bounds__(kThreads)
 
   recur_to_oldest(alpha, inverse, sums, pairs);
   const std::int64_t newest = pairs.at(pairs.slot(0), pairs.slot(0));
-  const double scale = pairs.count == 0 ? 1 : pairs.sy[newest] / pairs.yy[newest];
+  const double scale = pairs.count == 0 ? 1 : h0_factor * pairs.sy[newest] / pairs.yy[newest];
   recur_to_newest(s_part, sums, alpha, inverse, scale, pairs);
 
   double slope[1] = {};
@@ -335,11 +336,11 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 cudaError_t lbfgs_direction(const Launch& launch, double* coefficients, double* state, const double* dots,
-                            std::int64_t slots, double learning_rate) {
+                            std::int64_t slots, double learning_rate, double h0_factor) {
   if (slots > 1500) return cudaErrorInvalidValue;  // the arrays of a block have 48 KiB
   const std::size_t shared_bytes = static_cast<std::size_t>(4 * slots) * sizeof(double);
   return run_when(launch, lbfgs_direction_kernel, 1, shared_bytes, coefficients, state, dots,
-                  static_cast<int>(slots), learning_rate);
+                  static_cast<int>(slots), learning_rate, h0_factor);
 }
 
 }  // namespace impasto::cuda

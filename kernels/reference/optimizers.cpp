@@ -118,7 +118,7 @@ void lbfgs_dots(double* dots, const double* history, const double* state, const 
 }
 
 void lbfgs_direction(double* coefficients, double* state, const double* dots, std::int64_t slots,
-                     double learning_rate) {
+                     double learning_rate, double h0_factor) {
   const std::int64_t rows = 2 * slots;
   const double* with_s = dots;             // <row, s> of the spare slot
   const double* with_y = dots + rows;      // <row, y> of the spare slot
@@ -152,8 +152,9 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
       sq -= alpha[static_cast<std::size_t>(*j)] * sy[*i * slots + *j];
     alpha[static_cast<std::size_t>(*i)] = sq / sy[*i * slots + *i];
   }
-  const double h0 =
-      order.empty() ? 1.0 : sy[order.back() * slots + order.back()] / yy[order.back() * slots + order.back()];
+  const double h0 = order.empty() ? 1.0
+                                  : h0_factor * sy[order.back() * slots + order.back()] /
+                                        yy[order.back() * slots + order.back()];
   // r = h0 q + sum_j s_part_j s_j.
   for (auto i = order.begin(); i != order.end(); ++i) {
     double yq = -with_g[slots + *i], yr = 0;

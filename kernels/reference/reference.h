@@ -86,7 +86,7 @@ void lbfgs_dots(double* dots,           // (6 * slots + 2)
 void lbfgs_direction(double* coefficients,  // (2 * slots + 1)
                      double* state,         // (LbfgsState::size(slots))
                      const double* dots,    // (6 * slots + 2)
-                     std::int64_t slots, double learning_rate);
+                     std::int64_t slots, double learning_rate, double h0_factor);
 void lbfgs_pair_dots(double* with_previous,  // (2 * slots)
                      const double* history,  // (2 * slots, n)
                      const double* state, const double* v, std::int64_t slots, std::int64_t n);

@@ -314,9 +314,9 @@ class CpuBackend final : public Backend {
                     g.as<float>(), history.shape.h / 2, g.shape.elements());
   }
   void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                          double learning_rate) override {
+                          double learning_rate, double h0_factor) override {
     cpu::lbfgs_direction(coefficients.as<double>(), state.as<double>(), dots.as<double>(),
-                         (coefficients.shape.elements() - 1) / 2, learning_rate);
+                         (coefficients.shape.elements() - 1) / 2, learning_rate, h0_factor);
   }
   void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                           ConstTensorView v) override {

@@ -402,10 +402,10 @@ class CudaBackend final : public Backend {
         "lbfgs_dots");
   }
   void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                          double learning_rate) override {
+                          double learning_rate, double h0_factor) override {
     context_.queued(
         cuda::lbfgs_direction(context_.launch(), coefficients.as<double>(), state.as<double>(),
-                              dots.as<double>(), coefficients.shape.elements() / 2, learning_rate),
+                              dots.as<double>(), coefficients.shape.elements() / 2, learning_rate, h0_factor),
         "lbfgs_direction");
   }
   void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,

@@ -208,9 +208,9 @@ class ReferenceBackend final : public Backend {
                           history.shape.h / 2, g.shape.elements());
   }
   void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                          double learning_rate) override {
+                          double learning_rate, double h0_factor) override {
     reference::lbfgs_direction(coefficients.as<double>(), state.as<double>(), dots.as<double>(),
-                               coefficients.shape.elements() / 2, learning_rate);
+                               coefficients.shape.elements() / 2, learning_rate, h0_factor);
   }
   void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                           ConstTensorView v) override {

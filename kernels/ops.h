@@ -141,7 +141,7 @@ struct LossScales {
 ///                     H0 = h0_factor * y.s / y.y of the newest pair (1 without a pair), and writes the R + 1
 ///                     coefficients of the direction d = -H g (rows that are not in use get 0), the step
 ///                     length *t = learning_rate (first call: min(1, 1/sum|g|) * learning_rate) and the slope
-///                     g.d into the state. Steps exactly as torch.optim.LBFGS without line search.
+///                     g.d into the state. With h0_factor 1 exactly torch.optim.LBFGS without line search.
 ///
 /// With a preconditioner B the rows s_i and By_i stand where s_i and y_i do, and g_previous is Bg there.
 /// lbfgs_pair_dots     with_previous[r] = <row r, v> for the two rows of the spare slot, products and sums in

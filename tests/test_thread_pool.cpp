@@ -1,5 +1,4 @@
 // The threads of the CPU backend. Also meant to be run under ThreadSanitizer (IMPASTO_SANITIZE=thread).
-#include "engine/core/sanitizers.h"
 #include "kernels/cpu/thread_pool.h"
 
 #include <atomic>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "engine/backend/devices.h"
+#include "engine/core/sanitizers.h"
 
 #include "tests/support/catch.h"
 #include "tests/support/forked.h"

@@ -82,6 +82,7 @@ void gram_backward(const Kernels& kernels, ThreadPool& pool, float* df, const fl
                    std::int64_t positions, std::int64_t c, double scale, bool accumulate, bool mask,
                    void* workspace) {
   constexpr std::int64_t kPackedRows = 32, kLeastRows = 48, kMostRows = 384;
+  // At least sixteen items a thread where that leaves enough of them to ask ahead for.
   const std::int64_t rows_at_once =
       std::clamp(positions / (std::int64_t{16} * pool.num_threads()), kLeastRows, kMostRows);
   auto* const matrix = static_cast<float*>(workspace);

@@ -37,6 +37,13 @@ struct AdamParameters {
   double learning_rate = 1, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
 
+/// What lbfgs_direction begins with.
+struct LbfgsDirectionParameters {
+  double learning_rate = 1;
+  double h0_factor = 1;
+  std::int64_t h0_pairs = 1;  ///< 1 or more: H0 = h0_factor * the mean of y.s / y.y over so many newest pairs
+};
+
 /// What lbfgs_decide is asked, in the order in which an iteration asks.
 enum class LbfgsDecision : std::uint8_t {
   kJudge,          ///< the point that was evaluated
@@ -50,6 +57,12 @@ struct LbfgsDecisionParameters {
   double elements = 0;       ///< of the picture
   bool clamped = false;      ///< directions are bent into the box of displayable pixels
   bool preconditioned = false;
+};
+
+/// With what lbfgs_dots multiplies the rows of the history.
+enum class LbfgsDots : std::uint8_t {
+  kOfGradient,         ///< g alone
+  kOfPairAndGradient,  ///< the spare slot's y, too
 };
 
 /// What descent_decide is asked, in the order in which an iteration asks.
@@ -133,23 +146,24 @@ struct LossScales {
 /// is LbfgsState::size(slots) doubles in device memory, zero at the start (layout below); nothing is read by
 /// the host. Rows, d and g_previous may hold anything before the first call.
 /// lbfgs_push          writes s = *t * d and y = g - g_previous into the spare slot; then g_previous = g.
-/// lbfgs_dots          dots[r] = <row r, s>, dots[R + r] = <row r, y>, dots[2R + r] = <row r, g> for all
-///                     R = 2 * slots rows (s, y: the spare slot's; those of rows not in use mean nothing),
-///                     then dots[3R] = sum |g|, dots[3R+1] = <g, g>.
+/// lbfgs_dots          dots[r] = <row r, y> (left where LbfgsDots says so), dots[R + r] = <row r, g> for all
+///                     R = 2 * slots rows (y: the spare slot's; those of rows not in use mean nothing), then
+///                     dots[2R] = sum |g|, dots[2R+1] = <g, g>.
 /// lbfgs_direction     keeps the pair in the spare slot if y.s > 1e-10 (else, and at the first call, it stays
 ///                     spare), drops the oldest beyond m, runs the recursion on the inner products with
-///                     H0 = h0_factor * y.s / y.y of the newest pair (1 without a pair), and writes the R + 1
+///                     the parameters' H0 (1 without a pair; fewer pairs: of those), and writes the R + 1
 ///                     coefficients of the direction d = -H g (rows that are not in use get 0), the step
 ///                     length *t = learning_rate (first call: min(1, 1/sum|g|) * learning_rate) and the slope
-///                     g.d into the state. With h0_factor 1 exactly torch.optim.LBFGS without line search.
+///                     g.d into the state. With h0_factor and h0_pairs 1 exactly torch.optim.LBFGS without
+///                     line search.
 ///
 /// With a preconditioner B the rows s_i and By_i stand where s_i and y_i do, and g_previous is Bg there.
 /// lbfgs_pair_dots     with_previous[r] = <row r, v> for the two rows of the spare slot, products and sums in
 ///                     double; the others are left.
-/// lbfgs_condition     between lbfgs_dots (of g) and lbfgs_direction: each <row, y> becomes <row, g> -
-///                     with_previous[row] and with_previous[row] becomes <row, g>; <By, s> of the spare slot
-///                     becomes <s, y>; sum |g| becomes, near enough, sum |Bg|: sum |g| * sqrt(<Bg, Bg> /
-///                     <g, g>); and <g, g> becomes <g, Bg>. products: <Bg, Bg>, <g, Bg>.
+/// lbfgs_condition     between lbfgs_dots (of g alone) and lbfgs_direction: each <row, y> becomes <row, g> -
+///                     with_previous[row] and with_previous[row] becomes <row, g>; sum |g| becomes, near
+///                     enough, sum |Bg|: sum |g| * sqrt(<Bg, Bg> / <g, g>); and <g, g> becomes <g, Bg>.
+///                     products: <Bg, Bg>, <g, Bg>.
 ///
 /// With the Wolfe line search what follows an evaluation depends on its outcome (kernels/lbfgs_search.h).
 /// lbfgs_decide        moves the machine by one decision, and sets the flags and the step length in `state`
@@ -160,14 +174,15 @@ struct LossScales {
 // clang-format on
 struct LbfgsState {
   // Indices into the state's doubles.
-  static constexpr int kCount = 0;     ///< pairs in use, 0..m
-  static constexpr int kSpare = 1;     ///< the spare slot
-  static constexpr int kStep = 2;      ///< t
-  static constexpr int kCalls = 3;     ///< calls of lbfgs_direction so far
-  static constexpr int kSlope = 4;     ///< g . d
-  static constexpr int kMatrices = 8;  ///< then <s_i, y_j> and <y_i, y_j>, slots x slots each, row major
+  static constexpr int kCount = 0;  ///< pairs in use, 0..m
+  static constexpr int kSpare = 1;  ///< the spare slot
+  static constexpr int kStep = 2;   ///< t
+  static constexpr int kCalls = 3;  ///< calls of lbfgs_direction so far
+  static constexpr int kSlope = 4;  ///< g . d
+  /// Then <s_i, y_j> (of the pairs i not newer than j) and <y_i, y_j>, slots x slots each, row major.
+  static constexpr int kMatrices = 8;
   static constexpr std::int64_t size(std::int64_t slots) { return kMatrices + 2 * slots * slots; }
-  static constexpr std::int64_t num_dots(std::int64_t slots) { return 6 * slots + 2; }
+  static constexpr std::int64_t num_dots(std::int64_t slots) { return 4 * slots + 2; }
 };
 
 }  // namespace impasto

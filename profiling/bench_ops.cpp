@@ -102,7 +102,7 @@ class Layers {
   Layers(Backend& backend, Timer& timer, std::string only)
       : backend_(backend), timer_(timer), only_(std::move(only)) {}
 
-  std::vector<Row> time(const Weights& weights, Shape picture) {
+  std::vector<Row> time(const Weights& weights, Shape picture, std::int64_t history) {
     const std::vector<std::string> taps{"relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1", "relu4_2"};
     const NodeGraph graph = build_graph(weights, taps);
     if (std::min(picture.h, picture.w) < graph.min_side()) {
@@ -127,7 +127,7 @@ class Layers {
         }
       }
     }
-    optimizer(picture);
+    optimizer(picture, history + 1);
     return std::move(rows_);
   }
 
@@ -259,33 +259,33 @@ class Layers {
     });
   }
 
-  /// L-BFGS with a full history of 10; coefficients that leave the pictures where they are.
-  void optimizer(Shape picture) {
-    constexpr std::int64_t kSlots = 11;
+  /// L-BFGS with a full history; coefficients that leave the pictures where they are.
+  void optimizer(Shape picture, std::int64_t slots) {
     if (!wants("lbfgs_push") && !wants("lbfgs_dots") && !wants("lbfgs_direction") && !wants("lincomb_step"))
       return;
-    const Tensor history = real({2 * kSlots, 1, picture.elements()});
+    const Tensor history = real({2 * slots, 1, picture.elements()});
     const Tensor x = real(picture), d = real(picture), g = real(picture), previous = real(picture);
     const auto doubles = [&](std::int64_t count) { return make({1, 1, count}, DType::kFloat64); };
-    const Tensor state = doubles(LbfgsState::size(kSlots)), dots = doubles(LbfgsState::num_dots(kSlots));
-    const Tensor coefficients = doubles(2 * kSlots + 1), step = doubles(1);
-    backend_.fill(state.view, 0);
+    const Tensor state = doubles(LbfgsState::size(slots)), dots = doubles(LbfgsState::num_dots(slots));
+    const Tensor coefficients = doubles(2 * slots + 1), step = doubles(1);
+    std::vector<double> full(static_cast<std::size_t>(LbfgsState::size(slots)), 0.0);
+    full[LbfgsState::kCount] = static_cast<double>(slots - 1);
+    backend_.upload(state.view, std::span<const double>(full));
     backend_.fill(step.view, 0);
-    std::vector<double> weights(2 * kSlots + 1, 0.01);
-    weights[0] = weights[kSlots] = 0;  // the spare slot
+    std::vector<double> weights(static_cast<std::size_t>(2 * slots + 1), 0.01);
+    weights[0] = weights[static_cast<std::size_t>(slots)] = 0;  // the spare slot
     backend_.upload(coefficients.view, std::span<const double>(weights));
-    const auto n = static_cast<double>(picture.elements());
-    const double rows = 2 * kSlots;
+    const auto n = static_cast<double>(picture.elements()), rows = static_cast<double>(2 * slots);
     add("lbfgs_push", picture, 2 * n, real_bytes(6 * n),
         [&] { backend_.lbfgs_push(history.view, previous.view, state.view, d.view, g.view); });
-    add("lbfgs_dots", picture, 6 * rows * n, real_bytes((rows + 1) * n),
-        [&] { backend_.lbfgs_dots(dots.view, history.view, state.view, g.view); });
+    add("lbfgs_dots", picture, 2 * rows * n, real_bytes((rows + 1) * n),
+        [&] { backend_.lbfgs_dots(dots.view, history.view, state.view, g.view, LbfgsDots::kOfGradient); });
     add("lincomb_step", picture, 2 * (rows - 2) * n, real_bytes((rows - 2 + 4) * n),
         [&] { backend_.lincomb_step(x.view, d.view, step.view, coefficients.view, history.view, g.view); });
-    const Tensor other_state = doubles(LbfgsState::size(kSlots)), other = doubles(2 * kSlots + 1);
+    const Tensor other_state = doubles(LbfgsState::size(slots)), other = doubles(2 * slots + 1);
     backend_.fill(other_state.view, 0);
     add("lbfgs_direction", picture, 0, 0,
-        [&] { backend_.lbfgs_direction(other.view, other_state.view, dots.view, 1); });
+        [&] { backend_.lbfgs_direction(other.view, other_state.view, dots.view, {}); });
   }
 
   Backend& backend_;
@@ -374,7 +374,8 @@ void run(const Arguments& arguments) {
   std::vector<Row> rows;
   if (what != "cases") {
     rows = Layers(*backend, timer, only)
-               .time(random_weights(network, 0), {std::max<std::int64_t>(size * 3 / 4, 1), size, 3});
+               .time(random_weights(network, 0), {std::max<std::int64_t>(size * 3 / 4, 1), size, 3},
+                     arguments.integer("--history", 1, 1000));
   }
   if (what != "layers") {
     for (Row& row : time_cases(*backend, timer, only)) rows.push_back(std::move(row));
@@ -393,6 +394,7 @@ int main(int argc, char** argv) {
                               {"--precision", "auto"},
                               {"--size", "512"},
                               {"--network", "vgg19"},
+                              {"--history", "10"},
                               {"--threads", "0"},
                               {"--what", "all"},
                               {"--operation", ""},

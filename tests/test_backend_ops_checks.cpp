@@ -186,11 +186,15 @@ TEST_CASE("a wrong shape, dtype or overlap is an internal error that names the o
   require_refused("lbfgs_push", "slots", [&] {
     device->lbfgs_push(r({5, 1, 48}), picture, state, r({4, 4, 3}), picture2);
   });
-  require_refused("lbfgs_dots", "dots: expected 20 elements",
+  require_refused("lbfgs_dots", "dots: expected 14 elements",
                   [&] { device->lbfgs_dots(device.slots({1}), history, state, picture); });
   require_refused("lbfgs_direction", "state: expected 26 elements", [&] {
-    device->lbfgs_direction(device.slots(std::vector<double>(7)), slot, device.slots(std::vector<double>(20)),
-                            1);
+    device->lbfgs_direction(device.slots(std::vector<double>(7)), slot, device.slots(std::vector<double>(14)),
+                            {});
+  });
+  require_refused("lbfgs_direction", "h0_pairs: expected 1 or more, found 0", [&] {
+    device->lbfgs_direction(device.slots(std::vector<double>(7)), state,
+                            device.slots(std::vector<double>(14)), {.h0_pairs = 0});
   });
   require_refused("lincomb", "coefficients: expected 7 elements",
                   [&] { device->lincomb(picture, slot, history, picture2); });

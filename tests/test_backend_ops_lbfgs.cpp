@@ -26,8 +26,8 @@ double dot(const Numbers& a, const Numbers& b) {
 
 class TwoLoops {
  public:
-  TwoLoops(std::size_t history, double learning_rate, double h0_factor)
-      : history_(history), learning_rate_(learning_rate), h0_factor_(h0_factor) {}
+  TwoLoops(std::size_t history, const LbfgsDirectionParameters& parameters)
+      : history_(history), learning_rate_(parameters.learning_rate), parameters_(parameters) {}
 
   void step(const Numbers& g) {
     if (d.empty()) {
@@ -51,8 +51,11 @@ class TwoLoops {
       for (std::size_t i = 0; i < d.size(); ++i) d[i] -= alphas.back() * pair->y[i];
     }
     if (!pairs.empty()) {
-      const double h0 =
-          h0_factor_ * dot(pairs.back().y, pairs.back().s) / dot(pairs.back().y, pairs.back().y);
+      const std::size_t newest = std::min(pairs.size(), static_cast<std::size_t>(parameters_.h0_pairs));
+      double h0 = 0;
+      for (std::size_t k = pairs.size() - newest; k < pairs.size(); ++k)
+        h0 += dot(pairs[k].y, pairs[k].s) / dot(pairs[k].y, pairs[k].y);
+      h0 *= parameters_.h0_factor / static_cast<double>(newest);
       for (double& value : d) value *= h0;
     }
     for (const auto& pair : pairs) {
@@ -72,7 +75,8 @@ class TwoLoops {
 
  private:
   std::size_t history_;
-  double learning_rate_, h0_factor_;
+  double learning_rate_;
+  LbfgsDirectionParameters parameters_;
   Numbers previous_;
 };
 
@@ -84,6 +88,7 @@ TEST_CASE("the L-BFGS primitives give the two-loop recursion's directions") {
   constexpr std::int64_t kLength = 42;
   constexpr double kLearningRate = 0.8;
   const double h0_factor = GENERATE(1.0, 2.5);
+  const std::int64_t h0_pairs = GENERATE(1, 4);
   const std::int64_t slots = history + 1;
   // Directions amplify the rounding of s and y: 4e-6 measured in float32.
   const double bound = device->traits().real == DType::kFloat64 ? 1e-9 : 2e-5;
@@ -98,7 +103,7 @@ TEST_CASE("the L-BFGS primitives give the two-loop recursion's directions") {
 
   // A quadratic bowl with eigenvalues 0.5 to 4.6; at two steps the gradient stands still, so that y = 0, and
   // at one it turns back, so that y.s < 0: those pairs are rejected.
-  TwoLoops expected(static_cast<std::size_t>(history), kLearningRate, h0_factor);
+  TwoLoops expected(static_cast<std::size_t>(history), {kLearningRate, h0_factor, h0_pairs});
   Numbers x(kLength, 1.0), g(kLength);
   int num_rejected = 0;
   for (int step = 0; step < 16; ++step) {
@@ -116,7 +121,7 @@ TEST_CASE("the L-BFGS primitives give the two-loop recursion's directions") {
     const auto device_g = device.real({1, 14, 3}, g);
     device->lbfgs_push(rows, previous, state, d, device_g);
     device->lbfgs_dots(dots, rows, state, device_g);
-    device->lbfgs_direction(coefficients, state, dots, kLearningRate, h0_factor);
+    device->lbfgs_direction(coefficients, state, dots, {kLearningRate, h0_factor, h0_pairs});
     device->lincomb(d, coefficients, rows, device_g);
 
     INFO("step " << step);
@@ -215,8 +220,8 @@ TEST_CASE("what depends on a flag is done where it is set, and nothing of it whe
         {"lbfgs_push", history, [&] { device->lbfgs_push(history, previous, state, d, g); }},
         {"lbfgs_dots", dots, [&] { device->lbfgs_dots(dots, history, state, g); }},
         {"lbfgs_pair_dots", with, [&] { device->lbfgs_pair_dots(with, history, state, g); }},
-        {"lbfgs_condition", dots, [&] { device->lbfgs_condition(dots, with, state, products); }},
-        {"lbfgs_direction", coefficients, [&] { device->lbfgs_direction(coefficients, state, dots, 1); }},
+        {"lbfgs_condition", dots, [&] { device->lbfgs_condition(dots, with, products); }},
+        {"lbfgs_direction", coefficients, [&] { device->lbfgs_direction(coefficients, state, dots, {}); }},
         {"lincomb", d, [&] { device->lincomb(d, coefficients, history, g); }},
     };
     for (const auto& operation : operations) {

@@ -204,8 +204,9 @@ TEST_CASE("Gram matrices of many tiles") {
 }
 
 TEST_CASE("inner products of an L-BFGS history") {
+  const auto of = GENERATE(LbfgsDots::kOfGradient, LbfgsDots::kOfPairAndGradient);
   for (const std::int64_t length : {20000, 20003}) {  // by fours and one by one
-    require_same([length](const Launch& launch, auto add) {
+    require_same([length, of](const Launch& launch, auto add) {
       constexpr std::int64_t kSlots = 3;
       const auto history = Vector<float>::whole(static_cast<std::size_t>(2 * kSlots * length), 6),
                  g = Vector<float>::whole(static_cast<std::size_t>(length), 7);
@@ -213,7 +214,7 @@ TEST_CASE("inner products of an L-BFGS history") {
       state[LbfgsState::kSpare] = 1;
       const Vector<double> on_device(state);
       const auto dots = Vector<double>::zeros(static_cast<std::size_t>(LbfgsState::num_dots(kSlots)));
-      check(lbfgs_dots(launch, dots, history, on_device, g, kSlots, length));
+      check(lbfgs_dots(launch, dots, history, on_device, g, kSlots, length, of));
       add(dots);
     });
   }

@@ -377,24 +377,26 @@ void Backend::lbfgs_push(TensorView history, TensorView g_previous, ConstTensorV
   do_lbfgs_push(history, g_previous, state, d, g);
 }
 
-void Backend::lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g) {
+void Backend::lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g,
+                         LbfgsDots of) {
   Check check("lbfgs_dots");
   const std::int64_t slots = num_slots(check, "history", history.shape.h);
   check.elements("dots", dots, DType::kFloat64, LbfgsState::num_dots(slots), true);
   check.input("history", history, traits_.real, {2 * slots, 1, g.shape.elements()});
   check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), false);
   check.input("g", g, traits_.real, g.shape);
-  do_lbfgs_dots(dots, history, state, g);
+  do_lbfgs_dots(dots, history, state, g, of);
 }
 
 void Backend::lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                              double learning_rate, double h0_factor) {
+                              const LbfgsDirectionParameters& parameters) {
   Check check("lbfgs_direction");
   const std::int64_t slots = num_slots(check, "coefficients", coefficients.shape.elements() - 1);
   check.elements("coefficients", coefficients, DType::kFloat64, 2 * slots + 1, true);
   check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), true);
   check.elements("dots", dots, DType::kFloat64, LbfgsState::num_dots(slots), false);
-  do_lbfgs_direction(coefficients, state, dots, learning_rate, h0_factor);
+  check.require(parameters.h0_pairs >= 1, "h0_pairs", "1 or more", std::to_string(parameters.h0_pairs));
+  do_lbfgs_direction(coefficients, state, dots, parameters);
 }
 
 void Backend::lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
@@ -408,15 +410,13 @@ void Backend::lbfgs_pair_dots(TensorView with_previous, ConstTensorView history,
   do_lbfgs_pair_dots(with_previous, history, state, v);
 }
 
-void Backend::lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
-                              ConstTensorView products) {
+void Backend::lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView products) {
   Check check("lbfgs_condition");
   const std::int64_t slots = num_slots(check, "with_previous", with_previous.shape.elements());
   check.elements("dots", dots, DType::kFloat64, LbfgsState::num_dots(slots), true);
   check.elements("with_previous", with_previous, DType::kFloat64, 2 * slots, true);
-  check.elements("state", state, DType::kFloat64, LbfgsState::size(slots), false);
   check.elements("products", products, DType::kFloat64, 2, false);
-  do_lbfgs_condition(dots, with_previous, state, products);
+  do_lbfgs_condition(dots, with_previous, products);
 }
 
 void Backend::lbfgs_decide(TensorView machine, TensorView state, ConstTensorView dots, LbfgsDecision decision,

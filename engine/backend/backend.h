@@ -215,15 +215,15 @@ class Backend {
   /// dots float64 {1,1,LbfgsState::num_dots(slots)}; coefficients float64 {1,1,2 * slots + 1}.
   void lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state, ConstTensorView d,
                   ConstTensorView g);
-  void lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g);
-  void lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots, double learning_rate,
-                       double h0_factor = 1);
+  void lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g,
+                  LbfgsDots of = LbfgsDots::kOfPairAndGradient);
+  void lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
+                       const LbfgsDirectionParameters& parameters);
   /// with_previous float64 {1,1,2 * slots}; v of one row's size.
   void lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                        ConstTensorView v);
   /// products float64 {1,1,2}.
-  void lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
-                       ConstTensorView products);
+  void lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView products);
   /// machine float64 {1,1,LbfgsMachine::kSize}.
   void lbfgs_decide(TensorView machine, TensorView state, ConstTensorView dots, LbfgsDecision decision,
                     const LbfgsDecisionParameters& parameters);
@@ -301,13 +301,12 @@ class Backend {
   virtual void do_lbfgs_push(TensorView history, TensorView g_previous, ConstTensorView state,
                              ConstTensorView d, ConstTensorView g) = 0;
   virtual void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state,
-                             ConstTensorView g) = 0;
+                             ConstTensorView g, LbfgsDots of) = 0;
   virtual void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                                  double learning_rate, double h0_factor) = 0;
+                                  const LbfgsDirectionParameters& parameters) = 0;
   virtual void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                                   ConstTensorView v) = 0;
-  virtual void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
-                                  ConstTensorView products) = 0;
+  virtual void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView products) = 0;
   virtual void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums,
                                LbfgsDecision decision, const LbfgsDecisionParameters& parameters) = 0;
   virtual void do_descent_decide(TensorView machine, ConstTensorView dots, DescentDecision decision,

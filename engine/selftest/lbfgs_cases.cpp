@@ -58,7 +58,7 @@ Call prepare_direction(OpBench& bench, const DirectionCase& c) {
           known ? dot(c.slots + i, row(c.slots + j)) : 0;
     }
   }
-  for (const double* with : {row(c.spare), row(c.slots + c.spare), g.data()}) {
+  for (const double* with : {row(c.slots + c.spare), g.data()}) {
     for (std::int64_t r = 0; r < rows; ++r) dots.push_back(dot(r, with));
   }
   double sum = 0, squares = 0;
@@ -72,7 +72,7 @@ Call prepare_direction(OpBench& bench, const DirectionCase& c) {
   const auto coefficients = bench.output("coefficients", Role::kSlot, {1, 1, rows + 1});
   const auto state_view = bench.in_out("state", Role::kSlot, {1, 1, LbfgsState::size(c.slots)}, state);
   const auto dots_view = bench.input("dots", Role::kSlot, {1, 1, LbfgsState::num_dots(c.slots)}, dots);
-  return [=, &device] { device.lbfgs_direction(coefficients, state_view, dots_view, 0.8, 1.5); };
+  return [=, &device] { device.lbfgs_direction(coefficients, state_view, dots_view, {0.8, 1.5, 3}); };
 }
 
 /// A search between two finite ends that tries t = 1, from a base where J = 5 with the slope -2.
@@ -157,9 +157,8 @@ void add_conditioned(Cases& cases) {
                        const auto dots = bench.in_out("dots", Role::kSlot, dots_shape, numbers);
                        const auto with =
                            bench.in_out("with_previous", Role::kSlot, rows_shape, Values::kNormal);
-                       const auto s = bench.input("state", Role::kSlot, state_shape, state);
                        const auto products = bench.input("products", Role::kSlot, {1, 1, 2}, {9, 5});
-                       return [=, &device] { device.lbfgs_condition(dots, with, s, products); };
+                       return [=, &device] { device.lbfgs_condition(dots, with, products); };
                      }});
   }
 }
@@ -186,16 +185,22 @@ void add_lbfgs(Cases& cases) {
              const auto g = bench.input("g", Role::kReal, {1, 1, n}, Values::kNormal);
              return [=, &device] { device.lbfgs_push(history, previous, s, d, g); };
            }});
-      cases.push_back(
-          {"lbfgs_dots", text, [=](OpBench& bench) -> Call {
-             Backend& device = bench.backend();
-             const auto dots = bench.output("dots", Role::kSlot, {1, 1, LbfgsState::num_dots(slots)});
-             const auto history = bench.input("history", Role::kReal, all, Values::kFeatures);
-             const auto s = bench.input("state", Role::kSlot, state_shape, state);
-             const auto g =
-                 bench.input("g", Role::kReal, n % 3 == 0 ? one : Shape{1, 1, n}, Values::kFeatures);
-             return [=, &device] { device.lbfgs_dots(dots, history, s, g); };
-           }});
+      for (const LbfgsDots of : {LbfgsDots::kOfGradient, LbfgsDots::kOfPairAndGradient}) {
+        cases.push_back({"lbfgs_dots", text + (of == LbfgsDots::kOfGradient ? "" : ", pair"),
+                         [=](OpBench& bench) -> Call {
+                           Backend& device = bench.backend();
+                           const Shape dots_shape{1, 1, LbfgsState::num_dots(slots)};
+                           const auto dots =
+                               of == LbfgsDots::kOfGradient
+                                   ? bench.in_out("dots", Role::kSlot, dots_shape, Values::kNormal)
+                                   : bench.output("dots", Role::kSlot, dots_shape);
+                           const auto history = bench.input("history", Role::kReal, all, Values::kFeatures);
+                           const auto s = bench.input("state", Role::kSlot, state_shape, state);
+                           const auto g = bench.input("g", Role::kReal, n % 3 == 0 ? one : Shape{1, 1, n},
+                                                      Values::kFeatures);
+                           return [=, &device] { device.lbfgs_dots(dots, history, s, g, of); };
+                         }});
+      }
     }
   }
   for (const DirectionCase& c : {DirectionCase{"first call", 5, 0, 0, 0, true},

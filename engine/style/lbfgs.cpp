@@ -63,7 +63,8 @@ class Lbfgs final : public Optimizer {
     // At the first step t and d are zero, so that the pair is refused and the direction is -g.
     backend_.lbfgs_push(history_, previous_gradient_, state_, direction_, gradient_);
     backend_.lbfgs_dots(dots_, history_, state_, gradient_);
-    backend_.lbfgs_direction(coefficients_, state_, dots_, options_.learning_rate.value_or(1));
+    backend_.lbfgs_direction(coefficients_, state_, dots_,
+                             {.learning_rate = options_.learning_rate.value_or(1)});
     const TensorView t = slot(state_, LbfgsState::kStep);
     if (!options_.clamp) {
       backend_.lincomb_step(x_, direction_, t, coefficients_, history_, gradient_);

@@ -35,6 +35,8 @@ using Machine = LbfgsMachine;
 /// The newest pair's y.s / y.y is the curvature of the stiffest directions that its step still had. A history
 /// knows those; what is left to H0 is flatter, and the line search is there where it is not.
 constexpr double kH0Factor = 2;
+/// From pair to pair y.s / y.y changes by a factor of two and more; its mean leads to fewer evaluations.
+constexpr std::int64_t kH0Pairs = 10;
 
 class LbfgsWolfe final : public Optimizer {
  public:
@@ -164,18 +166,20 @@ class LbfgsWolfe final : public Optimizer {
       backend_.lbfgs_push(history_, previous_gradient_, state_, direction_, gradient_);
       backend_.lbfgs_dots(dots_, history_, state_, gradient_);
     }
-    backend_.lbfgs_direction(coefficients_, state_, dots_, options_.learning_rate.value_or(1), kH0Factor);
+    backend_.lbfgs_direction(
+        coefficients_, state_, dots_,
+        {.learning_rate = options_.learning_rate.value_or(1), .h0_factor = kH0Factor, .h0_pairs = kH0Pairs});
     backend_.lincomb(direction_, coefficients_, history_, preconditioner_ ? conditioned_ : gradient_);
   }
   void push_conditioned() {
     preconditioner_->apply(conditioned_, gradient_);
     backend_.lbfgs_push(history_, previous_conditioned_, state_, direction_, conditioned_);
-    backend_.lbfgs_dots(dots_, history_, state_, gradient_);
+    backend_.lbfgs_dots(dots_, history_, state_, gradient_, LbfgsDots::kOfGradient);
     backend_.lbfgs_pair_dots(with_previous_, history_, state_, previous_gradient_);
     backend_.copy(previous_gradient_, gradient_);
     backend_.dot(slot(products_, 0), conditioned_, conditioned_);
     backend_.dot(slot(products_, 1), gradient_, conditioned_);
-    backend_.lbfgs_condition(dots_, with_previous_, state_, products_);
+    backend_.lbfgs_condition(dots_, with_previous_, products_);
   }
 
   /// Forgets the history and goes down the gradient of the base itself, which always descends, bent into the
@@ -183,7 +187,7 @@ class LbfgsWolfe final : public Optimizer {
   void restart() {
     backend_.fill(state_, 0);
     backend_.fill(slot(state_, LbfgsState::kCalls), 1);  // at a first call the pair would be refused
-    backend_.lbfgs_dots(dots_, history_, state_, previous_gradient_);
+    backend_.lbfgs_dots(dots_, history_, state_, previous_gradient_, LbfgsDots::kOfGradient);
     backend_.fill(coefficients_, 0);
     backend_.fill(slot(coefficients_, coefficients_.shape.c - 1), -1);
     backend_.lincomb(direction_, coefficients_, history_, previous_gradient_);

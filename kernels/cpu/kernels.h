@@ -118,9 +118,6 @@ struct Kernels {
   /// s = t * d, y = g - g_previous, g_previous = g.
   void (*lbfgs_pair)(float* s, float* y, float* g_previous, const float* d, const float* g, float t,
                      std::int64_t n);
-  /// out[3 * r + i] = <row r, v_i>, v = s, y, g; rows `stride` floats apart.
-  void (*dots3)(double* out, const float* rows, std::int64_t num_rows, std::int64_t stride, const float* s,
-                const float* y, const float* g, std::int64_t n);
   /// out = sum_r coefficients[r] * row r + coefficients[num_rows]
   /// * g. Rows with a coefficient of 0 are not read.
   void (*lincomb)(float* out, const double* coefficients, const float* rows, std::int64_t num_rows,

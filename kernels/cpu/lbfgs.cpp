@@ -8,37 +8,40 @@
 namespace impasto::cpu {
 
 void lbfgs_dots(const Kernels& kernels, const Runs& runs, double* dots, const float* history,
-                const double* state, const float* g, std::int64_t slots, std::int64_t n) {
+                const double* state, const float* g, std::int64_t slots, std::int64_t n, LbfgsDots of) {
   const std::int64_t num_rows = 2 * slots, run = Runs::run_of_sum(n), num_runs = divide_up(n, run);
   const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
-  constexpr std::int64_t kRowsAtOnce = Runs::kPartials / Runs::kMostSums / 3;
+  constexpr std::int64_t kRowsAtOnce = Runs::kPartials / Runs::kMostSums;
   double* const partials = runs.partials();
-  std::fill_n(dots, 3 * num_rows, 0.0);
   // Until the ring has filled, slots after the spare one have never been written.
   const auto count_in_use = static_cast<std::int64_t>(state[LbfgsState::kCount]);
   const std::int64_t used = count_in_use == spare ? spare + 1 : slots;
-  const auto dot_rows = [&](std::int64_t row, std::int64_t count) {
+  const auto dot_rows = [&](double* with_v, const float* v, std::int64_t row, std::int64_t count) {
     runs.pool().parallel_for(num_runs, [&](std::int64_t item, int) {
       const std::int64_t first = item * run;
-      kernels.dots3(partials + item * 3 * count, history + row * n + first, count, n,
-                    history + spare * n + first, history + (slots + spare) * n + first, g + first,
-                    std::min(run, n - first));
+      for (std::int64_t r = 0; r < count; ++r) {
+        partials[item * count + r] =
+            kernels.dot(history + (row + r) * n + first, v + first, std::min(run, n - first));
+      }
     });
     for (std::int64_t r = 0; r < count; ++r) {
-      for (std::int64_t i = 0; i < 3; ++i) {
-        double total = 0;
-        for (std::int64_t item = 0; item < num_runs; ++item) total += partials[(item * count + r) * 3 + i];
-        dots[i * num_rows + row + r] = total;
-      }
+      double total = 0;
+      for (std::int64_t item = 0; item < num_runs; ++item) total += partials[item * count + r];
+      with_v[row + r] = total;
     }
   };
-  for (std::int64_t row = 0; row < used; row += kRowsAtOnce) {
-    dot_rows(row, std::min(kRowsAtOnce, used - row));
-    dot_rows(slots + row, std::min(kRowsAtOnce, used - row));
-  }
-  dots[3 * num_rows] =
+  const auto dot_all = [&](double* with_v, const float* v) {
+    std::fill_n(with_v, num_rows, 0.0);
+    for (std::int64_t row = 0; row < used; row += kRowsAtOnce) {
+      dot_rows(with_v, v, row, std::min(kRowsAtOnce, used - row));
+      dot_rows(with_v, v, slots + row, std::min(kRowsAtOnce, used - row));
+    }
+  };
+  if (of == LbfgsDots::kOfPairAndGradient) dot_all(dots, history + (slots + spare) * n);
+  dot_all(dots + num_rows, g);
+  dots[2 * num_rows] =
       runs.sum(n, [&](std::int64_t first, std::int64_t count) { return kernels.sum_abs(g + first, count); });
-  dots[3 * num_rows + 1] = runs.sum(
+  dots[2 * num_rows + 1] = runs.sum(
       n, [&](std::int64_t first, std::int64_t count) { return kernels.dot(g + first, g + first, count); });
 }
 
@@ -46,12 +49,12 @@ void lbfgs_dots(const Kernels& kernels, const Runs& runs, double* dots, const fl
 /// NIPS 2014): every vector in it is a combination of s_i, y_i and g, so its products with s_i and y_i are
 /// sums of known products.
 void lbfgs_direction(double* coefficients, double* state, const double* dots, std::int64_t slots,
-                     double learning_rate, double h0_factor) {
+                     const LbfgsDirectionParameters& parameters) {
   const std::int64_t num_rows = 2 * slots;
   double* const sy = state + LbfgsState::kMatrices;  // sy[i * slots + j] = <s_i, y_j>
   double* const yy = sy + slots * slots;
-  const double *with_s = dots, *with_y = dots + num_rows, *with_g = dots + 2 * num_rows;
-  const double sum_abs_g = dots[3 * num_rows], g_g = dots[3 * num_rows + 1];
+  const double *with_y = dots, *with_g = dots + num_rows;
+  const double sum_abs_g = dots[2 * num_rows], g_g = dots[2 * num_rows + 1];
   auto count = static_cast<std::int64_t>(state[LbfgsState::kCount]);
   auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
   const bool first_call = state[LbfgsState::kCalls] == 0;
@@ -60,7 +63,6 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
   if (!first_call && with_y[spare] > 1e-10) {
     for (std::int64_t i = 0; i < slots; ++i) {
       sy[i * slots + spare] = with_y[i];
-      sy[spare * slots + i] = with_s[slots + i];
       yy[i * slots + spare] = yy[spare * slots + i] = with_y[slots + i];
     }
     count = std::min(count + 1, slots - 1);
@@ -79,8 +81,13 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
     for (std::int64_t newer = 0; newer < k; ++newer) s_q += of_y[slot(newer)] * sy[i * slots + slot(newer)];
     of_y[i] = -s_q / sy[i * slots + i];
   }
-  const double scale =
-      count == 0 ? 1 : h0_factor * sy[slot(0) * slots + slot(0)] / yy[slot(0) * slots + slot(0)];
+  double scale = 0;
+  const std::int64_t num_newest = std::min(count, parameters.h0_pairs);
+  for (std::int64_t k = 0; k < num_newest; ++k) {
+    const std::int64_t diagonal = slot(k) * (slots + 1);
+    scale += sy[diagonal] / yy[diagonal];
+  }
+  scale = count == 0 ? 1 : parameters.h0_factor * scale / static_cast<double>(num_newest);
   // r = scale * q + sum of (alpha_i - beta_i) s_i, oldest first.
   for (std::int64_t k = count - 1; k >= 0; --k) {
     const std::int64_t i = slot(k);
@@ -100,23 +107,20 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
   }
   state[LbfgsState::kCount] = static_cast<double>(count);
   state[LbfgsState::kSpare] = static_cast<double>(spare);
-  state[LbfgsState::kStep] = first_call ? std::min(1.0, 1 / sum_abs_g) * learning_rate : learning_rate;
+  state[LbfgsState::kStep] = (first_call ? std::min(1.0, 1 / sum_abs_g) : 1) * parameters.learning_rate;
   state[LbfgsState::kCalls] += 1;
   state[LbfgsState::kSlope] = slope;
 }
 
-void lbfgs_condition(double* dots, double* with_previous, const double* state, const double* products,
-                     std::int64_t slots) {
-  const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
-  double* const with_y = dots + 2 * slots;
-  const double* const with_g = with_y + 2 * slots;
+void lbfgs_condition(double* dots, double* with_previous, const double* products, std::int64_t slots) {
+  double* const with_y = dots;
+  const double* const with_g = dots + 2 * slots;
   for (std::int64_t row = 0; row < 2 * slots; ++row) {
     const double before = with_previous[row];
     with_previous[row] = with_g[row];
     with_y[row] = with_g[row] - before;
   }
-  dots[slots + spare] = with_y[spare];
-  double* const sums = dots + 6 * slots;
+  double* const sums = dots + 4 * slots;
   if (sums[1] > 0) sums[0] *= std::sqrt(products[0] / sums[1]);
   sums[1] = products[1];
 }

@@ -147,15 +147,15 @@ constexpr std::int64_t kNumPartials = std::int64_t{1} << 18;  // 2 MiB
 /// history (2 * slots, n).
 [[nodiscard]] cudaError_t lbfgs_push(const Launch&, float* history, float* g_previous, const double* state,
                                      const float* d, const float* g, std::int64_t slots, std::int64_t n);
-/// All 6 * slots + 2 inner products in one pass over the history: each element is read once.
+/// All 2 * slots + 2 or 4 * slots + 2 inner products in one pass over the history: each element is read once.
 [[nodiscard]] cudaError_t lbfgs_dots(const Launch&, double* dots, const float* history, const double* state,
-                                     const float* g, std::int64_t slots, std::int64_t n);
+                                     const float* g, std::int64_t slots, std::int64_t n, LbfgsDots of);
 /// The recursion on the inner products, one block.
 [[nodiscard]] cudaError_t lbfgs_direction(const Launch&, double* coefficients, double* state,
-                                          const double* dots, std::int64_t slots, double learning_rate,
-                                          double h0_factor);
+                                          const double* dots, std::int64_t slots,
+                                          const LbfgsDirectionParameters& parameters);
 [[nodiscard]] cudaError_t lbfgs_condition(const Launch&, double* dots, double* with_previous,
-                                          const double* state, const double* products, std::int64_t slots);
+                                          const double* products, std::int64_t slots);
 /// out = sum_r coefficients[r] * rows[r] + coefficients[num_rows] * g; rows whose coefficient is 0 are not
 /// read. With x not null also x += *t * out, in the same pass.
 [[nodiscard]] cudaError_t lincomb(const Launch&, float* out, const double* coefficients, const float* rows,

@@ -48,11 +48,11 @@ cudaError_t lbfgs_push(const Launch& launch, float* history, float* g_previous, 
 
 namespace {
 
-// A thread holds four elements of s, y and g and sweeps all rows with them, four rows at a time: 12 sums of
-// four products in float, which a warp adds up together in double. One double a sum in place of one a
+// A thread holds four elements of g, or of y and g, and sweeps all rows with them, four rows at a time: 4 or 8
+// sums of four products in float, which a warp adds up together in double. One double a sum in place of one a
 // product: many GPUs have few units for them. The roundings of so short sums go either way, and over a
 // picture cancel.
-constexpr int kElements = 4, kRows = 4, kSums = 3;
+constexpr int kElements = 4, kRows = 4;
 
 /// Elements first + (0..3) (packed) or first + (0..3) * kThreads of a row; zero from n on.
 template <bool packed>
@@ -95,7 +95,8 @@ __device__ __forceinline__ void load_rows(Pack<float, kElements> (&to)[kRows], c
   }
 }
 
-/// The thread's products of four rows with s, y and g, each added up over its elements.
+/// The thread's products of four rows with what there is, each added up over its elements.
+template <int kSums>
 __device__ __forceinline__ void multiply(double (&sums)[kSums][kRows],
                                          const Pack<float, kElements> (&rows)[kRows],
                                          const Pack<float, kElements> (&with)[kSums]) {
@@ -113,6 +114,7 @@ __device__ __forceinline__ void multiply(double (&sums)[kSums][kRows],
 
 /// Adds the block's sums of rows row + (0..3) to its totals, which are laid out as dots is. Every thread of
 /// the block calls it.
+template <int kSums>
 __device__ __forceinline__ void add_to_totals(double* totals, const double (&sums)[kSums][kRows], int row,
                                               int num_rows) {
   __shared__ double of_warp[kWarps][kSums * kRows];
@@ -133,9 +135,10 @@ __device__ __forceinline__ void add_to_totals(double* totals, const double (&sum
   __syncthreads();
 }
 
-/// The block's totals stay in shared memory until its last chunk is done. The block writes them to row
-/// blockIdx.x of partials (gridDim.x, num_dots); the last one adds the rows up.
-template <bool packed>
+/// kSums: 1, of g; 2, of the spare slot's y, too. The block's totals stay in shared memory until its last chunk
+/// is done. The block writes them to row blockIdx.x of partials (gridDim.x, num_dots); the last one adds the
+/// rows up. dots: where the first of them goes.
+template <bool packed, int kSums>
 __global__ void __launch_bounds__(kThreads, 2)
     lbfgs_dots_kernel(When when, double* __restrict__ dots, const float* __restrict__ history,
                       const double* __restrict__ state, const float* __restrict__ g, int slots,
@@ -151,12 +154,12 @@ __global__ void __launch_bounds__(kThreads, 2)
   constexpr std::int64_t chunk = kThreads * kElements;
   for (std::int64_t begin = blockIdx.x * chunk; begin < n; begin += gridDim.x * chunk) {
     const std::int64_t first = begin + (packed ? thread * kElements : thread);
-    const Pack<float, kElements> with[kSums] = {
-        load_elements<packed>(history + spare * n, first, n),
-        load_elements<packed>(history + (slots + spare) * n, first, n), load_elements<packed>(g, first, n)};
+    Pack<float, kElements> with[kSums];
+    if constexpr (kSums > 1) with[0] = load_elements<packed>(history + (slots + spare) * n, first, n);
+    with[kSums - 1] = load_elements<packed>(g, first, n);
     float magnitudes = 0, squares = 0;
 #pragma unroll
-    for (const float value : with[2].at) {
+    for (const float value : with[kSums - 1].at) {
       magnitudes += fabsf(value);
       squares += value * value;
     }
@@ -171,8 +174,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       load_rows<packed>(next, history, row + kRows, num_rows, first,
                         n);  // under way while these are added up
       double sums[kSums][kRows];
-      multiply(sums, rows, with);
-      add_to_totals(totals, sums, row, num_rows);
+      multiply<kSums>(sums, rows, with);
+      add_to_totals<kSums>(totals, sums, row, num_rows);
     }
   }
   block_sum(of_g);
@@ -195,19 +198,22 @@ __global__ void __launch_bounds__(kThreads, 2)
 }  // namespace
 
 cudaError_t lbfgs_dots(const Launch& launch, double* dots, const float* history, const double* state,
-                       const float* g, std::int64_t slots, std::int64_t n) {
+                       const float* g, std::int64_t slots, std::int64_t n, LbfgsDots of) {
   // A block's totals and 1 KiB of other shared memory must
   // fit the 48 KiB that every GPU gives without asking.
   if (slots > 1001) return cudaErrorInvalidValue;
-  const std::int64_t num_dots = LbfgsState::num_dots(slots);
+  const bool with_pair = of == LbfgsDots::kOfPairAndGradient;
+  const std::int64_t num_dots = LbfgsState::num_dots(slots) - (with_pair ? 0 : 2 * slots);
   const std::size_t shared_bytes = static_cast<std::size_t>(num_dots) * sizeof(double);
   const unsigned blocks = blocks_for_sums(launch, (n + kElements - 1) / kElements, num_dots, 2);
   const bool packed = n % 4 == 0;  // then every row is aligned if the first is
   return for_width<float>(
       packed,
       [&](auto width) {
-        return run_when(launch, lbfgs_dots_kernel<width == kElements>, blocks, shared_bytes, dots, history,
-                        state, g, static_cast<int>(slots), n, launch.partials, launch.ticket);
+        constexpr bool is_packed = width == kElements;
+        return run_when(launch, with_pair ? lbfgs_dots_kernel<is_packed, 2> : lbfgs_dots_kernel<is_packed, 1>,
+                        blocks, shared_bytes, with_pair ? dots : dots + 2 * slots, history, state, g,
+                        static_cast<int>(slots), n, launch.partials, launch.ticket);
       },
       history, g);
 }
@@ -219,13 +225,16 @@ namespace {
 /// The products of all pairs, and which of the slots' pairs are in use. Pairs are counted by age: pair k is
 /// the k-th newest.
 struct Pairs {
-  const double *with_s, *with_y, *with_g;  // of all rows of the history with the spare slot's s and y, and g
-  double *sy, *yy;                         // sy[i * slots + j] = <s_i, y_j>
+  const double *with_y, *with_g;  // of all rows of the history with the spare slot's y, and g
+  double *sy, *yy;                // sy[i * slots + j] = <s_i, y_j>
   int slots, count, spare;
 
   __device__ __forceinline__ std::int64_t at(int i, int j) const { return std::int64_t{i} * slots + j; }
   /// Of pair k; its own inverse.
-  __device__ __forceinline__ int slot(int k) const { return (spare - 1 - k + slots) % slots; }
+  __device__ __forceinline__ int slot(int k) const {
+    const int i = spare - 1 - k;
+    return i < 0 ? i + slots : i;
+  }
 };
 
 /// The pair in the spare slot becomes the newest.
@@ -233,7 +242,6 @@ __device__ __forceinline__ void take_in_spare(Pairs& pairs) {
   const int slots = pairs.slots, spare = pairs.spare;
   for (int i = static_cast<int>(threadIdx.x); i < slots; i += kThreads) {
     pairs.sy[pairs.at(i, spare)] = pairs.with_y[i];
-    pairs.sy[pairs.at(spare, i)] = pairs.with_s[slots + i];
     pairs.yy[pairs.at(i, spare)] = pairs.yy[pairs.at(spare, i)] = pairs.with_y[slots + i];
   }
   pairs.count = pairs.count + 1 < slots ? pairs.count + 1 : slots - 1;
@@ -260,6 +268,20 @@ __device__ __forceinline__ void recur_to_oldest(double* alpha, double* inverse, 
   __syncthreads();
 }
 
+/// H0 of the parameters; every thread adds it up for itself.
+__device__ __forceinline__ double first_scale(const Pairs& pairs,
+                                              const LbfgsDirectionParameters& parameters) {
+  if (pairs.count == 0) return 1;
+  const int num_newest = min(pairs.count, static_cast<int>(min(parameters.h0_pairs, INT64_C(1500))));
+  double sum = 0;
+#pragma unroll 1
+  for (int k = 0; k < num_newest; ++k) {
+    const std::int64_t diagonal = pairs.at(pairs.slot(k), pairs.slot(k));
+    sum += pairs.sy[diagonal] / pairs.yy[diagonal];
+  }
+  return parameters.h0_factor * sum / num_newest;
+}
+
 /// Of each pair: s_part of r = scale * q + sum of s_part_k s_k, oldest first. <y_k, q> is known at once, and
 /// with it what sums begins with.
 __device__ __forceinline__ void recur_to_newest(double* s_part, double* sums, const double* alpha,
@@ -283,10 +305,9 @@ __device__ __forceinline__ void recur_to_newest(double* s_part, double* sums, co
 /// The sums of the reference's recursion, but by columns: as soon as a coefficient is known every thread adds
 /// its term to the sums of its own pairs. So one barrier a pair, and each sum in one fixed order. Shared: 4
 /// arrays of `slots`.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     lbfgs_direction_kernel(When when, double* __restrict__ coefficients, double* __restrict__ state,
-                           const double* __restrict__ dots, int slots, double learning_rate,
-                           double h0_factor) {
+                           const double* __restrict__ dots, int slots, LbfgsDirectionParameters parameters) {
   if (when.skips()) return;
   extern __shared__ double shared[];
   double* const alpha = shared;           // of pair k: the part of y
@@ -296,9 +317,8 @@ __global__ void __launch_bounds__(kThreads)
 
   const int thread = static_cast<int>(threadIdx.x), num_rows = 2 * slots;
   double* const matrices = state + LbfgsState::kMatrices;
-  Pairs pairs{.with_s = dots,
-              .with_y = dots + num_rows,
-              .with_g = dots + 2 * num_rows,
+  Pairs pairs{.with_y = dots,
+              .with_g = dots + num_rows,
               .sy = matrices,
               .yy = matrices + std::int64_t{slots} * slots,
               .slots = slots,
@@ -309,8 +329,7 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
 
   recur_to_oldest(alpha, inverse, sums, pairs);
-  const std::int64_t newest = pairs.at(pairs.slot(0), pairs.slot(0));
-  const double scale = pairs.count == 0 ? 1 : h0_factor * pairs.sy[newest] / pairs.yy[newest];
+  const double scale = first_scale(pairs, parameters);
   recur_to_newest(s_part, sums, alpha, inverse, scale, pairs);
 
   double slope[1] = {};
@@ -326,8 +345,8 @@ __global__ void __launch_bounds__(kThreads)
     coefficients[num_rows] = -scale;
     state[LbfgsState::kCount] = pairs.count;
     state[LbfgsState::kSpare] = pairs.spare;
-    const double sum_abs_g = dots[3 * num_rows], g_g = dots[3 * num_rows + 1];
-    state[LbfgsState::kStep] = first_call ? fmin(1.0, 1 / sum_abs_g) * learning_rate : learning_rate;
+    const double sum_abs_g = dots[2 * num_rows], g_g = dots[2 * num_rows + 1];
+    state[LbfgsState::kStep] = (first_call ? fmin(1.0, 1 / sum_abs_g) : 1) * parameters.learning_rate;
     state[LbfgsState::kCalls] += 1;
     state[LbfgsState::kSlope] = slope[0] - scale * g_g;
   }
@@ -336,11 +355,11 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 cudaError_t lbfgs_direction(const Launch& launch, double* coefficients, double* state, const double* dots,
-                            std::int64_t slots, double learning_rate, double h0_factor) {
+                            std::int64_t slots, const LbfgsDirectionParameters& parameters) {
   if (slots > 1500) return cudaErrorInvalidValue;  // the arrays of a block have 48 KiB
   const std::size_t shared_bytes = static_cast<std::size_t>(4 * slots) * sizeof(double);
   return run_when(launch, lbfgs_direction_kernel, 1, shared_bytes, coefficients, state, dots,
-                  static_cast<int>(slots), learning_rate, h0_factor);
+                  static_cast<int>(slots), parameters);
 }
 
 }  // namespace impasto::cuda

@@ -17,23 +17,20 @@ __global__ void descent_decide_kernel(double* machine, const double* dots, Desce
   if (threadIdx.x == 0) impasto::descent_decide(machine, dots, decision, parameters);
 }
 
-/// One block: a thread reads and writes only what belongs to its rows, but for the spare slot's.
+/// One block: a thread reads and writes only what belongs to its rows, the first one the sums, too.
 __global__ void __launch_bounds__(kThreads)
-    lbfgs_condition_kernel(When when, double* dots, double* with_previous, const double* state,
-                           const double* products, std::int64_t slots) {
+    lbfgs_condition_kernel(When when, double* dots, double* with_previous, const double* products,
+                           std::int64_t slots) {
   if (when.skips()) return;
   const std::int64_t rows = 2 * slots;
-  double* const with_y = dots + rows;
-  const double* const with_g = dots + 2 * rows;
+  double* const with_y = dots;
+  const double* const with_g = dots + rows;
   for (std::int64_t row = threadIdx.x; row < rows; row += kThreads) {
     with_y[row] = with_g[row] - with_previous[row];
     with_previous[row] = with_g[row];
   }
-  __syncthreads();
   if (threadIdx.x != 0) return;
-  const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
-  dots[slots + spare] = with_y[spare];
-  double &sum_abs = dots[3 * rows], &square = dots[3 * rows + 1];
+  double &sum_abs = dots[2 * rows], &square = dots[2 * rows + 1];
   if (square > 0) sum_abs *= sqrt(products[0] / square);
   square = products[1];
 }
@@ -58,9 +55,9 @@ cudaError_t descent_decide(const Launch& launch, double* machine, const double* 
   return run(launch, descent_decide_kernel, 1, 0, machine, dots, decision, parameters);
 }
 
-cudaError_t lbfgs_condition(const Launch& launch, double* dots, double* with_previous, const double* state,
-                            const double* products, std::int64_t slots) {
-  return run_when(launch, lbfgs_condition_kernel, 1, 0, dots, with_previous, state, products, slots);
+cudaError_t lbfgs_condition(const Launch& launch, double* dots, double* with_previous, const double* products,
+                            std::int64_t slots) {
+  return run_when(launch, lbfgs_condition_kernel, 1, 0, dots, with_previous, products, slots);
 }
 
 cudaError_t weighted_sum(const Launch& launch, double* out, const double* weights, const double* values,

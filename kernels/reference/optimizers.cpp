@@ -103,27 +103,25 @@ void lbfgs_push(double* history, double* g_previous, const double* state, const 
 }
 
 void lbfgs_dots(double* dots, const double* history, const double* state, const double* g, std::int64_t slots,
-                std::int64_t n) {
+                std::int64_t n, LbfgsDots of) {
   const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
   const std::int64_t rows = 2 * slots;
   for (std::int64_t r = 0; r < rows; ++r) {
-    dots[r] = dot(history + r * n, history + spare * n, n);
-    dots[rows + r] = dot(history + r * n, history + (slots + spare) * n, n);
-    dots[2 * rows + r] = dot(history + r * n, g, n);
+    if (of == LbfgsDots::kOfPairAndGradient) dots[r] = dot(history + r * n, history + (slots + spare) * n, n);
+    dots[rows + r] = dot(history + r * n, g, n);
   }
   double sum = 0;
   for (std::int64_t i = 0; i < n; ++i) sum += std::abs(g[i]);
-  dots[3 * rows] = sum;
-  dots[3 * rows + 1] = dot(g, g, n);
+  dots[2 * rows] = sum;
+  dots[2 * rows + 1] = dot(g, g, n);
 }
 
 void lbfgs_direction(double* coefficients, double* state, const double* dots, std::int64_t slots,
-                     double learning_rate, double h0_factor) {
+                     const LbfgsDirectionParameters& parameters) {
   const std::int64_t rows = 2 * slots;
-  const double* with_s = dots;             // <row, s> of the spare slot
-  const double* with_y = dots + rows;      // <row, y> of the spare slot
-  const double* with_g = dots + 2 * rows;  // <row, g>
-  const double sum_abs_g = dots[3 * rows], gg = dots[3 * rows + 1];
+  const double* with_y = dots;         // <row, y> of the spare slot
+  const double* with_g = dots + rows;  // <row, g>
+  const double sum_abs_g = dots[2 * rows], gg = dots[2 * rows + 1];
   double* sy = state + LbfgsState::kMatrices;  // <s_i, y_j> at i * slots + j
   double* yy = sy + slots * slots;             // <y_i, y_j>
   auto count = static_cast<std::int64_t>(state[LbfgsState::kCount]);
@@ -133,7 +131,6 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
   if (!first && with_y[spare] > 1e-10) {
     for (std::int64_t i = 0; i < slots; ++i) {
       sy[i * slots + spare] = with_y[i];
-      sy[spare * slots + i] = with_s[slots + i];
       yy[i * slots + spare] = yy[spare * slots + i] = with_y[slots + i];
     }
     count = std::min(count + 1, slots - 1);
@@ -152,9 +149,13 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
       sq -= alpha[static_cast<std::size_t>(*j)] * sy[*i * slots + *j];
     alpha[static_cast<std::size_t>(*i)] = sq / sy[*i * slots + *i];
   }
-  const double h0 = order.empty() ? 1.0
-                                  : h0_factor * sy[order.back() * slots + order.back()] /
-                                        yy[order.back() * slots + order.back()];
+  double h0 = 0;
+  const std::int64_t num_newest = std::min(count, parameters.h0_pairs);
+  for (std::int64_t k = 0; k < num_newest; ++k) {
+    const std::int64_t i = order[order.size() - 1 - static_cast<std::size_t>(k)];
+    h0 += sy[i * slots + i] / yy[i * slots + i] / static_cast<double>(num_newest);
+  }
+  h0 = order.empty() ? 1 : parameters.h0_factor * h0;
   // r = h0 q + sum_j s_part_j s_j.
   for (auto i = order.begin(); i != order.end(); ++i) {
     double yq = -with_g[slots + *i], yr = 0;
@@ -175,7 +176,7 @@ void lbfgs_direction(double* coefficients, double* state, const double* dots, st
   }
   state[LbfgsState::kCount] = static_cast<double>(count);
   state[LbfgsState::kSpare] = static_cast<double>(spare);
-  state[LbfgsState::kStep] = first ? std::min(1.0, 1.0 / sum_abs_g) * learning_rate : learning_rate;
+  state[LbfgsState::kStep] = (first ? std::min(1.0, 1.0 / sum_abs_g) : 1) * parameters.learning_rate;
   state[LbfgsState::kSlope] = slope;
   state[LbfgsState::kCalls] += 1;
 }
@@ -187,17 +188,14 @@ void lbfgs_pair_dots(double* with_previous, const double* history, const double*
   with_previous[slots + spare] = dot(history + (slots + spare) * n, v, n);
 }
 
-void lbfgs_condition(double* dots, double* with_previous, const double* state, const double* products,
-                     std::int64_t slots) {
+void lbfgs_condition(double* dots, double* with_previous, const double* products, std::int64_t slots) {
   const std::int64_t rows = 2 * slots;
-  const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
-  double *with_s = dots, *with_y = dots + rows, *with_g = dots + 2 * rows;
+  double *with_y = dots, *with_g = dots + rows;
   for (std::int64_t row = 0; row < rows; ++row) {
     with_y[row] = with_g[row] - with_previous[row];
     with_previous[row] = with_g[row];
   }
-  with_s[slots + spare] = with_y[spare];
-  double &sum_abs = dots[3 * rows], &square = dots[3 * rows + 1];
+  double &sum_abs = dots[2 * rows], &square = dots[2 * rows + 1];
   if (square > 0) sum_abs *= std::sqrt(products[0] / square);
   square = products[1];
 }

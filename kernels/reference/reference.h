@@ -80,19 +80,18 @@ void lincomb(double* out,
 void lbfgs_push(double* history,  // (2 * slots, n)
                 double* g_previous, const double* state, const double* d, const double* g, std::int64_t slots,
                 std::int64_t n);
-void lbfgs_dots(double* dots,           // (6 * slots + 2)
+void lbfgs_dots(double* dots,           // (4 * slots + 2)
                 const double* history,  // (2 * slots, n)
-                const double* state, const double* g, std::int64_t slots, std::int64_t n);
+                const double* state, const double* g, std::int64_t slots, std::int64_t n, LbfgsDots of);
 void lbfgs_direction(double* coefficients,  // (2 * slots + 1)
                      double* state,         // (LbfgsState::size(slots))
-                     const double* dots,    // (6 * slots + 2)
-                     std::int64_t slots, double learning_rate, double h0_factor);
+                     const double* dots,    // (4 * slots + 2)
+                     std::int64_t slots, const LbfgsDirectionParameters& parameters);
 void lbfgs_pair_dots(double* with_previous,  // (2 * slots)
                      const double* history,  // (2 * slots, n)
                      const double* state, const double* v, std::int64_t slots, std::int64_t n);
-void lbfgs_condition(double* dots,           // (6 * slots + 2)
-                     double* with_previous,  // (2 * slots)
-                     const double* state,
+void lbfgs_condition(double* dots,            // (4 * slots + 2)
+                     double* with_previous,   // (2 * slots)
                      const double* products,  // (2)
                      std::int64_t slots);
 double weighted_sum(const double* weights, const double* values, std::int64_t n);

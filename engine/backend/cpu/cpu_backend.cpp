@@ -308,15 +308,15 @@ class CpuBackend final : public Backend {
                           d.as<float>() + first, g.as<float>() + first, t, count);
     });
   }
-  void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state,
-                     ConstTensorView g) override {
+  void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g,
+                     LbfgsDots of) override {
     cpu::lbfgs_dots(kernels_, runs_, dots.as<double>(), history.as<float>(), state.as<double>(),
-                    g.as<float>(), history.shape.h / 2, g.shape.elements());
+                    g.as<float>(), history.shape.h / 2, g.shape.elements(), of);
   }
   void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                          double learning_rate, double h0_factor) override {
+                          const LbfgsDirectionParameters& parameters) override {
     cpu::lbfgs_direction(coefficients.as<double>(), state.as<double>(), dots.as<double>(),
-                         (coefficients.shape.elements() - 1) / 2, learning_rate, h0_factor);
+                         (coefficients.shape.elements() - 1) / 2, parameters);
   }
   void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                           ConstTensorView v) override {
@@ -327,10 +327,9 @@ class CpuBackend final : public Backend {
       do_dot(out, {history.as<float>() + row * n, v.shape, v.dtype}, v);
     }
   }
-  void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
-                          ConstTensorView products) override {
-    cpu::lbfgs_condition(dots.as<double>(), with_previous.as<double>(), state.as<double>(),
-                         products.as<double>(), with_previous.shape.elements() / 2);
+  void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView products) override {
+    cpu::lbfgs_condition(dots.as<double>(), with_previous.as<double>(), products.as<double>(),
+                         with_previous.shape.elements() / 2);
   }
   void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums, LbfgsDecision decision,
                        const LbfgsDecisionParameters& parameters) override {

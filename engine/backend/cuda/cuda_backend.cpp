@@ -394,19 +394,18 @@ class CudaBackend final : public Backend {
                          d.as<float>(), g.as<float>(), history.shape.h / 2, g.shape.elements()),
         "lbfgs_push");
   }
-  void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state,
-                     ConstTensorView g) override {
+  void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g,
+                     LbfgsDots of) override {
     context_.queued(
         cuda::lbfgs_dots(context_.launch(), dots.as<double>(), history.as<float>(), state.as<double>(),
-                         g.as<float>(), history.shape.h / 2, g.shape.elements()),
+                         g.as<float>(), history.shape.h / 2, g.shape.elements(), of),
         "lbfgs_dots");
   }
   void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                          double learning_rate, double h0_factor) override {
-    context_.queued(
-        cuda::lbfgs_direction(context_.launch(), coefficients.as<double>(), state.as<double>(),
-                              dots.as<double>(), coefficients.shape.elements() / 2, learning_rate, h0_factor),
-        "lbfgs_direction");
+                          const LbfgsDirectionParameters& parameters) override {
+    context_.queued(cuda::lbfgs_direction(context_.launch(), coefficients.as<double>(), state.as<double>(),
+                                          dots.as<double>(), coefficients.shape.elements() / 2, parameters),
+                    "lbfgs_direction");
   }
   void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                           ConstTensorView v) override {
@@ -416,12 +415,10 @@ class CudaBackend final : public Backend {
                               state.as<double>(), v.as<float>(), history.shape.h / 2, v.shape.elements()),
         "lbfgs_pair_dots");
   }
-  void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
-                          ConstTensorView products) override {
-    context_.queued(
-        cuda::lbfgs_condition(context_.launch(), dots.as<double>(), with_previous.as<double>(),
-                              state.as<double>(), products.as<double>(), with_previous.shape.elements() / 2),
-        "lbfgs_condition");
+  void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView products) override {
+    context_.queued(cuda::lbfgs_condition(context_.launch(), dots.as<double>(), with_previous.as<double>(),
+                                          products.as<double>(), with_previous.shape.elements() / 2),
+                    "lbfgs_condition");
   }
   void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums, LbfgsDecision decision,
                        const LbfgsDecisionParameters& parameters) override {

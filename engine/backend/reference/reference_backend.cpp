@@ -202,25 +202,24 @@ class ReferenceBackend final : public Backend {
     reference::lbfgs_push(history.as<double>(), g_previous.as<double>(), state.as<double>(), d.as<double>(),
                           g.as<double>(), history.shape.h / 2, g.shape.elements());
   }
-  void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state,
-                     ConstTensorView g) override {
+  void do_lbfgs_dots(TensorView dots, ConstTensorView history, ConstTensorView state, ConstTensorView g,
+                     LbfgsDots of) override {
     reference::lbfgs_dots(dots.as<double>(), history.as<double>(), state.as<double>(), g.as<double>(),
-                          history.shape.h / 2, g.shape.elements());
+                          history.shape.h / 2, g.shape.elements(), of);
   }
   void do_lbfgs_direction(TensorView coefficients, TensorView state, ConstTensorView dots,
-                          double learning_rate, double h0_factor) override {
+                          const LbfgsDirectionParameters& parameters) override {
     reference::lbfgs_direction(coefficients.as<double>(), state.as<double>(), dots.as<double>(),
-                               coefficients.shape.elements() / 2, learning_rate, h0_factor);
+                               coefficients.shape.elements() / 2, parameters);
   }
   void do_lbfgs_pair_dots(TensorView with_previous, ConstTensorView history, ConstTensorView state,
                           ConstTensorView v) override {
     reference::lbfgs_pair_dots(with_previous.as<double>(), history.as<double>(), state.as<double>(),
                                v.as<double>(), history.shape.h / 2, v.shape.elements());
   }
-  void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView state,
-                          ConstTensorView products) override {
-    reference::lbfgs_condition(dots.as<double>(), with_previous.as<double>(), state.as<double>(),
-                               products.as<double>(), with_previous.shape.elements() / 2);
+  void do_lbfgs_condition(TensorView dots, TensorView with_previous, ConstTensorView products) override {
+    reference::lbfgs_condition(dots.as<double>(), with_previous.as<double>(), products.as<double>(),
+                               with_previous.shape.elements() / 2);
   }
   void do_lbfgs_decide(TensorView machine, TensorView state, ConstTensorView sums, LbfgsDecision decision,
                        const LbfgsDecisionParameters& parameters) override {

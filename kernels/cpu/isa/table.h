@@ -50,7 +50,6 @@ const Kernels kKernels = {
     .dot = dot,
     .sum_abs = sum_abs,
     .lbfgs_pair = lbfgs_pair,
-    .dots3 = dots3,
     .lincomb = lincomb,
 };
 

@@ -79,48 +79,43 @@ static void lbfgs_pair(float* __restrict s, float* __restrict y, float* __restri
   }
 }
 
-static void dots3(double* out, const float* rows, std::int64_t num_rows, std::int64_t stride, const float* s,
-                  const float* y, const float* g, std::int64_t n) {
-  constexpr std::int64_t kBlock = 512;  // of s, y and g in double: 12 KB, which stay in the first cache
-  alignas(64) double wide[3][kBlock];
-  for (std::int64_t r = 0; r < 3 * num_rows; ++r) out[r] = 0;
-  for (std::int64_t i0 = 0; i0 < n; i0 += kBlock) {
-    const std::int64_t count = least(kBlock, n - i0), whole = count / kDoubleLanes * kDoubleLanes;
-    for (std::int64_t i = 0; i < count; ++i) {
-      wide[0][i] = static_cast<double>(s[i0 + i]);
-      wide[1][i] = static_cast<double>(y[i0 + i]);
-      wide[2][i] = static_cast<double>(g[i0 + i]);
-    }
-    for (std::int64_t r = 0; r < num_rows; ++r) {
-      const float* row = rows + r * stride + i0;
-      DoubleVector sums[3] = {};
-      for (std::int64_t i = 0; i < whole; i += kDoubleLanes) {
-        const DoubleVector v = load_double(row + i);
-        for (int j = 0; j < 3; ++j) sums[j] += v * *reinterpret_cast<const UnalignedDouble*>(wide[j] + i);
-      }
-      for (int j = 0; j < 3; ++j) {
-        double total = sum(sums[j]);
-        for (std::int64_t i = whole; i < count; ++i) total += static_cast<double>(row[i]) * wide[j][i];
-        out[3 * r + j] += total;
-      }
-    }
+/// sums += factors[0] * rows[0] + ..., one after another.
+template <int kRowsAtOnce>
+static void add_rows(double* __restrict sums, const double* factors, const float* const* rows,
+                     std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kDoubleLanes <= n; i += kDoubleLanes) {
+    DoubleVector v = *reinterpret_cast<const UnalignedDouble*>(sums + i);
+    for (int r = 0; r < kRowsAtOnce; ++r) v += factors[r] * load_double(rows[r] + i);
+    *reinterpret_cast<UnalignedDouble*>(sums + i) = v;
+  }
+  for (; i < n; ++i) {
+    for (int r = 0; r < kRowsAtOnce; ++r) sums[i] += factors[r] * static_cast<double>(rows[r][i]);
   }
 }
 
 static void lincomb(float* out, const double* coefficients, const float* rows, std::int64_t num_rows,
                     std::int64_t stride, const float* g, std::int64_t n) {
-  constexpr std::int64_t kBlock = 512;
-  double sums[kBlock];
+  // Memory is read in long pieces of few rows: a quarter faster than blocks that the first cache holds.
+  constexpr std::int64_t kBlock = 8192;
+  constexpr int kRowsAtOnce = 4;
+  alignas(64) double sums[kBlock];
   for (std::int64_t i0 = 0; i0 < n; i0 += kBlock) {
     const std::int64_t count = least(kBlock, n - i0);
     const double last = coefficients[num_rows];
     for (std::int64_t i = 0; i < count; ++i) sums[i] = last * static_cast<double>(g[i0 + i]);
+    double factors[kRowsAtOnce];
+    const float* taken[kRowsAtOnce];
+    int num_taken = 0;
     for (std::int64_t r = 0; r < num_rows; ++r) {
-      const double factor = coefficients[r];
-      if (factor == 0) continue;  // may never have been written
-      const float* row = rows + r * stride + i0;
-      for (std::int64_t i = 0; i < count; ++i) sums[i] += factor * static_cast<double>(row[i]);
+      if (coefficients[r] == 0) continue;  // may never have been written
+      factors[num_taken] = coefficients[r];
+      taken[num_taken++] = rows + r * stride + i0;
+      if (num_taken < kRowsAtOnce) continue;
+      add_rows<kRowsAtOnce>(sums, factors, taken, count);
+      num_taken = 0;
     }
+    for (int r = 0; r < num_taken; ++r) add_rows<1>(sums, factors + r, taken + r, count);
     for (std::int64_t i = 0; i < count; ++i) out[i0 + i] = static_cast<float>(sums[i]);
   }
 }

@@ -139,8 +139,9 @@ def optimiser(n, plain):
     return [
         *([] if plain else pyramid),
         Operation("L-BFGS pair", 2 * n, 4 * 6 * n, "fp32"),
-        # Products of four elements are added up in float; the sum is converted and added in double.
-        Operation("L-BFGS inner products", 3 * rows * n, 4 * (rows + 1) * n, "fp64"),
+        # Products of four elements are added up in float; the sum is converted and added in double. Without
+        # preconditioner with the new pair's y, too.
+        Operation("L-BFGS inner products", (2 if plain else 1) * rows * n, 4 * (rows + 1) * n, "fp64"),
         Operation("L-BFGS coefficients", 0, 0, "fp64"),
         step,
     ]

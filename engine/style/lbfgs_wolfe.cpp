@@ -11,9 +11,10 @@
 // is displayable, and the search sees a straight line with an exact slope. If the bent direction no longer
 // descends, the projected steepest descent, which always does, takes its place.
 //
-// H0 = 2 y.s / y.y, twice as long as is usual: docs/optimisation.md has what that saves.
+// H0 = 2 gamma, gamma the mean of y.s / y.y over the newest pairs, twice as long as is usual:
+// docs/optimisation.md has what that saves.
 //
-// Preconditioned, H0 = 2 gamma B with gamma = y.s / y.By. The recursion needs the products of y_i, s_i and
+// Preconditioned, H0 = 2 gamma B with gamma of y.s / y.By. The recursion needs the products of y_i, s_i and
 // By_i with g and y alone, never y_i itself: the history keeps B(g - g_previous) = Bg - Bg_previous in place
 // of y, so each accepted point costs one application of B and no further pass over the history. lbfgs_dots
 // gives <row, g>; <row, y> is the difference to what that was at the point before (in double, where nothing
@@ -32,7 +33,7 @@ namespace {
 
 using Machine = LbfgsMachine;
 
-/// The newest pair's y.s / y.y is the curvature of the stiffest directions that its step still had. A history
+/// A pair's y.s / y.y is the inverse curvature of the stiffest directions that its step still had. A history
 /// knows those; what is left to H0 is flatter, and the line search is there where it is not.
 constexpr double kH0Factor = 2;
 /// From pair to pair y.s / y.y changes by a factor of two and more; its mean leads to fewer evaluations.

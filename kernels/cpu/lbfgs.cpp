@@ -11,34 +11,36 @@ void lbfgs_dots(const Kernels& kernels, const Runs& runs, double* dots, const fl
                 const double* state, const float* g, std::int64_t slots, std::int64_t n, LbfgsDots of) {
   const std::int64_t num_rows = 2 * slots, run = Runs::run_of_sum(n), num_runs = divide_up(n, run);
   const auto spare = static_cast<std::int64_t>(state[LbfgsState::kSpare]);
-  constexpr std::int64_t kRowsAtOnce = Runs::kPartials / Runs::kMostSums;
+  // What the rows are multiplied with: a piece of a row stays in the cache for both.
+  const float* const with[] = {g, history + (slots + spare) * n};
+  double* const to[] = {dots + num_rows, dots};
+  const int num_with = of == LbfgsDots::kOfPairAndGradient ? 2 : 1;
+  constexpr std::int64_t kRowsAtOnce = Runs::kPartials / Runs::kMostSums / 2;
   double* const partials = runs.partials();
+  for (int k = 0; k < num_with; ++k) std::fill_n(to[k], num_rows, 0.0);
   // Until the ring has filled, slots after the spare one have never been written.
   const auto count_in_use = static_cast<std::int64_t>(state[LbfgsState::kCount]);
   const std::int64_t used = count_in_use == spare ? spare + 1 : slots;
-  const auto dot_rows = [&](double* with_v, const float* v, std::int64_t row, std::int64_t count) {
+  const auto dot_rows = [&](std::int64_t row, std::int64_t count) {
     runs.pool().parallel_for(num_runs, [&](std::int64_t item, int) {
       const std::int64_t first = item * run;
+      double* sum = partials + item * count * num_with;
       for (std::int64_t r = 0; r < count; ++r) {
-        partials[item * count + r] =
-            kernels.dot(history + (row + r) * n + first, v + first, std::min(run, n - first));
+        for (int k = 0; k < num_with; ++k) {
+          *sum++ = kernels.dot(history + (row + r) * n + first, with[k] + first, std::min(run, n - first));
+        }
       }
     });
-    for (std::int64_t r = 0; r < count; ++r) {
+    for (std::int64_t i = 0; i < count * num_with; ++i) {
       double total = 0;
-      for (std::int64_t item = 0; item < num_runs; ++item) total += partials[item * count + r];
-      with_v[row + r] = total;
+      for (std::int64_t item = 0; item < num_runs; ++item) total += partials[item * count * num_with + i];
+      to[i % num_with][row + i / num_with] = total;
     }
   };
-  const auto dot_all = [&](double* with_v, const float* v) {
-    std::fill_n(with_v, num_rows, 0.0);
-    for (std::int64_t row = 0; row < used; row += kRowsAtOnce) {
-      dot_rows(with_v, v, row, std::min(kRowsAtOnce, used - row));
-      dot_rows(with_v, v, slots + row, std::min(kRowsAtOnce, used - row));
-    }
-  };
-  if (of == LbfgsDots::kOfPairAndGradient) dot_all(dots, history + (slots + spare) * n);
-  dot_all(dots + num_rows, g);
+  for (std::int64_t row = 0; row < used; row += kRowsAtOnce) {
+    dot_rows(row, std::min(kRowsAtOnce, used - row));
+    dot_rows(slots + row, std::min(kRowsAtOnce, used - row));
+  }
   dots[2 * num_rows] =
       runs.sum(n, [&](std::int64_t first, std::int64_t count) { return kernels.sum_abs(g + first, count); });
   dots[2 * num_rows + 1] = runs.sum(

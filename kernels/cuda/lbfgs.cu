@@ -48,9 +48,9 @@ cudaError_t lbfgs_push(const Launch& launch, float* history, float* g_previous, 
 
 namespace {
 
-// A thread holds four elements of g, or of y and g, and sweeps all rows with them, four rows at a time: 4 or 8
-// sums of four products in float, which a warp adds up together in double. One double a sum in place of one a
-// product: many GPUs have few units for them. The roundings of so short sums go either way, and over a
+// A thread holds four elements of g, or of y and g, and sweeps all rows with them, four rows at a time: 4 or
+// 8 sums of four products in float, which a warp adds up together in double. One double a sum in place of one
+// a product: many GPUs have few units for them. The roundings of so short sums go either way, and over a
 // picture cancel.
 constexpr int kElements = 4, kRows = 4;
 
@@ -135,9 +135,9 @@ __device__ __forceinline__ void add_to_totals(double* totals, const double (&sum
   __syncthreads();
 }
 
-/// kSums: 1, of g; 2, of the spare slot's y, too. The block's totals stay in shared memory until its last chunk
-/// is done. The block writes them to row blockIdx.x of partials (gridDim.x, num_dots); the last one adds the
-/// rows up. dots: where the first of them goes.
+/// kSums: 1, of g; 2, of the spare slot's y, too. The block's totals stay in shared memory until its last
+/// chunk is done. The block writes them to row blockIdx.x of partials (gridDim.x, num_dots); the last one
+/// adds the rows up. dots: where the first of them goes.
 template <bool packed, int kSums>
 __global__ void __launch_bounds__(kThreads, 2)
     lbfgs_dots_kernel(When when, double* __restrict__ dots, const float* __restrict__ history,

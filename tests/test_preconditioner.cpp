@@ -53,9 +53,9 @@ class Pyramid {
 
 using Matrix = std::function<Vector(const Vector&)>;
 
-/// The points at which L-BFGS with H0 = 2 y.s / y.By * B evaluates, by the two-loop recursion (Nocedal,
-/// Wright, algorithm 7.4) on vectors of the host. The first move and restarts are not its business: it
-/// follows `path` until the first pair.
+/// The points at which L-BFGS with H0 = 2 gamma B evaluates, gamma the mean of y.s / y.By over the ten newest
+/// pairs, by the two-loop recursion (Nocedal, Wright, algorithm 7.4) on vectors of the host. The first move
+/// and restarts are not its business: it follows `path` until the first pair.
 std::vector<Vector> two_loop_path(const Function& f, const std::vector<Vector>& path, const Matrix& b,
                                   std::size_t history) {
   std::deque<std::pair<Vector, Vector>> pairs;
@@ -83,10 +83,12 @@ std::vector<Vector> two_loop_path(const Function& f, const std::vector<Vector>& 
       alpha.push_back(dot(s, q) / dot(s, y));
       q = combine(q, -alpha.back(), y);
     }
-    const auto& [newest_s, newest_y] = pairs.front();
     d = b(q);
-    const double gamma = 2 * dot(newest_s, newest_y) / dot(newest_y, b(newest_y));
-    for (double& component : d) component *= gamma;
+    const std::size_t num_newest = std::min<std::size_t>(pairs.size(), 10);
+    double gamma = 0;
+    for (std::size_t i = 0; i < num_newest; ++i)
+      gamma += dot(pairs[i].first, pairs[i].second) / dot(pairs[i].second, b(pairs[i].second));
+    for (double& component : d) component *= 2 * gamma / static_cast<double>(num_newest);
     for (std::size_t i = pairs.size(); i-- > 0;) {
       const auto& [s, y] = pairs[i];
       d = combine(d, alpha[i] - dot(y, d) / dot(s, y), s);

@@ -27,13 +27,13 @@ double dot(const Numbers& a, const Numbers& b) {
 class TwoLoops {
  public:
   TwoLoops(std::size_t history, const LbfgsDirectionParameters& parameters)
-      : history_(history), learning_rate_(parameters.learning_rate), parameters_(parameters) {}
+      : history_(history), parameters_(parameters) {}
 
   void step(const Numbers& g) {
     if (d.empty()) {
       double sum = 0;
       for (const double value : g) sum += std::abs(value);
-      t = std::min(1.0, 1 / sum) * learning_rate_;
+      t = std::min(1.0, 1 / sum) * parameters_.learning_rate;
     } else {
       Numbers s = d, y = g;
       for (std::size_t i = 0; i < g.size(); ++i) s[i] *= t, y[i] -= previous_[i];
@@ -41,7 +41,7 @@ class TwoLoops {
         if (pairs.size() == history_) pairs.pop_front();
         pairs.push_back({s, y});
       }
-      t = learning_rate_;
+      t = parameters_.learning_rate;
     }
     d = g;
     for (double& value : d) value = -value;
@@ -75,7 +75,6 @@ class TwoLoops {
 
  private:
   std::size_t history_;
-  double learning_rate_;
   LbfgsDirectionParameters parameters_;
   Numbers previous_;
 };

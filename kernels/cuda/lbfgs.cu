@@ -174,8 +174,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       load_rows<packed>(next, history, row + kRows, num_rows, first,
                         n);  // under way while these are added up
       double sums[kSums][kRows];
-      multiply<kSums>(sums, rows, with);
-      add_to_totals<kSums>(totals, sums, row, num_rows);
+      multiply(sums, rows, with);
+      add_to_totals(totals, sums, row, num_rows);
     }
   }
   block_sum(of_g);
@@ -272,7 +272,7 @@ __device__ __forceinline__ void recur_to_oldest(double* alpha, double* inverse, 
 __device__ __forceinline__ double first_scale(const Pairs& pairs,
                                               const LbfgsDirectionParameters& parameters) {
   if (pairs.count == 0) return 1;
-  const int num_newest = min(pairs.count, static_cast<int>(min(parameters.h0_pairs, INT64_C(1500))));
+  const auto num_newest = static_cast<int>(min(std::int64_t{pairs.count}, parameters.h0_pairs));
   double sum = 0;
 #pragma unroll 1
   for (int k = 0; k < num_newest; ++k) {
